@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
@@ -14,6 +15,9 @@ BLOCKS = {
     "PixArtTransformer2DModel": "transformer_blocks",
     "DiTTransformer2DModel": "transformer_blocks",
 }
+
+#: A part of every block that runs once whenever the block computes, and never otherwise.
+CORE = "attn1"
 
 
 def find_blocks(transformer: nn.Module) -> nn.ModuleList:
@@ -47,3 +51,31 @@ def argument_reader(forward: Callable[..., Any], name: str) -> Callable[[tuple, 
         return args[position] if position < len(args) else kwargs.get(name)
 
     return read
+
+
+@contextmanager
+def count_block_calls(transformer: nn.Module) -> Iterator[list[int]]:
+    """Count how often each block computes, cache or no cache.
+
+    Yields
+    ------
+    list of int
+        Calls per block so far; updated while the context is open.
+    """
+    blocks = find_blocks(transformer)
+    calls = [0] * len(blocks)
+
+    def count(index: int) -> Callable[..., None]:
+        def hook(*_: Any) -> None:
+            calls[index] += 1
+
+        return hook
+
+    handles = [
+        getattr(block, CORE).register_forward_hook(count(i)) for i, block in enumerate(blocks)
+    ]
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()

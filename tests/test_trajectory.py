@@ -1,0 +1,137 @@
+"""The maths: exact polynomials, the literal sums, the choice of order."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tracache.trajectory import RULES, Trajectory, choose_order
+from tests.literal import lagrange, spread
+
+timesteps = st.lists(
+    st.floats(0, 1000, allow_nan=False), min_size=8, max_size=8, unique_by=lambda t: round(t / 10)
+)
+
+
+def observed(points, values, max_order, rule="lagrange"):
+    trajectory = Trajectory(max_order, rule)
+    for point, value in zip(points, values, strict=True):
+        trajectory.observe(point, value)
+    return trajectory
+
+
+@settings(deadline=None)
+@given(timesteps, st.integers(0, 5), st.integers(0, 2**31))
+def test_polynomials_up_to_the_order_are_exact(times, degree, seed):
+    """A trajectory of degree ≤ n is predicted to float32 rounding, however uneven the steps."""
+    coefficients = torch.randn(
+        degree + 1, 4, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
+
+    def h(t):
+        return sum(c * (t / 1000) ** n for n, c in enumerate(coefficients))
+
+    *points, target = sorted(times, reverse=True)
+    points = points[-6:]
+    trajectory = observed(points, [h(t).float() for t in points], 5)
+    prediction = trajectory.predict(target, 5)
+    # Extrapolation multiplies the inputs' rounding by the Lebesgue function of the points.
+    amplification = sum(
+        abs(math.prod((target - u) / (t - u) for u in points if u != t)) for t in points
+    )
+    scale = max(h(t).abs().max().item() for t in [*points, target])
+    tolerance = 16 * torch.finfo(torch.float32).eps * amplification * max(scale, 1e-3)
+    assert prediction.dtype == torch.float32
+    assert (prediction - h(target)).abs().max() <= tolerance
+
+
+@pytest.mark.parametrize("order", range(5))
+def test_newton_form_equals_lagrange_sums(order):
+    torch.manual_seed(order)
+    points = [981.0, 903.5, 777.0, 620.25, 555.0]
+    values = [torch.randn(2, 5, 7) for _ in points]
+    trajectory = observed(points, values, 4)
+    newest = list(zip(points, values, strict=True))[::-1][: order + 1]
+    expected = lagrange(newest, 480.0)
+    actual = trajectory.predict(480.0, order)
+    assert torch.allclose(actual.double(), expected, rtol=1e-4, atol=1e-3)
+    # An order that stays on the device gives the same sum.
+    assert torch.allclose(trajectory.predict(480.0, torch.tensor(order)), actual, rtol=1e-5)
+
+
+def test_residual_spread_needs_no_prediction():
+    """|Π(t − τ)| · std(|D_n|) is the literal std(|φ_n − φ_{n−1}|)."""
+    torch.manual_seed(0)
+    points = [900.0, 810.0, 733.0, 600.0]
+    values = [torch.randn(3, 8) for _ in points]
+    trajectory = observed(points, values, 3)
+    history = list(zip(points, values, strict=True))[::-1]
+    for n, (scalar, factor) in enumerate(
+        zip(trajectory.spreads, trajectory.factors(512.0), strict=True), start=1
+    ):
+        assert float(scalar * abs(factor)) == pytest.approx(spread(history, 512.0, n), rel=1e-4)
+
+
+def test_taylor_is_taylorseers_formula():
+    """On s² at spacing 4, TaylorSeer's order 2 errs by −4, −8, −12 where Lagrange is exact."""
+    points = [0.0, 4.0, 8.0]
+    values = [torch.tensor([s * s]) for s in points]
+    taylor, exact = observed(points, values, 2, "taylor"), observed(points, values, 2)
+    for ahead in (1, 2, 3):
+        truth = (8.0 + ahead) ** 2
+        assert exact.predict(8.0 + ahead, 2).item() == pytest.approx(truth)
+        assert taylor.predict(8.0 + ahead, 2).item() - truth == pytest.approx(-4 * ahead)
+        assert torch.equal(taylor.predict(8.0 + ahead, 1), exact.predict(8.0 + ahead, 1))
+
+
+def test_reuse_repeats_the_newest_point():
+    values = [torch.randn(4), torch.randn(4), torch.randn(4)]
+    trajectory = observed([9.0, 7.0, 4.0], values, 2, "reuse")
+    assert torch.equal(trajectory.predict(3.0, 2), values[-1])
+    assert set(RULES) == {"lagrange", "taylor", "reuse"}
+
+
+def test_history_keeps_the_newest_points_and_the_features_dtype():
+    trajectory = Trajectory(2)
+    for t in (50.0, 40.0, 30.0, 20.0):
+        trajectory.observe(t, torch.full((3,), t, dtype=torch.bfloat16))
+    assert trajectory.points == (20.0, 30.0, 40.0)
+    assert trajectory.order == 2
+    assert [d.dtype for d in trajectory.differences] == [
+        torch.bfloat16,
+        torch.float32,
+        torch.float32,
+    ]
+    assert trajectory.predict(10.0, 2).dtype == torch.bfloat16
+    assert torch.equal(trajectory.predict(10.0, 1), torch.full((3,), 10.0, dtype=torch.bfloat16))
+
+
+def test_differences_cancel_in_float32():
+    """Half-precision features that differ by one unit in the last place keep their slope."""
+    trajectory = Trajectory(1)
+    trajectory.observe(1000.0, torch.tensor([2048.0], dtype=torch.float16))
+    trajectory.observe(997.0, torch.tensor([2050.0], dtype=torch.float16))
+    assert trajectory.differences[1].item() == pytest.approx(-2 / 3, rel=1e-6)
+
+
+def test_a_timestep_cannot_be_observed_twice():
+    trajectory = Trajectory(1)
+    trajectory.observe(5.0, torch.zeros(1))
+    with pytest.raises(ValueError, match=r"timestep 5\.0 is already"):
+        trajectory.observe(5.0, torch.zeros(1))
+
+
+@pytest.mark.parametrize("local_extrapolation", [False, True])
+def test_order_choice(local_extrapolation):
+    lowest = 1 if local_extrapolation else 0
+    s = torch.tensor
+    assert choose_order([], [], local_extrapolation) == 0
+    assert choose_order([s(3.0)], [2.0], local_extrapolation) == lowest
+    assert choose_order([s(3.0), s(1.0)], [1.0, 1.0], local_extrapolation) == 1 + lowest
+    # The factor counts, by its magnitude; a tie takes the lower order.
+    assert choose_order([s(3.0), s(1.0)], [1.0, -4.0], local_extrapolation) == lowest
+    assert choose_order([s(2.0), s(1.0)], [1.0, -2.0], local_extrapolation) == lowest
+    blocks = choose_order([s([3.0, 1.0]), s([1.0, 3.0])], [1.0, 1.0], local_extrapolation)
+    assert blocks.tolist() == [1 + lowest, lowest]

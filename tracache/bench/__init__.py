@@ -1,0 +1,1 @@
+"""Benchmarks: what an arm costs, and how near it stays to full compute."""

@@ -1,0 +1,242 @@
+"""Runs the arms of a request one after another from the same noise, and measures them."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+from PIL.Image import Image
+from torch import Tensor
+
+from tracache.config import TraCacheConfig
+from tracache.measure.latency import synchronize
+from tracache.measure.macs import count_macs
+from tracache.measure.memory import peak_memory
+from tracache.measure.quality import image_quality, relative_error
+from tracache.methods import METHODS, Plan
+from tracache.models.loading import LoadedModel
+from tracache.report import (
+    ArmDone,
+    ArmResult,
+    ArmStarted,
+    Event,
+    Finished,
+    Report,
+    Stage,
+    StepDone,
+)
+from tracache.request import Request
+from tracache.run import Inputs, prepare, sample
+from tracache.trace import Trace
+
+
+class CancelledError(Exception):
+    """Ends a run between two steps."""
+
+
+def compare(model: LoadedModel, request: Request) -> Generator[Event, None, None]:
+    """Run a request and yield what happens, ending with :class:`~tracache.report.Finished`.
+
+    Closing the generator ends the work within one denoising step; either way the transformer is
+    left without a cache. A second comparison on the same model waits for the first.
+
+    Parameters
+    ----------
+    model : LoadedModel
+        The request's model.
+    request : Request
+        What to run.
+
+    Raises
+    ------
+    ValueError
+        If the request is for another model.
+    """
+    if request.model != model.spec.id:
+        raise ValueError(f"the request is for {request.model}, the model is {model.spec.id}")
+    # The pipeline's loop belongs to diffusers, so it runs in a thread of its own and reports here.
+    events: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    cancelled = threading.Event()
+
+    def work() -> None:
+        try:
+            _Comparison(model, request, events.put, cancelled).run()
+            events.put(None)
+        except BaseException as error:
+            events.put(error)
+
+    with model.lock:
+        worker = threading.Thread(target=work, name="tracache-compare", daemon=True)
+        worker.start()
+        try:
+            while (event := events.get()) is not None:
+                if isinstance(event, BaseException):
+                    raise event
+                yield event
+        finally:
+            cancelled.set()
+            worker.join()
+
+
+def run(model: LoadedModel, request: Request) -> Report:
+    """Run a request to its end and return the report."""
+    for event in compare(model, request):
+        if isinstance(event, Finished):
+            return event.report
+    raise AssertionError("a comparison ends with Finished")
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """What the other arms are held against: full compute, since it runs first."""
+
+    image: Image
+    latents: Tensor
+    denoising_s: float
+    macs: int
+
+
+class _Comparison:
+    """The work of one request, on the worker's side."""
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        request: Request,
+        emit: Callable[[Event], None],
+        cancelled: threading.Event,
+    ) -> None:
+        self.model = model
+        self.request = request
+        self.emit = emit
+        self.cancelled = cancelled
+        self.reference: _Reference | None = None
+
+    def run(self) -> None:
+        request = self.request
+        self.emit(Stage("encode", "Reading the prompt"))
+        start = time.perf_counter()
+        inputs = prepare(
+            self.model,
+            [request.prompt],
+            [request.seed],
+            request.guidance_scale,
+            request.scheduler,
+        )
+        synchronize(self.model.device)
+        encoding_s = time.perf_counter() - start
+
+        self.emit(Stage("warm-up", "Warming up"))
+        macs = self._warm_up(inputs)
+        results = []
+        for arm in request.arms:
+            results.append(self._run_arm(arm, inputs, encoding_s, macs))
+            self.emit(ArmDone(results[-1]))
+        trace = self._watch_every_block(inputs) if request.trace else None
+        report = Report(
+            request, tuple(results), trace, self.model.device_name, self.model.dtype_name
+        )
+        self.emit(Finished(report))
+
+    def _check(self) -> None:
+        if self.cancelled.is_set():
+            raise CancelledError
+
+    def _plan(self, arm: str) -> Plan:
+        return METHODS[arm].plan(self.request.steps, self.request.cache)
+
+    def _warm_up(self, inputs: Inputs) -> _Macs:
+        """Run every kind of work once, untimed, and count its multiply–accumulates."""
+        counts = []
+        # One computed step; then one computed and one skipped.
+        for num_steps in (1, 2):
+            plan = Plan(num_steps, TraCacheConfig(stride=2, max_order=0))
+            with count_macs() as macs:
+                latents = sample(self.model, inputs, plan, on_step=lambda _: self._check()).latents
+            counts.append(macs)
+        self.model.spec.family.decode(self.model.pipe, latents)
+        full, both = counts
+        return _Macs(
+            full=full.total,
+            skipped=both.total - full.total,
+            linear_full=full.linear,
+            linear_skipped=both.linear - full.linear,
+        )
+
+    def _run_arm(self, arm: str, inputs: Inputs, encoding_s: float, macs: _Macs) -> ArmResult:
+        plan, method, model = self._plan(arm), METHODS[arm], self.model
+        full_steps = plan.full_steps
+        computed = set(full_steps)
+        self.emit(ArmStarted(arm, method.title, plan.num_steps, full_steps))
+        begin = time.perf_counter()
+
+        def on_step(step: int) -> None:
+            self._check()
+            elapsed = time.perf_counter() - begin
+            self.emit(StepDone(arm, step, plan.num_steps, step in computed, elapsed))
+
+        with peak_memory(model.device) as memory:
+            done = sample(model, inputs, plan, on_step=on_step)
+            images = model.spec.family.decode(model.pipe, done.latents)
+            synchronize(model.device)
+        end_to_end_s = encoding_s + time.perf_counter() - begin
+        total, linear = macs.of(plan)
+        if self.reference is None:
+            self.reference = _Reference(images[0], done.latents, done.denoising_s, total)
+        full = self.reference
+        quality = image_quality(images[0], full.image)
+        return ArmResult(
+            arm=arm,
+            title=method.title,
+            num_steps=plan.num_steps,
+            full_steps=len(full_steps),
+            block_calls=done.block_calls,
+            macs=total,
+            linear_macs=linear,
+            denoising_s=done.denoising_s,
+            end_to_end_s=end_to_end_s,
+            memory_kind=memory.kind,
+            memory_bytes=memory.bytes,
+            speed_up=full.denoising_s / done.denoising_s,
+            speed_up_macs=full.macs / total,
+            psnr=quality.psnr,
+            ssim=quality.ssim,
+            latent_error=relative_error(done.latents, full.latents),
+            image=images[0],
+        )
+
+    def _watch_every_block(self, inputs: Inputs) -> Trace | None:
+        """Run the first arm with a cache again, untimed, and record every block's order."""
+        cached = [arm for arm in self.request.arms if self._plan(arm).cache is not None]
+        if not cached:
+            return None
+        arm = "tracache" if "tracache" in cached else cached[0]
+        self.emit(Stage("trace", f"Watching every block of {METHODS[arm].title}, untimed"))
+        done = sample(
+            self.model, inputs, self._plan(arm), on_step=lambda _: self._check(), trace="all"
+        )
+        return done.trace.copy() if done.trace is not None else None
+
+
+@dataclass(frozen=True)
+class _Macs:
+    """Multiply–accumulates of one computed and one skipped step, all products and linear only."""
+
+    full: int
+    skipped: int
+    linear_full: int
+    linear_skipped: int
+
+    def of(self, plan: Plan) -> tuple[int, int]:
+        """Return (all, linear) of a plan's denoising loop."""
+        full = len(plan.full_steps)
+        skipped = plan.num_steps - full
+        return (
+            full * self.full + skipped * self.skipped,
+            full * self.linear_full + skipped * self.linear_skipped,
+        )
+

@@ -1,0 +1,1 @@
+"""The models that the demo knows, and how each family is driven."""

@@ -1,0 +1,46 @@
+"""What the comparison asks of a family of pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from diffusers import DiffusionPipeline
+from PIL.Image import Image
+from torch import Tensor
+
+
+class Family(Protocol):
+    """How one family of pipelines is loaded and driven; one implementation per file."""
+
+    def load(self, source: str | Path, dtype: torch.dtype, offline: bool) -> DiffusionPipeline:
+        """Load a pipeline from a folder or a repository of the Hub."""
+        ...
+
+    def encode(
+        self, pipe: Any, prompts: Sequence[str], guidance_scale: float, max_tokens: int
+    ) -> dict[str, Any]:
+        """Turn prompts into the keyword arguments that :meth:`denoise` hands to the pipeline."""
+        ...
+
+    def noise(self, pipe: Any, seeds: Sequence[int], size: int) -> Tensor:
+        """Return the initial latents, one item per seed, each independent of its neighbours."""
+        ...
+
+    def denoise(
+        self,
+        pipe: Any,
+        conditions: dict[str, Any],
+        noise: Tensor,
+        num_steps: int,
+        guidance_scale: float,
+        size: int,
+    ) -> Tensor:
+        """Run the pipeline's denoising loop and return the final latents."""
+        ...
+
+    def decode(self, pipe: Any, latents: Tensor) -> list[Image]:
+        """Return the images of the latents."""
+        ...

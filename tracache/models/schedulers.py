@@ -1,0 +1,28 @@
+"""The schedulers that a model may run with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+
+#: Name → (class, what differs from the configuration that the model came with).
+SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "dpm-solver++": (DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++"}),
+    # DDIM would clip its estimate of latents, which are not confined to [-1, 1].
+    "ddim": (DDIMScheduler, {"clip_sample": False}),
+}
+
+
+def make_scheduler(name: str, config: Any) -> Any:
+    """Return a fresh scheduler.
+
+    Parameters
+    ----------
+    name : str
+        A key of :data:`SCHEDULERS`.
+    config : mapping
+        Configuration of the scheduler that the model came with.
+    """
+    cls, changes = SCHEDULERS[name]
+    return cls.from_config(config, **changes)

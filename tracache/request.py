@@ -1,0 +1,135 @@
+"""What a visitor asks for, checked in full before any work starts."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tracache.config import (
+    TraCacheConfig,
+    require_bool,
+    require_choice,
+    require_integer,
+    require_number,
+)
+from tracache.methods import METHODS, REFERENCE, find_method
+from tracache.models.registry import ModelSpec, find_model
+
+MAX_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class Request:
+    """One comparison; made by :func:`make_request`, which checks every field.
+
+    Attributes
+    ----------
+    model : str
+        A key of the registry.
+    prompt : str
+        What the image shows.
+    seed : int
+        Of the initial noise, 0 … 2³² − 1.
+    steps : int
+        Denoising steps of full compute.
+    guidance_scale : float
+        Of classifier-free guidance; up to 1 there is none.
+    scheduler : str
+        One of the model's schedulers.
+    cache : TraCacheConfig
+        Cache settings, from which each arm makes its plan.
+    arms : tuple of str
+        Arms in the order they run; full compute, the reference, is always the first.
+    trace : bool
+        Whether to run TraCache once more, untimed, to watch every block.
+    """
+
+    model: str
+    prompt: str
+    seed: int
+    steps: int
+    guidance_scale: float
+    scheduler: str
+    cache: TraCacheConfig
+    arms: tuple[str, ...]
+    trace: bool = True
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model's entry in the registry."""
+        return find_model(self.model)
+
+
+def make_request(
+    model: str,
+    prompt: str,
+    *,
+    seed: int | None = None,
+    steps: int | None = None,
+    guidance_scale: float | None = None,
+    scheduler: str | None = None,
+    stride: int | None = None,
+    max_order: int | None = None,
+    last_step: bool | None = None,
+    arms: tuple[str, ...] | list[str] = ("tracache",),
+    trace: bool = True,
+    **cache: Any,
+) -> Request:
+    """Check what was asked for, fill in the model's defaults, and return the request.
+
+    Parameters
+    ----------
+    model, prompt, seed, steps, guidance_scale, scheduler, arms, trace
+        See :class:`Request`; ``seed=None`` draws one, other None take the model's default.
+    stride, max_order, last_step, **cache
+        Fields of :class:`~tracache.config.TraCacheConfig`; the model's default where not given.
+
+    Raises
+    ------
+    ValueError
+        If anything is not allowed; the message says what to do.
+    """
+    spec = find_model(model)
+    settings = {"stride": stride, "max_order": max_order, "last_step": last_step, **cache}
+    given = {name: value for name, value in settings.items() if value is not None}
+    unknown = given.keys() - spec.cache.to_dict().keys()
+    if unknown:
+        raise ValueError(f"unknown setting {', '.join(sorted(unknown))}")
+    return Request(
+        model=spec.id,
+        prompt=_check_prompt(prompt, spec.max_prompt_length),
+        seed=random.randint(0, MAX_SEED)
+        if seed is None
+        else require_integer("seed", seed, 0, MAX_SEED),
+        steps=spec.steps if steps is None else require_integer("steps", steps, 1, spec.max_steps),
+        guidance_scale=spec.guidance_scale
+        if guidance_scale is None
+        else require_number("guidance_scale", guidance_scale, 0.0, spec.max_guidance_scale),
+        scheduler=spec.schedulers[0]
+        if scheduler is None
+        else require_choice("scheduler", scheduler, spec.schedulers),
+        cache=replace(spec.cache, **given),
+        arms=_check_arms(arms),
+        trace=require_bool("trace", trace),
+    )
+
+
+def _check_prompt(prompt: Any, longest: int) -> str:
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise ValueError("the prompt is empty: describe what the image should show")
+    prompt = " ".join(prompt.split())
+    if len(prompt) > longest:
+        raise ValueError(
+            f"the prompt has {len(prompt):,} characters; shorten it to {longest} or fewer"
+        )
+    if not prompt.isprintable():
+        raise ValueError("the prompt has unprintable characters; remove them")
+    return prompt
+
+
+def _check_arms(arms: Any) -> tuple[str, ...]:
+    if isinstance(arms, str) or not all(isinstance(arm, str) for arm in arms):
+        raise ValueError(f"arms must be a list of names from {', '.join(METHODS)}")
+    others = tuple(dict.fromkeys(find_method(arm).id for arm in arms if arm != REFERENCE))
+    return (REFERENCE, *others)

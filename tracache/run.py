@@ -1,0 +1,176 @@
+"""One run of a pipeline with one plan: watched, timed and counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tracache.blocks import count_block_calls
+from tracache.cache import attach
+from tracache.measure.latency import synchronize
+from tracache.methods import Plan
+from tracache.models.loading import LoadedModel
+from tracache.models.schedulers import make_scheduler
+from tracache.trace import Trace
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What every arm of a comparison starts from.
+
+    Attributes
+    ----------
+    conditions : dict
+        Prompt embeddings, as the model's family hands them to its pipeline.
+    noise : Tensor [batch, channels, height, width]
+        Initial latents, before the scheduler scales them.
+    guidance_scale : float
+        Of classifier-free guidance.
+    scheduler : str
+        Name of the scheduler.
+    """
+
+    conditions: dict[str, Any]
+    noise: Tensor
+    guidance_scale: float
+    scheduler: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a run gave.
+
+    Attributes
+    ----------
+    latents : Tensor [batch, channels, height, width]
+        The final latents.
+    denoising_s : float
+        The denoising loop, seconds.
+    block_calls : int
+        Blocks that computed.
+    trace : Trace or None
+        What the cache decided, if there was one.
+    """
+
+    latents: Tensor
+    denoising_s: float
+    block_calls: int
+    trace: Trace | None
+
+
+def prepare(
+    model: LoadedModel,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    guidance_scale: float,
+    scheduler: str,
+) -> Inputs:
+    """Encode prompts and draw one initial noise per seed."""
+    family, spec = model.spec.family, model.spec
+    with torch.no_grad():
+        conditions = family.encode(model.pipe, prompts, guidance_scale, spec.max_tokens)
+    noise = family.noise(model.pipe, seeds, spec.size)
+    return Inputs(conditions, noise, guidance_scale, scheduler)
+
+
+def sample(
+    model: LoadedModel,
+    inputs: Inputs,
+    plan: Plan,
+    *,
+    on_step: Callable[[int], None] | None = None,
+    trace: str = "last",
+) -> Sample:
+    """Run the denoising loop once.
+
+    Parameters
+    ----------
+    model, inputs, plan
+        What runs, from where, and how.
+    on_step : callable, optional
+        Called with the step's index after each step; what it raises ends the run.
+    trace : {"last", "all"}, default "last"
+        As for :func:`tracache.attach`; time nothing with ``"all"``.
+    """
+    pipe, spec = model.pipe, model.spec
+    pipe.scheduler = make_scheduler(inputs.scheduler, pipe.scheduler.config)
+    with ExitStack() as stack:
+        handle = None
+        if plan.cache is not None:
+            handle = attach(pipe.transformer, plan.cache, scheduler=pipe.scheduler, trace=trace)
+            stack.callback(handle.detach)
+        calls = stack.enter_context(count_block_calls(pipe.transformer))
+        loop = stack.enter_context(watch_loop(pipe, model.device, on_step or (lambda step: None)))
+        latents = spec.family.denoise(
+            pipe, inputs.conditions, inputs.noise, plan.num_steps, inputs.guidance_scale, spec.size
+        )
+    return Sample(latents, loop.seconds, sum(calls), handle.trace if handle else None)
+
+
+class Loop:
+    """Stands in for a pipeline's progress bar, and so knows where its loop begins and ends."""
+
+    def __init__(self, device: torch.device, on_step: Callable[[int], None]) -> None:
+        self._device = device
+        self._on_step = on_step
+        self._steps = 0
+        self._previous: Any = None
+        self.seconds = 0.0
+
+    def __call__(self, iterable: Iterable[Any] | None = None, total: int | None = None) -> Any:
+        """Serve both ways in which pipelines use their bar: around an iterable, or in a with."""
+        return self if iterable is None else self._iterate(iterable)
+
+    def __enter__(self) -> Loop:
+        synchronize(self._device)
+        self._start = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        synchronize(self._device)
+        self.seconds = time.perf_counter() - self._start
+
+    def update(self, n: int = 1) -> None:
+        """Note the end of a step."""
+        self._bound_queue()
+        self._on_step(self._steps)
+        self._steps += n
+
+    def _iterate(self, iterable: Iterable[Any]) -> Iterator[Any]:
+        with self:
+            for item in iterable:
+                yield item
+                self.update()
+
+    def _bound_queue(self) -> None:
+        # Lets the host run one step ahead of a GPU and no more: it costs no time, and progress
+        # and Stop stay within a step of what the device does.
+        if self._device.type == "cuda":
+            event = torch.cuda.Event()
+            event.record()
+            if self._previous is not None:
+                self._previous.synchronize()
+            self._previous = event
+
+
+@contextmanager
+def watch_loop(
+    pipe: Any, device: torch.device, on_step: Callable[[int], None]
+) -> Iterator[Loop]:
+    """Watch the denoising loop of one call of a pipeline.
+
+    Every diffusers pipeline draws its loop through ``self.progress_bar``; for the length of the
+    context this pipeline's is ours.
+    """
+    loop = Loop(device, on_step)
+    pipe.progress_bar = loop
+    try:
+        yield loop
+    finally:
+        del pipe.progress_bar

@@ -1,0 +1,58 @@
+"""What the environment may set, read in one place."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+_PROJECT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a process.
+
+    Attributes
+    ----------
+    assets : Path
+        Folder of the embedded models (``TRACACHE_ASSETS``), by default ``demo_assets``.
+    device : str or None
+        ``TRACACHE_DEVICE``: cuda, mps or cpu; the best there is if not set.
+    host, port : str, int
+        Where the page listens: ``GRADIO_SERVER_NAME`` (127.0.0.1) and ``GRADIO_SERVER_PORT``
+        (7860).
+    deadline_s : float
+        Longest time that one request may take (``TRACACHE_DEADLINE``, 600 s).
+    """
+
+    assets: Path
+    device: str | None
+    host: str
+    port: int
+    deadline_s: float
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Read the environment.
+
+        Raises
+        ------
+        ValueError
+            If a number is not one; the message names the variable.
+        """
+        return cls(
+            assets=Path(os.environ.get("TRACACHE_ASSETS") or _PROJECT / "demo_assets"),
+            device=os.environ.get("TRACACHE_DEVICE") or None,
+            host=os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1",
+            port=int(_number("GRADIO_SERVER_PORT", 7860)),
+            deadline_s=_number("TRACACHE_DEADLINE", 600),
+        )
+
+
+def _number(variable: str, default: float) -> float:
+    text = os.environ.get(variable) or str(default)
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{variable} must be a number, got {text!r}") from None
