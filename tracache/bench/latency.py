@@ -86,7 +86,8 @@ def measure_latency(
                 kept.append(timing)
             progress()
     full_s = median(t.denoising_s for t in timings[0])
-    for config, plan, kept, block_calls in zip(configs, plans[1:], timings[1:], calls[1:], strict=True):
+    cached = zip(configs, plans[1:], timings[1:], calls[1:], strict=True)
+    for config, plan, kept, block_calls in cached:
         denoising_s = median(t.denoising_s for t in kept)
         yield LatencyRow(
             stride=config.stride,

@@ -8,7 +8,7 @@ from statistics import fmean
 
 from tracache.config import TraCacheConfig
 from tracache.measure.quality import image_quality, relative_error
-from tracache.methods import METHODS, REFERENCE, Plan
+from tracache.methods import METHODS, Plan
 from tracache.models.loading import LoadedModel
 from tracache.run import Inputs, prepare, sample
 
@@ -87,7 +87,7 @@ def measure_quality(
     for num_steps in steps:
         references = []
         for inputs in batches:
-            references.append(_generate(model, inputs, METHODS[REFERENCE].plan(num_steps, configs[0])))
+            references.append(_generate(model, inputs, Plan(num_steps)))
             progress(len(references[-1]))
         measured: dict[Plan, tuple[float, float, float]] = {}
         for config in configs:

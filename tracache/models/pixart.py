@@ -18,7 +18,7 @@ class PixArtFamily:
     def load(self, source: str | Path, dtype: torch.dtype, offline: bool) -> PixArtAlphaPipeline:
         """Load the pipeline; ``offline`` refuses to ask the Hub."""
         return PixArtAlphaPipeline.from_pretrained(
-            source, torch_dtype=dtype, local_files_only=offline
+            source, dtype=dtype, local_files_only=offline
         )
 
     def encode(
@@ -59,6 +59,8 @@ class PixArtFamily:
         size: int,
     ) -> Tensor:
         """Run the pipeline up to its final latents."""
+        if num_steps == 1:
+            _serve_single_step(pipe.scheduler)
         return pipe(
             negative_prompt=None,
             num_inference_steps=num_steps,
@@ -77,6 +79,21 @@ class PixArtFamily:
         """Decode latents as the pipeline itself does."""
         pixels = pipe.vae.decode(latents / pipe.vae.config.scaling_factor, return_dict=False)[0]
         return pipe.image_processor.postprocess(pixels, output_type="pil")
+
+
+def _serve_single_step(scheduler: Any) -> None:
+    """Let a scheduler serve a run of one step.
+
+    Of such a run the pipeline takes the second thing that the scheduler returns, as consistency
+    models have it; the latents that every scheduler returns first are put there too.
+    """
+    step = scheduler.step
+
+    def twice(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        latents = step(*args, **kwargs)[0]
+        return latents, latents
+
+    scheduler.step = twice
 
 
 PIXART = PixArtFamily()

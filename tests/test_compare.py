@@ -1,0 +1,173 @@
+"""Comparisons on the embedded model: real runs, real images."""
+
+import json
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+import tracache
+from tracache.compare import compare, run
+from tracache.methods import METHODS
+from tracache.models.loading import load_model
+from tracache.report import ArmDone, ArmStarted, Finished, Stage, StepDone
+from tracache.request import make_request
+
+PROMPT = "a shiny red sphere on water at sunset"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model("scenes-t2i")
+
+
+def ask(**changes):
+    settings = {"seed": 1, "steps": 9, "stride": 3, "max_order": 2, "last_step": False}
+    return make_request("scenes-t2i", PROMPT, **{**settings, **changes})
+
+
+@pytest.fixture(scope="module")
+def events(model):
+    return list(compare(model, ask(arms=list(METHODS))))
+
+
+@pytest.fixture(scope="module")
+def report(events):
+    return events[-1].report
+
+
+def test_events_tell_the_whole_story(events):
+    assert [e.name for e in events if isinstance(e, Stage)] == ["encode", "warm-up", "trace"]
+    assert [e.arm for e in events if isinstance(e, ArmStarted)] == list(METHODS)
+    assert [e.result.arm for e in events if isinstance(e, ArmDone)] == list(METHODS)
+    assert isinstance(events[-1], Finished)
+    for start in (e for e in events if isinstance(e, ArmStarted)):
+        steps = [e for e in events if isinstance(e, StepDone) and e.arm == start.arm]
+        assert [e.step for e in steps] == list(range(start.num_steps))
+        assert tuple(e.step for e in steps if e.computed) == start.full_steps
+        assert [e.elapsed_s for e in steps] == sorted(e.elapsed_s for e in steps)
+
+
+def test_figures(report, model):
+    full, *others = report.arms
+    blocks = len(model.pipe.transformer.transformer_blocks)
+    assert (full.speed_up, full.speed_up_macs, full.ssim) == (1, 1, pytest.approx(1))
+    assert (full.psnr, full.latent_error) == (float("inf"), 0)
+    assert full.block_calls == 9 * blocks
+    for arm in others:
+        assert arm.full_steps == 3
+        assert arm.block_calls == 3 * blocks
+        # A skipped step still embeds its inputs and runs the head.
+        cost = full.macs / arm.macs
+        assert 2.5 < cost <= 3 and arm.speed_up_macs == cost
+        assert 0 < arm.latent_error < 1
+        assert 5 < arm.psnr < 60
+        assert -1 < arm.ssim < 1
+    for arm in report.arms:
+        assert arm.image.size == (128, 128)
+        assert 0 < arm.denoising_s < arm.end_to_end_s
+        assert arm.linear_macs < arm.macs
+        assert arm.memory_bytes > 0
+
+
+def test_full_compute_is_the_stock_pipeline(report, model):
+    """The reference is the image that diffusers makes without us."""
+    noise = model.spec.family.noise(model.pipe, [1], 128)
+    image = model.pipe(
+        PROMPT,
+        num_inference_steps=9,
+        guidance_scale=model.spec.guidance_scale,
+        height=128,
+        width=128,
+        latents=noise,
+        clean_caption=False,
+        use_resolution_binning=False,
+        max_sequence_length=model.spec.max_tokens,
+    ).images[0]
+    assert np.array_equal(np.asarray(image), np.asarray(report.arms[0].image))
+
+
+def test_accelerate_gives_the_same_image_as_the_arm(report, model):
+    noise = model.spec.family.noise(model.pipe, [1], 128)
+    with tracache.accelerate(model.pipe, ask().cache) as trace:
+        image = model.pipe(
+            PROMPT,
+            num_inference_steps=9,
+            guidance_scale=model.spec.guidance_scale,
+            height=128,
+            width=128,
+            latents=noise,
+            clean_caption=False,
+            use_resolution_binning=False,
+            max_sequence_length=model.spec.max_tokens,
+        ).images[0]
+    arm = next(arm for arm in report.arms if arm.arm == "tracache")
+    assert np.array_equal(np.asarray(image), np.asarray(arm.image))
+    assert trace.orders.shape == report.trace.orders.shape
+    assert np.array_equal(trace.orders[:, -1], report.trace.orders[:, -1])
+
+
+def test_the_trace_has_every_block(report):
+    orders = report.trace.orders
+    assert orders.shape[0] == 9
+    assert (orders[[0, 3, 6]] == -1).all()
+    assert (np.delete(orders, [0, 3, 6], axis=0) >= 0).all()
+    assert (np.diff(report.trace.timesteps) < 0).all()
+
+
+def test_the_report_is_strict_json(report):
+    data = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert data["arms"][0]["psnr"] == "inf"
+    assert data["settings"]["stride"] == 3
+    assert data["request"]["prompt"] == PROMPT
+    assert data["versions"]["torch"] == torch.__version__
+    assert data["trace"]["orders"] == report.trace.orders.tolist()
+
+
+def test_the_same_request_gives_the_same_images(model, report):
+    again = run(model, ask(arms=["tracache"], trace=False))
+    assert again.trace is None
+    for arm in again.arms:
+        other = next(a for a in report.arms if a.arm == arm.arm)
+        assert np.array_equal(np.asarray(arm.image), np.asarray(other.image))
+
+
+@pytest.mark.parametrize("stop_at", ["encode", "full", "tracache", "trace"])
+def test_stopping_anywhere_leaves_the_transformer_detached(model, stop_at):
+    generator = compare(model, ask(steps=30))
+    for event in generator:
+        if isinstance(event, Stage) and event.name == stop_at:
+            break
+        if isinstance(event, StepDone) and event.arm == stop_at and event.step == 4:
+            break
+    generator.close()
+    assert not model.lock.locked()
+    assert "progress_bar" not in vars(model.pipe)
+    tracache.attach(model.pipe.transformer).detach()
+    assert not any(thread.name == "tracache-compare" for thread in threading.enumerate())
+    assert run(model, ask(steps=2)).arms[0].num_steps == 2
+
+
+def test_a_failing_model_raises_here_and_leaves_no_cache(model):
+    def fail(*_):
+        raise ZeroDivisionError("the block broke")
+
+    hook = model.pipe.transformer.transformer_blocks[1].register_forward_hook(fail)
+    with pytest.raises(ZeroDivisionError, match="the block broke"):
+        run(model, ask())
+    hook.remove()
+    assert run(model, ask(steps=2)).arms
+
+
+def test_a_request_for_another_model_is_refused(model):
+    request = ask()
+    object.__setattr__(request, "model", "other")
+    with pytest.raises(ValueError, match="the request is for other"):
+        next(compare(model, request))
+
+
+def test_ddim_too(model):
+    report = run(model, ask(scheduler="ddim", steps=12, max_order=3))
+    assert report.arms[1].full_steps == 4
+    assert report.arms[1].psnr > 10

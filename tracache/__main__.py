@@ -1,0 +1,7 @@
+"""``python -m tracache``."""
+
+import sys
+
+from tracache.cli import main
+
+sys.exit(main())

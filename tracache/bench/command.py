@@ -1,0 +1,183 @@
+"""``python -m tracache bench``: checks the arguments, runs a benchmark, prints its table."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from tracache.bench.latency import LatencyRow, measure_latency
+from tracache.bench.quality import QualityRow, count_runs, measure_quality
+from tracache.config import TraCacheConfig, require_integer
+from tracache.methods import METHODS, REFERENCE
+from tracache.models.loading import LoadedModel
+from tracache.report import versions
+from tracache.request import Request, make_request
+from tracache.settings import Settings
+from tracache.text import table
+
+
+def run_bench(
+    args: argparse.Namespace, cache: dict[str, Any], load: Callable[[], LoadedModel]
+) -> dict[str, Any]:
+    """Run ``bench --quality`` or ``bench --latency`` and return the figures, ready for JSON.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The parsed command line.
+    cache : dict
+        Cache settings that were given; the model's default otherwise.
+    load : callable
+        Loads the model; called once everything has been checked.
+
+    Raises
+    ------
+    ValueError
+        If something is not allowed; before any work starts.
+    """
+    steps = args.steps or ([20, 50] if args.quality else [20])
+    arms = [arm for arm in METHODS if arm != REFERENCE] if args.arms == ["all"] else args.arms
+    requests = [
+        make_request(
+            args.model,
+            "any prompt",
+            seed=0,
+            steps=num_steps,
+            stride=stride,
+            guidance_scale=args.guidance_scale,
+            scheduler=args.scheduler,
+            arms=arms,
+            **cache,
+        )
+        for num_steps in steps
+        for stride in args.strides
+    ]
+    prompts = _read_prompts(args.prompts, args.count)
+    require_integer("batch", args.batch, 1, 64)
+    require_integer("rounds", args.rounds, 1, 1000)
+    run = _quality if args.quality else _latency
+    return run(args, load(), requests, prompts, steps)
+
+
+def _quality(
+    args: argparse.Namespace,
+    model: LoadedModel,
+    requests: list[Request],
+    prompts: list[str],
+    steps: list[int],
+) -> dict[str, Any]:
+    configs = _configs(requests)
+    arms = [arm for arm in requests[0].arms if arm != REFERENCE]
+    with tqdm(total=count_runs(len(prompts), steps, configs, arms), unit="image") as bar:
+        rows = list(
+            measure_quality(
+                model,
+                prompts,
+                steps=steps,
+                configs=configs,
+                arms=arms,
+                scheduler=requests[0].scheduler,
+                guidance_scale=requests[0].guidance_scale,
+                batch=args.batch,
+                progress=bar.update,
+            )
+        )
+    print(table([_show_quality(row) for row in rows]))
+    return {
+        **_circumstances(model, requests[0]),
+        "prompts": len(prompts),
+        "batch": args.batch,
+        "rows": [row.to_dict() for row in rows],
+    }
+
+
+def _latency(
+    args: argparse.Namespace,
+    model: LoadedModel,
+    requests: list[Request],
+    prompts: list[str],
+    steps: list[int],
+) -> dict[str, Any]:
+    configs = _configs(requests)
+    with tqdm(total=len(steps) * (args.rounds + 1) * (len(configs) + 1), unit="run") as bar:
+        rows = [
+            row
+            for num_steps in steps
+            for row in measure_latency(
+                model,
+                prompts[0],
+                steps=num_steps,
+                configs=configs,
+                scheduler=requests[0].scheduler,
+                guidance_scale=requests[0].guidance_scale,
+                rounds=args.rounds,
+                progress=bar.update,
+            )
+        ]
+    print(table([_show_latency(row) for row in rows]))
+    return {
+        **_circumstances(model, requests[0]),
+        "rounds": args.rounds,
+        "rows": [row.to_dict() for row in rows],
+    }
+
+
+def _show_quality(row: QualityRow) -> dict[str, str]:
+    return {
+        "steps": str(row.steps),
+        "stride": str(row.stride),
+        "arm": METHODS[row.arm].title,
+        "full steps": str(row.full_steps),
+        "PSNR": f"{row.psnr:.2f} dB",
+        "SSIM": f"{row.ssim:.4f}",
+        "latent error": f"{row.latent_error:.4f}",
+    }
+
+
+def _show_latency(row: LatencyRow) -> dict[str, str]:
+    return {
+        "stride": str(row.stride),
+        "full steps": f"{row.full_steps} of {row.steps}",
+        "denoising": f"{row.denoising_s:.3f} s",
+        "speed-up": f"{row.speed_up:.2f}×",
+        "block calls": f"{row.block_ratio:.2f}×",
+        "of that": f"{row.efficiency:.3f}",
+        "computed step": f"{row.computed_ms:.2f} ms",
+        "skipped step": f"{row.skipped_ms:.2f} ms",
+        "outside": f"{row.outside_ms:.2f} ms",
+    }
+
+
+def _configs(requests: list[Request]) -> list[TraCacheConfig]:
+    """The distinct cache settings, in the order asked for."""
+    return list(dict.fromkeys(request.cache for request in requests))
+
+
+def _circumstances(model: LoadedModel, request: Request) -> dict[str, Any]:
+    """What figures were made with; the stride stands in each row."""
+    return {
+        "model": model.spec.id,
+        "device": model.device_name,
+        "dtype": model.dtype_name,
+        "versions": versions(),
+        "settings": {k: v for k, v in request.cache.to_dict().items() if k != "stride"},
+        "scheduler": request.scheduler,
+        "guidance_scale": request.guidance_scale,
+    }
+
+
+def _read_prompts(file: Path | None, count: int) -> list[str]:
+    """Prompts from the file given, or those that the embedded model has not been trained on."""
+    file = file or Settings.from_environment().assets / "prompts" / "heldout.txt"
+    lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    prompts = [line for line in lines if line]
+    if not 1 <= count <= len(prompts):
+        raise ValueError(
+            f"count must be from 1 to {len(prompts)}, the prompts in {file.name}; got {count}"
+        )
+    # Every so many-th, since a list may be sorted by kind.
+    return [prompts[i * len(prompts) // count] for i in range(count)]

@@ -1,0 +1,175 @@
+"""The command line: ``python -m tracache compare`` and ``python -m tracache bench``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from tracache.bench.command import run_bench
+from tracache.compare import compare
+from tracache.config import MAX_ORDER, MAX_STRIDE
+from tracache.methods import METHODS
+from tracache.models.loading import DEVICES, LoadedModel, ModelUnavailableError, load_model
+from tracache.models.registry import DEFAULT_MODEL, MODELS
+from tracache.report import ArmDone, ArmStarted, Finished, Report, Stage, StepDone
+from tracache.request import make_request
+from tracache.settings import Settings
+from tracache.text import table, write_json
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return the exit status: 0, or 2 where the input was not allowed."""
+    args = _parser().parse_args(argv)
+    # Whatever a model prints of its own loading is no part of a command's output.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    try:
+        args.run(args)
+    except (ValueError, ModelUnavailableError, OSError) as error:
+        print(f"tracache: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("tracache: stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tracache", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    compare = commands.add_parser("compare", help="one prompt, arm by arm, with images and figures")
+    _add_common(compare)
+    compare.add_argument("--prompt", required=True, help="what the image should show")
+    compare.add_argument("--seed", type=int, default=0, help="of the initial noise (default 0)")
+    compare.add_argument("--steps", type=int, help="denoising steps (the model's default)")
+    compare.add_argument("--stride", type=int, help=f"1 to {MAX_STRIDE} (the model's default)")
+    compare.add_argument(
+        "--arms", nargs="+", default=["tracache"], metavar="ARM", help=", ".join(METHODS)
+    )
+    _add_settings(compare)
+    compare.add_argument("--output", type=Path, required=True, help="folder for what is written")
+    compare.set_defaults(run=_compare)
+
+    bench = commands.add_parser("bench", help="quality or latency over strides")
+    _add_common(bench)
+    what = bench.add_mutually_exclusive_group(required=True)
+    what.add_argument("--quality", action="store_true", help="nearness to full compute, all arms")
+    what.add_argument("--latency", action="store_true", help="speed-up, and where the rest goes")
+    bench.add_argument("--steps", type=int, nargs="+", help="default 20 50; latency 20")
+    bench.add_argument("--strides", type=int, nargs="+", default=[2, 3, 4, 5])
+    bench.add_argument("--arms", nargs="+", default=["all"], metavar="ARM", help="or all")
+    bench.add_argument("--prompts", type=Path, help="file, one prompt a line (the held-out ones)")
+    bench.add_argument("--count", type=int, default=32, help="prompts to take (default 32)")
+    bench.add_argument("--batch", type=int, default=1, help="prompts per run (default 1)")
+    bench.add_argument("--rounds", type=int, default=7, help="timed rounds (default 7)")
+    _add_settings(bench)
+    bench.set_defaults(run=_bench)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default=DEFAULT_MODEL, help=", ".join(MODELS))
+    parser.add_argument("--scheduler", help="of the model's (its default)")
+    parser.add_argument("--guidance-scale", type=float, help="the model's default")
+    parser.add_argument("--device", help=f"{', '.join(DEVICES)}; the best there is by default")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--max-order", type=int, help=f"0 to {MAX_ORDER} (the model's default)")
+    parser.add_argument("--warmup", type=int, help="leading full steps (the model's default)")
+    parser.add_argument(
+        "--last-step", action=argparse.BooleanOptionalAction, help="compute the last step too"
+    )
+    parser.add_argument(
+        "--local-extrapolation",
+        action=argparse.BooleanOptionalAction,
+        help="take φ_n (Eq. 7 as written) rather than φ_{n−1}",
+    )
+
+
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    """Cache settings that were given on the command line."""
+    names = ("max_order", "warmup", "last_step", "local_extrapolation")
+    return {n: getattr(args, n) for n in names if getattr(args, n) is not None}
+
+
+def _load(args: argparse.Namespace) -> LoadedModel:
+    settings = Settings.from_environment()
+    if args.device is not None:
+        settings = dataclasses.replace(settings, device=args.device)
+    return load_model(args.model, settings)
+
+
+def _bench(args: argparse.Namespace) -> None:
+    figures = run_bench(args, _given(args), lambda: _load(args))
+    if args.json is not None:
+        write_json(args.json, figures)
+
+
+def _compare(args: argparse.Namespace) -> None:
+    request = make_request(
+        args.model,
+        args.prompt,
+        seed=args.seed,
+        steps=args.steps,
+        guidance_scale=args.guidance_scale,
+        scheduler=args.scheduler,
+        stride=args.stride,
+        arms=args.arms,
+        **_given(args),
+    )
+    args.output.mkdir(parents=True, exist_ok=True)
+    report, bar = None, None
+    for event in compare(_load(args), request):
+        match event:
+            case Stage():
+                print(event.message, file=sys.stderr)
+            case ArmStarted():
+                bar = tqdm(total=event.num_steps, desc=event.title, unit="step")
+            case StepDone() if bar is not None:
+                bar.update()
+            case ArmDone() if bar is not None:
+                bar.close()
+            case Finished():
+                report = event.report
+    assert report is not None
+    _write_report(report, args.output)
+    if args.json is not None:
+        write_json(args.json, report.to_dict())
+    print(table(_report_rows(report)))
+    print(f"\nwritten to {args.output}")
+
+
+def _write_report(report: Report, folder: Path) -> None:
+    from tracache.figures import order_heatmap
+
+    for arm in report.arms:
+        arm.image.save(folder / f"{arm.arm}.png")
+    if report.trace is not None:
+        order_heatmap(report.trace).write_html(folder / "orders.html", include_plotlyjs=True)
+    write_json(folder / "report.json", report.to_dict())
+
+
+def _report_rows(report: Report) -> list[dict[str, str]]:
+    return [
+        {
+            "arm": arm.title,
+            "computed": f"{arm.full_steps} of {arm.num_steps}",
+            "denoising": f"{arm.denoising_s:.3f} s",
+            "end to end": f"{arm.end_to_end_s:.3f} s",
+            "speed-up": f"{arm.speed_up:.2f}×",
+            "in MACs": f"{arm.speed_up_macs:.2f}×",
+            arm.memory_kind: f"{arm.memory_bytes / 2**20:.0f} MiB",
+            "PSNR": f"{arm.psnr:.2f} dB",
+            "SSIM": f"{arm.ssim:.4f}",
+        }
+        for arm in report.arms
+    ]
