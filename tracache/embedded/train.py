@@ -1,0 +1,95 @@
+"""Command line of the recipe: ``python -m tracache.embedded.train STAGE``.
+
+The stages in their order: ``prompts``, ``render``, ``vae``, ``encode``, ``classifier``, ``t2i``,
+``export``; ``all`` runs them one after another. Every training stage goes on from its checkpoint
+in the work folder if there is one, on CUDA where there is a GPU, else on the CPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tracache.embedded.scenes import ASSETS
+
+STAGES = ("prompts", "render", "vae", "encode", "classifier", "t2i", "export")
+MINUTES = {"vae": 11.0, "classifier": 4.0, "t2i": 65.0}
+"""Default budgets, on two CPU cores."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The arguments of the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tracache.embedded.train",
+        description="Train the embedded text-to-image model from nothing but this repository.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("stage", choices=(*STAGES, "all"), help="what to do")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=Path.home() / ".cache" / "tracache" / "train",
+        help="folder for pictures, latents and checkpoints",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        help=f"wall-clock budget of a training stage, earlier parts counted in {MINUTES}",
+    )
+    parser.add_argument("--steps", type=int, help="budget in steps instead, reproducible")
+    parser.add_argument("--batch", type=int, help="samples a step, instead of the stage's own")
+    parser.add_argument("--seed", type=int, default=0, help="seed of a training stage")
+    parser.add_argument("--images", type=int, default=20480, help="pictures to render")
+    parser.add_argument("--pairs", type=float, default=0.5, help="share of pictures of two objects")
+    parser.add_argument("--compile", action="store_true", help="t2i: compile the blocks")
+    parser.add_argument(
+        "--folder", type=Path, default=ASSETS / "scenes-t2i", help="where export writes"
+    )
+    return parser
+
+
+def run_stage(stage: str, args: argparse.Namespace) -> None:
+    """Run one stage. Imports live here, so that each stage loads only what it needs."""
+    from tracache.embedded.optim import Budget
+
+    budget = Budget(minutes=args.minutes or MINUTES.get(stage), steps=args.steps)
+    extra = {"seed": args.seed} | ({"batch": args.batch} if args.batch else {})
+    if stage == "prompts":
+        from tracache.embedded.data import write_prompt_lists
+
+        write_prompt_lists()
+    elif stage == "render":
+        from tracache.embedded.data import render_dataset
+
+        render_dataset(args.work, args.images, pair_share=args.pairs)
+    elif stage == "vae":
+        from tracache.embedded.vae import train_vae
+
+        train_vae(args.work, budget, **extra)
+    elif stage == "encode":
+        from tracache.embedded.t2i import encode_dataset
+
+        encode_dataset(args.work)
+    elif stage == "classifier":
+        from tracache.embedded.classifier import train_classifier
+
+        train_classifier(args.work, budget, **extra)
+    elif stage == "t2i":
+        from tracache.embedded.t2i import train_t2i
+
+        train_t2i(args.work, budget, compiled=args.compile, **extra)
+    elif stage == "export":
+        from tracache.embedded.export import export_t2i
+
+        export_t2i(args.work, args.folder)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point."""
+    args = build_parser().parse_args(argv)
+    for stage in STAGES if args.stage == "all" else (args.stage,):
+        run_stage(stage, args)
+
+
+if __name__ == "__main__":
+    main()
