@@ -5,15 +5,36 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
-#: Class name → attribute that holds the blocks. Each block takes ``hidden_states`` first and
-#: returns the new hidden states alone; a family whose blocks differ needs an adapter here.
-BLOCKS = {
-    "PixArtTransformer2DModel": "transformer_blocks",
-    "DiTTransformer2DModel": "transformer_blocks",
+
+@dataclass(frozen=True)
+class Layout:
+    """Names of a transformer's attributes.
+
+    Attributes
+    ----------
+    blocks : str
+        The ``nn.ModuleList`` of blocks.
+    feeders : tuple of str
+        Modules whose output nothing but the blocks reads, so that they need not run where no
+        block does; an attribute that is None is passed over.
+    """
+
+    blocks: str
+    feeders: tuple[str, ...]
+
+
+#: What is known of a transformer: where its blocks are, and which modules feed only them. Each
+#: block takes ``hidden_states`` first and returns the new hidden states alone; a family whose
+#: blocks differ needs an adapter.
+LAYOUTS = {
+    "PixArtTransformer2DModel": Layout("transformer_blocks", ("pos_embed", "caption_projection")),
+    # The output head of DiT reads an embedding inside its first block, which thus stays in place.
+    "DiTTransformer2DModel": Layout("transformer_blocks", ("pos_embed",)),
 }
 
 #: A part of every block that runs once whenever the block computes, and never otherwise.
@@ -30,17 +51,29 @@ def find_blocks(transformer: nn.Module) -> nn.ModuleList:
     ValueError
         If the class is supported and the stack is empty.
     """
-    # A subclass of a supported transformer keeps its forward, so it is supported too.
-    names = [cls.__name__ for cls in type(transformer).__mro__ if cls.__name__ in BLOCKS]
-    if not names:
-        raise TypeError(
-            f"no blocks recognised in {type(transformer).__name__}; "
-            f"supported transformers: {', '.join(BLOCKS)}"
-        )
-    blocks = getattr(transformer, BLOCKS[names[0]], None)
+    name = find_layout(transformer).blocks
+    blocks = getattr(transformer, name, None)
     if not isinstance(blocks, nn.ModuleList) or len(blocks) == 0:
-        raise ValueError(f"{type(transformer).__name__}.{BLOCKS[names[0]]} holds no blocks")
+        raise ValueError(f"{type(transformer).__name__}.{name} holds no blocks")
     return blocks
+
+
+def find_feeders(transformer: nn.Module) -> list[nn.Module]:
+    """Return the modules of a supported transformer that feed only its blocks."""
+    feeders = (getattr(transformer, name, None) for name in find_layout(transformer).feeders)
+    return [feeder for feeder in feeders if feeder is not None]
+
+
+def find_layout(transformer: nn.Module) -> Layout:
+    """Return the layout of a supported transformer, or raise TypeError listing those there are."""
+    # A subclass of a supported transformer keeps its forward, so it is supported too.
+    for cls in type(transformer).__mro__:
+        if cls.__name__ in LAYOUTS:
+            return LAYOUTS[cls.__name__]
+    raise TypeError(
+        f"no blocks recognised in {type(transformer).__name__}; "
+        f"supported transformers: {', '.join(LAYOUTS)}"
+    )
 
 
 def argument_reader(forward: Callable[..., Any], name: str) -> Callable[[tuple, dict], Any]:

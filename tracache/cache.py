@@ -2,27 +2,27 @@
 
 At a computed step every block runs and the last block's output joins its trajectory. At a skipped
 step no block runs: the last one answers with the extrapolation of its trajectory and the others
-hand their input on, since nothing of theirs would reach the output.
+hand their input on, since nothing of theirs would reach the output. Nor do the modules run that
+only feed blocks, such as the patch embedding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from diffusers.hooks import HookRegistry, ModelHook
 from torch import Tensor, nn
 
-from tracache.blocks import argument_reader, find_blocks
+from tracache.blocks import find_blocks, find_feeders
 from tracache.clock import RunClock
 from tracache.config import TraCacheConfig, require_choice, require_integer
+from tracache.hooks import BlockHook, FeederHook, StepHook, hook_modules, is_hooked, unhook
 from tracache.schedule import is_full
 from tracache.trace import Trace
 from tracache.trajectory import Order, Trajectory, choose_order
 
-HOOK = "tracache"
 TRACES = ("last", "all")
 
 
@@ -56,9 +56,9 @@ class CacheHandle:
                 "last_step=True needs the number of steps: pass num_steps=… or scheduler=…, "
                 "or use tracache.accelerate(pipe, …), which reads it from the pipeline"
             )
-        blocks = find_blocks(transformer)
-        self._modules: list[nn.Module] = [transformer, *blocks]
-        if any(_is_attached(module) for module in self._modules):
+        blocks, feeders = find_blocks(transformer), find_feeders(transformer)
+        self._modules: list[nn.Module] = [transformer, *feeders, *blocks]
+        if any(is_hooked(module) for module in self._modules):
             raise RuntimeError("a cache is already attached to this transformer; detach it first")
         self.config = config
         self._clock = RunClock(scheduler, num_steps)
@@ -71,9 +71,9 @@ class CacheHandle:
         self._skipping = False
         self._order: Order = 0
         self._spreads: list[Tensor] = []
-        hooks = [_StepHook(self, transformer), *(_BlockHook(self, i) for i in range(len(blocks)))]
-        for module, hook in zip(self._modules, hooks, strict=True):
-            HookRegistry.check_if_exists_or_initialize(module).register_hook(hook, HOOK)
+        hook_modules({transformer: StepHook(self, transformer)})
+        hook_modules({feeder: FeederHook(self) for feeder in feeders})
+        hook_modules({block: BlockHook(self, index) for index, block in enumerate(blocks)})
 
     @property
     def attached(self) -> bool:
@@ -88,7 +88,7 @@ class CacheHandle:
     def detach(self) -> None:
         """Give the transformer its own forwards back and free the history; the trace stays."""
         for module in self._modules:
-            _unhook(module)
+            unhook(module)
         self._modules = []
         for trajectory in self._trajectories:
             trajectory.clear()
@@ -124,7 +124,13 @@ class CacheHandle:
         else:
             self.trace.record_computed(clock.timestep)
 
-    def run_block(self, index: int, hidden_states: Tensor, compute: Any) -> Tensor:
+    def run_feeder(self, compute: Callable[[], Any]) -> Any:
+        """Answer for a module that only feeds blocks."""
+        # At a skipped step its output goes unread; the newest features stand in for it, since
+        # they have the shape and the dtype that the code between it and the blocks expects.
+        return self._trajectories[-1].differences[0] if self._skipping else compute()
+
+    def run_block(self, index: int, hidden_states: Tensor, compute: Callable[[], Tensor]) -> Tensor:
         """Answer for one block: its own output at a computed step, a stand-in at a skipped one."""
         last = index == self.trace.num_blocks - 1
         if self._skipping:
@@ -151,56 +157,6 @@ class CacheHandle:
             return last.order
         factors = last.factors(self._clock.timestep)
         return choose_order(self._spreads, factors, self.config.local_extrapolation)
-
-
-class _StepHook(ModelHook):
-    """Around the transformer's forward: one step of the run."""
-
-    def __init__(self, cache: CacheHandle, transformer: nn.Module) -> None:
-        super().__init__()
-        self._cache = cache
-        self._latents = argument_reader(transformer.forward, "hidden_states")
-        self._timestep = argument_reader(transformer.forward, "timestep")
-
-    def pre_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> tuple[tuple, dict]:
-        self._cache.begin_step(self._latents(args, kwargs), self._timestep(args, kwargs))
-        return args, kwargs
-
-    def post_forward(self, module: nn.Module, output: Any) -> Any:
-        self._cache.end_step()
-        return output
-
-
-class _BlockHook(ModelHook):
-    """Around a block's forward."""
-
-    def __init__(self, cache: CacheHandle, index: int) -> None:
-        super().__init__()
-        self._cache = cache
-        self._index = index
-
-    def new_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
-        hidden_states = args[0] if args else kwargs["hidden_states"]
-        return self._cache.run_block(
-            self._index, hidden_states, lambda: self.fn_ref.original_forward(*args, **kwargs)
-        )
-
-
-def _is_attached(module: nn.Module) -> bool:
-    registry = getattr(module, "_diffusers_hook", None)
-    return registry is not None and HOOK in registry.hooks
-
-
-def _unhook(module: nn.Module) -> None:
-    """Take our hook off a module, and what attaching left on it if no other hook is there."""
-    registry = module._diffusers_hook
-    registry.remove_hook(HOOK, recurse=False)
-    if registry.hooks:
-        return
-    del module._diffusers_hook
-    # The registry puts the class's own forward back as an attribute of the instance.
-    if module.__dict__.get("forward") == type(module).forward.__get__(module):
-        del module.forward
 
 
 def attach(

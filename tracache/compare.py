@@ -239,4 +239,3 @@ class _Macs:
             full * self.full + skipped * self.skipped,
             full * self.linear_full + skipped * self.linear_skipped,
         )
-

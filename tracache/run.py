@@ -160,9 +160,7 @@ class Loop:
 
 
 @contextmanager
-def watch_loop(
-    pipe: Any, device: torch.device, on_step: Callable[[int], None]
-) -> Iterator[Loop]:
+def watch_loop(pipe: Any, device: torch.device, on_step: Callable[[int], None]) -> Iterator[Loop]:
     """Watch the denoising loop of one call of a pipeline.
 
     Every diffusers pipeline draws its loop through ``self.progress_bar``; for the length of the
