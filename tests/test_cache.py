@@ -1,4 +1,4 @@
-"""The cache on real transformers: against the literal method, and as a guest that leaves no trace."""
+"""The cache on real transformers: the literal method, runs after runs, detaching."""
 
 import pickle
 
@@ -10,7 +10,7 @@ from torch import nn
 import tracache
 from tests.literal import LiteralTraCache
 from tests.tiny import denoise, dit, pixart, scheduler
-from tracache import Trace, TraCacheConfig
+from tracache import TraCacheConfig, Trace
 from tracache.blocks import count_block_calls, find_blocks
 
 MODELS = {"pixart": pixart, "dit": dit}
@@ -162,7 +162,7 @@ def test_a_new_run_starts_afresh(model, other, watch_scheduler):
 
 
 def test_a_forward_that_fails_leaves_no_half_run(model):
-    handle = tracache.attach(model, TraCacheConfig(stride=3, max_order=2))
+    tracache.attach(model, TraCacheConfig(stride=3, max_order=2))
     first = denoise(model)
 
     def fail(*_):
@@ -238,7 +238,7 @@ def test_attaching_twice_raises_and_the_first_goes_on(model):
 
 
 def test_a_module_without_recognised_blocks_raises():
-    with pytest.raises(TypeError, match="no blocks recognised in Linear.*PixArtTransformer2DModel"):
+    with pytest.raises(TypeError, match=r"no blocks recognised in Linear.*PixArt"):
         tracache.attach(nn.Linear(2, 2), TraCacheConfig())
     empty = pixart()
     empty.transformer_blocks = nn.ModuleList()
@@ -273,8 +273,9 @@ def test_accelerate_detaches_whatever_happens():
     ):
         denoise(pipe.transformer, made=pipe.scheduler, stop=3)
     tracache.attach(pipe.transformer).detach()
-    with pytest.raises(ValueError, match="not both"), tracache.accelerate(
-        pipe, TraCacheConfig(), stride=2
+    with (
+        pytest.raises(ValueError, match="not both"),
+        tracache.accelerate(pipe, TraCacheConfig(), stride=2),
     ):
         pass
     with pytest.raises(TypeError, match="no transformer"), tracache.accelerate(nn.Linear(1, 1)):
@@ -296,4 +297,4 @@ def test_a_trace_travels():
         assert np.array_equal(other.computed, trace.computed)
     kept = trace.copy()
     denoise(model, num_steps=5)
-    assert len(trace) == 5 and len(kept) == 12
+    assert (len(trace), len(kept)) == (5, 12)

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracache.trajectory import RULES, Trajectory, choose_order
 from tests.literal import lagrange, spread
+from tracache.trajectory import RULES, Trajectory, choose_order
 
 timesteps = st.lists(
     st.floats(0, 1000, allow_nan=False), min_size=8, max_size=8, unique_by=lambda t: round(t / 10)

@@ -3,6 +3,6 @@
 from tracache.cache import CacheHandle, accelerate, attach
 from tracache.config import TraCacheConfig
 from tracache.trace import Trace
+from tracache.version import __version__
 
-__version__ = "0.1.0"
 __all__ = ["CacheHandle", "TraCacheConfig", "Trace", "__version__", "accelerate", "attach"]

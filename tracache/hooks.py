@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from diffusers.hooks import HookRegistry, ModelHook
 from torch import Tensor, nn
@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 
 #: Name under which our hooks are registered, one per module.
 HOOK = "tracache"
+
+
+class _Detour(ModelHook):
+    """A hook that decides whether the module's own forward runs."""
+
+    def original(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the module's own forward."""
+        return cast(Any, self.fn_ref).original_forward(*args, **kwargs)
 
 
 class StepHook(ModelHook):
@@ -34,7 +42,7 @@ class StepHook(ModelHook):
         return output
 
 
-class FeederHook(ModelHook):
+class FeederHook(_Detour):
     """Around a module that only feeds blocks."""
 
     def __init__(self, cache: CacheHandle) -> None:
@@ -42,10 +50,10 @@ class FeederHook(ModelHook):
         self._cache = cache
 
     def new_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        return self._cache.run_feeder(lambda: self.fn_ref.original_forward(*args, **kwargs))
+        return self._cache.run_feeder(lambda: self.original(*args, **kwargs))
 
 
-class BlockHook(ModelHook):
+class BlockHook(_Detour):
     """Around a block's forward."""
 
     def __init__(self, cache: CacheHandle, index: int) -> None:
@@ -56,7 +64,7 @@ class BlockHook(ModelHook):
     def new_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
         hidden_states = args[0] if args else kwargs["hidden_states"]
         return self._cache.run_block(
-            self._index, hidden_states, lambda: self.fn_ref.original_forward(*args, **kwargs)
+            self._index, hidden_states, lambda: self.original(*args, **kwargs)
         )
 
 
@@ -74,7 +82,7 @@ def is_hooked(module: nn.Module) -> bool:
 
 def unhook(module: nn.Module) -> None:
     """Take our hook off a module, and what attaching left on it if no other hook is there."""
-    registry = module._diffusers_hook
+    registry: Any = module._diffusers_hook
     registry.remove_hook(HOOK, recurse=False)
     if registry.hooks:
         return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tracache.config import TraCacheConfig
 from tracache.schedule import full_steps
@@ -63,7 +64,7 @@ def _fewer_steps(num_steps: int, config: TraCacheConfig) -> Plan:
     return Plan(len(Plan(num_steps, config).full_steps))
 
 
-def _cached(**changes: object) -> Callable[[int, TraCacheConfig], Plan]:
+def _cached(**changes: Any) -> Callable[[int, TraCacheConfig], Plan]:
     return lambda num_steps, config: Plan(num_steps, replace(config, **changes))
 
 

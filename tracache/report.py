@@ -13,6 +13,7 @@ from PIL.Image import Image
 
 from tracache.request import Request
 from tracache.trace import Trace
+from tracache.version import __version__
 
 
 @dataclass(frozen=True)
@@ -115,10 +116,8 @@ class Report:
 
 def versions() -> dict[str, str]:
     """Versions of what the figures depend on."""
-    import tracache
-
     return {
-        "tracache": tracache.__version__,
+        "tracache": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "diffusers": diffusers.__version__,

@@ -73,14 +73,17 @@ class Trace:
 
     @property
     def timesteps(self) -> np.ndarray:
+        """Timestep of every step."""
         return np.array(self._timesteps, dtype=np.float64)
 
     @property
     def computed(self) -> np.ndarray:
+        """Whether each step ran its blocks."""
         return np.array([row is None for row in self._rows], dtype=bool)
 
     @property
     def orders(self) -> np.ndarray:
+        """Order per step and block; see the class."""
         orders = np.full((len(self), self.num_blocks), UNTRACED, dtype=np.int64)
         for step, row in enumerate(self._rows):
             if row is None:

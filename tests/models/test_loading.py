@@ -10,9 +10,7 @@ from tracache.settings import Settings
 
 
 def settings(assets, device="cpu"):
-    return Settings(
-        assets=Path(assets), device=device, host="127.0.0.1", port=7860, deadline_s=60
-    )
+    return Settings(assets=Path(assets), device=device, host="127.0.0.1", port=7860, deadline_s=60)
 
 
 def test_missing_assets_say_what_to_do(tmp_path):

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from diffusers import DiffusionPipeline
 from PIL.Image import Image
 from torch import Tensor
 
@@ -15,7 +14,7 @@ from torch import Tensor
 class Family(Protocol):
     """How one family of pipelines is loaded and driven; one implementation per file."""
 
-    def load(self, source: str | Path, dtype: torch.dtype, offline: bool) -> DiffusionPipeline:
+    def load(self, source: str | Path, dtype: torch.dtype, offline: bool) -> Any:
         """Load a pipeline from a folder or a repository of the Hub."""
         ...
 

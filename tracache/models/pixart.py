@@ -15,11 +15,9 @@ from torch import Tensor
 class PixArtFamily:
     """Drives a stock ``PixArtAlphaPipeline``; see :class:`~tracache.models.family.Family`."""
 
-    def load(self, source: str | Path, dtype: torch.dtype, offline: bool) -> PixArtAlphaPipeline:
+    def load(self, source: str | Path, dtype: torch.dtype, offline: bool) -> Any:
         """Load the pipeline; ``offline`` refuses to ask the Hub."""
-        return PixArtAlphaPipeline.from_pretrained(
-            source, dtype=dtype, local_files_only=offline
-        )
+        return PixArtAlphaPipeline.from_pretrained(source, dtype=dtype, local_files_only=offline)
 
     def encode(
         self, pipe: Any, prompts: Sequence[str], guidance_scale: float, max_tokens: int
