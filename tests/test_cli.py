@@ -1,0 +1,119 @@
+"""The command line, run as a person runs it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from tracache.cli import main
+
+PROMPT = "a matte blue cube on snow in daylight"
+SMALL = ["--steps", "6", "--stride", "3"]
+
+
+def refuse(*argv):
+    """Run a command that must be refused; return what it said."""
+    command = [sys.executable, "-m", "tracache", *argv]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_compare_writes_everything(tmp_path, capsys):
+    folder, figures = tmp_path / "out", tmp_path / "figures.json"
+    argv = ["compare", "--prompt", PROMPT, *SMALL, "--seed", "5", "--max-order", "3"]
+    argv += ["--arms", "tracache", "fewer-steps", "--output", str(folder), "--json", str(figures)]
+    assert main(argv) == 0
+    printed = capsys.readouterr().out
+    for words in ("Full compute", "TraCache", "Fewer steps", "2 of 6", "peak process RSS"):
+        assert words in printed
+    for arm in ("full", "tracache", "fewer-steps"):
+        assert Image.open(folder / f"{arm}.png").size == (128, 128)
+    report = json.loads((folder / "report.json").read_text())
+    assert report == json.loads(figures.read_text())
+    assert report["request"]["seed"] == 5
+    assert report["settings"]["max_order"] == 3
+    assert [arm["full_steps"] for arm in report["arms"]] == [6, 2, 2]
+    assert len(report["trace"]["orders"]) == 6
+    assert "plotly" in (folder / "orders.html").read_text()
+
+
+def test_bench_quality(tmp_path, capsys):
+    file = tmp_path / "quality.json"
+    argv = ["bench", "--quality", "--count", "2", "--steps", "6", "8", "--strides", "2", "3"]
+    assert main([*argv, "--arms", "tracache", "fewer-steps", "--json", str(file)]) == 0
+    data = json.loads(file.read_text())
+    assert data["prompts"] == 2
+    assert [(r["steps"], r["stride"], r["arm"], r["full_steps"]) for r in data["rows"]] == [
+        (steps, stride, arm, -(-steps // stride))
+        for steps in (6, 8)
+        for stride in (2, 3)
+        for arm in ("tracache", "fewer-steps")
+    ]
+    for row in data["rows"]:
+        assert 0 < row["latent_error"] < 2
+        assert 5 < row["psnr"] < 80
+    assert "latent error" in capsys.readouterr().out
+
+
+def test_bench_quality_does_not_depend_on_the_batch_where_no_order_is_chosen(tmp_path):
+    """Items of a batch have their own noise; only an order is chosen over all of them."""
+    rows = []
+    for batch in ("1", "3"):
+        file = tmp_path / f"{batch}.json"
+        argv = ["bench", "--quality", "--count", "3", "--steps", "6", "--strides", "3"]
+        main([*argv, "--arms", "reuse", "taylorseer", "--batch", batch, "--json", str(file)])
+        rows.append(json.loads(file.read_text())["rows"])
+    for one, three in zip(*rows, strict=True):
+        assert one["latent_error"] == pytest.approx(three["latent_error"], rel=1e-3)
+
+
+def test_bench_latency(tmp_path, capsys):
+    file = tmp_path / "latency.json"
+    argv = ["bench", "--latency", "--count", "1", "--steps", "6", "--strides", "2", "3"]
+    assert main([*argv, "--rounds", "1", "--json", str(file)]) == 0
+    rows = json.loads(file.read_text())["rows"]
+    assert [row["block_ratio"] for row in rows] == [2, 3]
+    for row in rows:
+        assert row["efficiency"] == pytest.approx(row["speed_up"] / row["block_ratio"])
+        assert row["skipped_ms"] < row["computed_ms"]
+    assert "block calls" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "argv, words",
+    [
+        (["--stride", "0"], "stride must be a whole number from 1 to 50, got 0"),
+        (["--max-order", "9"], "max_order must be a whole number from 0 to 5, got 9"),
+        (["--guidance-scale", "nan"], "guidance_scale must be a number from 0 to 20, got nan"),
+        (["--model", "sdxl"], "unknown model 'sdxl'; choose from scenes-t2i"),
+        (["--arms", "magic"], "unknown arm 'magic'"),
+        (["--prompt", " "], "the prompt is empty"),
+        (["--prompt", "x" * 10_000], "10,000 characters"),
+        (["--device", "tpu"], "unknown device 'tpu'"),
+        (["--steps", "2.5"], "invalid int value: '2.5'"),
+    ],
+)
+def test_bad_input_is_refused_before_any_work(argv, words, tmp_path):
+    folder = tmp_path / "out"
+    stderr = refuse("compare", "--prompt", PROMPT, "--output", str(folder), *argv)
+    assert words in stderr
+    assert not list(folder.glob("*.png"))
+
+
+@pytest.mark.parametrize(
+    "argv, words",
+    [
+        ([], "one of the arguments --quality --latency is required"),
+        (["--quality", "--count", "0"], "count must be from 1 to"),
+        (["--quality", "--strides", "0"], "stride must be"),
+        (["--latency", "--rounds", "0"], "rounds must be"),
+        (["--quality", "--prompts", "nowhere.txt"], "nowhere.txt"),
+    ],
+)
+def test_bad_benches_are_refused(argv, words):
+    assert words in refuse("bench", *argv)

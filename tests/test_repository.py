@@ -1,0 +1,115 @@
+"""The rules of the house that a machine can check."""
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import gradio
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+TOP_LEVEL = {
+    "app.py",
+    "tracache",
+    "demo_assets",
+    "tests",
+    "requirements.txt",
+    "README.md",
+    "Dockerfile",
+    "pyproject.toml",
+    "LICENSE",
+}
+
+
+@pytest.fixture(scope="module")
+def tracked():
+    """Files that git tracks, or would if asked to add everything."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip("not a git checkout")
+    return [Path(line) for line in done.stdout.splitlines() if (ROOT / line).is_file()]
+
+
+def test_no_file_is_too_big_for_a_space(tracked):
+    sizes = {str(path): (ROOT / path).stat().st_size for path in tracked}
+    assert {path: size for path, size in sizes.items() if size > 10_000_000} == {}
+
+
+def test_the_top_level_holds_only_what_is_agreed(tracked):
+    top = {path.parts[0] for path in tracked if not path.parts[0].startswith(".")}
+    assert top - TOP_LEVEL == set()
+
+
+def test_readme_front_matter_is_a_spaces():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    front = yaml.safe_load(re.match(r"---\n(.*?)\n---\n", text, re.S).group(1))
+    assert front["sdk"] == "gradio"
+    assert front["sdk_version"] == gradio.__version__
+    assert front["app_file"] == "app.py"
+    assert front["license"] == "apache-2.0"
+    assert len(front["short_description"]) <= 60
+    assert {"title", "emoji", "colorFrom", "colorTo", "python_version"} <= front.keys()
+
+
+def modules(*patterns):
+    return [path for pattern in patterns for path in ROOT.glob(pattern)]
+
+
+def imports(path):
+    """Names of every module that a file imports, wherever in the file."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    return names
+
+
+def roots(path):
+    return {name.split(".")[0] for name in imports(path)}
+
+
+def test_only_the_page_knows_gradio():
+    outside = [p for p in modules("tracache/**/*.py") if "ui" not in p.parts]
+    assert [p.name for p in outside if "gradio" in roots(p)] == []
+
+
+def test_nothing_but_the_app_imports_the_page():
+    outside = [p for p in modules("tracache/**/*.py") if "ui" not in p.parts]
+    assert [p.name for p in outside if any(n.startswith("tracache.ui") for n in imports(p))] == []
+
+
+def test_the_app_never_imports_the_recipe():
+    outside = [p for p in modules("tracache/**/*.py", "app.py") if "embedded" not in p.parts]
+    recipe = "tracache.embedded"
+    assert [p.name for p in outside if any(n.startswith(recipe) for n in imports(p))] == []
+
+
+@pytest.mark.parametrize(
+    "module, allowed",
+    [
+        ("trajectory", {"torch"}),
+        ("schedule", set()),
+        ("config", set()),
+        ("trace", {"numpy"}),
+        ("clock", {"torch"}),
+    ],
+)
+def test_the_maths_stands_alone(module, allowed):
+    standard = {"__future__", "collections", "dataclasses", "math", "typing"}
+    assert roots(ROOT / f"tracache/{module}.py") - standard - allowed == set()
+
+
+def test_the_project_speaks_of_itself_alone(tracked):
+    """No path of whoever's machine it was written on."""
+    pattern = re.compile(r"/(?:home/(?!user/)|Users/|work/|root/)\w")
+    found = []
+    for path in tracked:
+        if path.suffix in {".py", ".md", ".toml", ".txt", ".json", ".yml"} and path.name != __name__:
+            text = (ROOT / path).read_text(encoding="utf-8")
+            found += [str(path)] if pattern.search(text) and path.name != Path(__file__).name else []
+    assert found == []
