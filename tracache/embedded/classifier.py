@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tracache.embedded.data import load_captions, load_images
+from tracache.embedded.data import fresh_renders, load_captions, load_images
 from tracache.embedded.optim import Budget, Run, autocast, pick_device, step_generator
 from tracache.embedded.scenes import (
     ASSETS,
@@ -119,12 +119,11 @@ class SceneClassifier(nn.Module):
 
 
 def _roundtrip(work: Path, count: int) -> np.ndarray:
-    """The first ``count`` and the last 512 renders after the autoencoder, cached in ``work``."""
+    """The first ``count`` renders after the autoencoder, cached in ``work``."""
     path = work / "roundtrip.npy"
     if not path.exists():
-        images, vae = load_images(work), load_vae(work)
-        chosen = np.concatenate([images[:count], images[-512:]])
-        np.save(path, decode_latents(vae, encode_images(vae, chosen)))
+        vae = load_vae(work)
+        np.save(path, decode_latents(vae, encode_images(vae, load_images(work)[:count])))
     return np.load(path, mmap_mode="r")
 
 
@@ -144,8 +143,7 @@ def train_classifier(
     Parameters
     ----------
     work : Path
-        Work folder with pictures and the finished autoencoder; the last 512 pictures are kept for
-        the report.
+        Work folder with pictures and the finished autoencoder.
     budget : Budget
         When to stop.
     roundtrip : int, default 8192
@@ -161,7 +159,7 @@ def train_classifier(
     while not run.finished:
         g = step_generator(seed, run.step)
         half = batch // 2
-        clean = torch.randint(len(images) - 512, (half,), generator=g).sort().values
+        clean = torch.randint(len(images), (half,), generator=g).sort().values
         through = torch.randint(roundtrip, (half,), generator=g).sort().values
         pixels = np.concatenate([images[clean.numpy()], passed[through.numpy()]])
         want = answers[torch.cat([clean, through])].to(device)
@@ -235,13 +233,13 @@ def score(found: Tensor, wanted: Tensor) -> dict[str, float]:
     return out
 
 
-def evaluate_classifier(model: SceneClassifier, work: Path, count: int = 512) -> dict:
-    """Percentages right on the last renders, never trained on: as they are and through the VAE."""
-    scenes = [Scene.from_caption(c) for c in load_captions(work)[-count:]]
-    wanted = label_tensor(scenes)
-    clean, passed = load_images(work)[-count:], np.load(work / "roundtrip.npy")[-count:]
+def evaluate_classifier(model: SceneClassifier, work: Path, count: int = 1024) -> dict:
+    """Percentages right on fresh renders, half single objects: as they are and through the VAE."""
+    scenes, images = fresh_renders(count)
+    wanted, vae = label_tensor(scenes), load_vae(work)
+    passed = decode_latents(vae, encode_images(vae, images))
     return {
         "unseen_renders": count,
         "percent_right_through_autoencoder": score(model.read(passed), wanted),
-        "percent_right_as_rendered": score(model.read(clean), wanted),
+        "percent_right_as_rendered": score(model.read(images), wanted),
     }

@@ -9,9 +9,11 @@ import numpy as np
 
 from tracache.embedded.scenes import (
     ASSETS,
+    PROMPT_LISTS,
     Scene,
     excluded_captions,
     make_prompt_lists,
+    read_prompts,
     sample_scenes,
 )
 
@@ -49,6 +51,23 @@ def render_dataset(work: Path, count: int, seed: int = 1, pair_share: float = 0.
         print(f"rendered {min(start + CHUNK, count)} of {count}", flush=True)
     images.flush()
     (work / "captions.json").write_text(json.dumps([s.caption for s in scenes]))
+
+
+def fresh_renders(count: int, seed: int = 990_001) -> tuple[list[Scene], np.ndarray]:
+    """Renders that no training saw, for reports: the held-out captions, then freely drawn scenes.
+
+    Returns
+    -------
+    scenes : list of Scene
+        As many as ``count``, about half of them single objects.
+    images : numpy.ndarray
+        uint8, shape (count, 128, 128, 3); their seeds lie beyond those of any training set.
+    """
+    from tracache.embedded.render import render
+
+    held_out = [Scene.from_caption(caption) for caption in read_prompts(PROMPT_LISTS[0])]
+    scenes = (held_out + sample_scenes(count, seed))[:count]
+    return scenes, render(scenes, seed=seed * 1000)
 
 
 def load_images(work: Path) -> np.ndarray:

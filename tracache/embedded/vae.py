@@ -11,7 +11,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tracache.embedded.data import load_images
+from tracache.embedded.data import fresh_renders, load_images
 from tracache.embedded.optim import (
     Averaged,
     Budget,
@@ -134,7 +134,7 @@ def train_vae(
                 note = f" unseen {evaluate_average(run.average, test):.2f} dB"
             print(f"step {run.step} {run.elapsed:.0f}s loss {loss.item():.4f}{note}", flush=True)
     run.save()
-    finish_vae(work, holdout)
+    finish_vae(work)
 
 
 @torch.no_grad()
@@ -182,7 +182,7 @@ def normalise_latents(vae: AutoencoderKL, mean: Tensor, std: Tensor) -> None:
     after.weight *= std[None, :, None, None]
 
 
-def finish_vae(work: Path, holdout: int = 256) -> None:
+def finish_vae(work: Path) -> None:
     """Write ``work/vae`` from the checkpoint's averaged weights, latents normalised."""
     device, images = pick_device(), load_images(work)
     state = torch.load(work / "vae.pt", map_location="cpu", weights_only=True)
@@ -195,8 +195,7 @@ def finish_vae(work: Path, holdout: int = 256) -> None:
     mean, std = latents.mean((0, 2, 3)).to(device), latents.std((0, 2, 3)).to(device)
     normalise_latents(vae, mean, std)
     vae.to("cpu", torch.float16).save_pretrained(work / "vae")
-    figure = measure_vae(work, images[-holdout:])
-    print(f"VAE: {figure:.2f} dB on {holdout} unseen renders", flush=True)
+    print(f"VAE: {measure_vae(work):.2f} dB on unseen renders", flush=True)
 
 
 def load_vae(work: Path) -> AutoencoderKL:
@@ -205,8 +204,8 @@ def load_vae(work: Path) -> AutoencoderKL:
     return vae.to(pick_device()).eval().requires_grad_(False)
 
 
-def measure_vae(work: Path, images: np.ndarray) -> float:
-    """PSNR in dB of the finished autoencoder, as stored on disk, on uint8 pictures."""
-    vae = load_vae(work)
+def measure_vae(work: Path, count: int = 512) -> float:
+    """PSNR in dB of the finished autoencoder, as stored on disk, on fresh renders."""
+    vae, (_, images) = load_vae(work), fresh_renders(count)
     out = decode_latents(vae, encode_images(vae, images))
     return psnr(to_tensor(out), to_tensor(images))
