@@ -1,0 +1,160 @@
+"""Traces as figures, and as words for those who cannot see them."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import plotly.graph_objects as go
+
+from tracache.trace import COMPUTED, UNTRACED, Trace
+
+#: One colour per order, 0 … 5: dark to light, apart for the colour-blind, legible on light and
+#: dark pages.
+ORDER_COLOURS = ("#3b4cc0", "#2a9d8f", "#e9c46a", "#f4843c", "#d1495b", "#7b2d8b")
+COMPUTED_COLOUR = "#9aa0a6"
+UNTRACED_COLOUR = "rgba(0,0,0,0)"
+
+
+def order_name(order: int) -> str:
+    """Return a cell's value in words."""
+    if order == COMPUTED:
+        return "computed"
+    if order == UNTRACED:
+        return "not watched"
+    return "order 0 (reuse)" if order == 0 else f"order {order}"
+
+
+def order_heatmap(trace: Trace) -> go.Figure:
+    """Draw the order of every block at every timestep.
+
+    Rows are blocks, the last one, which makes the image, on top; columns are the steps in
+    denoising order, noisiest first.
+
+    Parameters
+    ----------
+    trace : Trace
+        Of a run, best with every block watched.
+    """
+    orders = trace.orders
+    values = sorted(set(orders.ravel().tolist()))
+    steps = [f"{i + 1}" for i in range(len(trace))]
+    blocks = [f"{b + 1}" for b in range(trace.num_blocks)]
+    figure = go.Figure()
+    for value in values:
+        figure.add_trace(_layer(trace, orders, value, steps, blocks))
+        # A heatmap has no legend entry, so an empty trace of the same colour stands in.
+        figure.add_trace(_legend_entry(value))
+    _mark_computed(figure, trace, steps, blocks)
+    _lay_out(figure, trace, steps)
+    return figure
+
+
+def _layer(
+    trace: Trace, orders: np.ndarray, value: int, steps: list[str], blocks: list[str]
+) -> go.Heatmap:
+    """All cells of one value, in its colour."""
+    cells = np.where(value == orders.T, 1.0, np.nan)
+    colour = _colour(value)
+    timesteps = np.tile(trace.timesteps, (trace.num_blocks, 1))
+    return go.Heatmap(
+        z=cells,
+        x=steps,
+        y=blocks,
+        customdata=timesteps,
+        colorscale=[[0, colour], [1, colour]],
+        showscale=False,
+        xgap=1,
+        ygap=1,
+        hoverongaps=False,
+        hovertemplate=(
+            f"block %{{y}}, step %{{x}}<br>timestep %{{customdata:.6g}}<br>"
+            f"<b>{order_name(value)}</b><extra></extra>"
+        ),
+    )
+
+
+def _legend_entry(value: int) -> go.Scatter:
+    return go.Scatter(
+        x=[None],
+        y=[None],
+        mode="markers",
+        marker={"size": 12, "symbol": "square", "color": _colour(value)},
+        name=order_name(value),
+    )
+
+
+def _mark_computed(figure: go.Figure, trace: Trace, steps: list[str], blocks: list[str]) -> None:
+    """Put a dot into each computed step, so that colour is not all that tells it apart."""
+    computed = [step for step, full in zip(steps, trace.computed, strict=True) if full]
+    figure.add_trace(
+        go.Scatter(
+            x=[step for step in computed for _ in blocks],
+            y=[block for _ in computed for block in blocks],
+            mode="markers",
+            marker={"size": 4, "color": "#ffffff"},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    )
+
+
+def _lay_out(figure: go.Figure, trace: Trace, steps: list[str]) -> None:
+    # A label per step would not fit a phone; about ten do.
+    every = max(1, round(len(steps) / 10))
+    shown = list(range(0, len(steps), every))
+    grey = "#80868b"
+    figure.update_layout(
+        height=150 + 22 * trace.num_blocks,
+        margin={"l": 48, "r": 12, "t": 36, "b": 48},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": grey, "size": 12},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "itemclick": False},
+        dragmode=False,
+    )
+    figure.update_xaxes(
+        title="timestep, noisiest first",
+        type="category",
+        tickvals=[steps[i] for i in shown],
+        ticktext=[f"{trace.timesteps[i]:.4g}" for i in shown],
+        showgrid=False,
+        zeroline=False,
+    )
+    figure.update_yaxes(
+        title="block", type="category", showgrid=False, zeroline=False, automargin=True
+    )
+
+
+def _colour(value: int) -> str:
+    if value == COMPUTED:
+        return COMPUTED_COLOUR
+    return UNTRACED_COLOUR if value == UNTRACED else ORDER_COLOURS[value]
+
+
+def describe_trace(trace: Trace) -> str:
+    """Say in plain sentences what a heatmap shows.
+
+    Parameters
+    ----------
+    trace : Trace
+        Of a run, best with every block watched.
+    """
+    full = int(trace.computed.sum())
+    text = f"{full} of {len(trace)} steps computed all {trace.num_blocks} blocks."
+    last = trace.orders[~trace.computed, -1].tolist()
+    if not last:
+        return f"{text} No step was skipped."
+    counts = Counter(last)
+    parts = [f"{order_name(order)} at {counts[order]}" for order in sorted(counts)]
+    text += f" At the {len(last)} skipped steps, the last block, which makes the image, used "
+    text += f"{_join(parts)} of them."
+    watched = trace.orders[~trace.computed]
+    if (watched != UNTRACED).all():
+        alike = int((watched == watched[:, -1:]).all(axis=1).sum())
+        text += f" At {alike} of them every block chose the same order."
+    return text
+
+
+def _join(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -1,0 +1,233 @@
+"""What happens when somebody presses something."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import gradio as gr
+
+from tracache.compare import compare
+from tracache.figures import describe_trace, order_heatmap
+from tracache.methods import METHODS
+from tracache.models.loading import ModelUnavailableError, load_model
+from tracache.report import ArmDone, ArmResult, ArmStarted, Event, Finished, Stage, StepDone
+from tracache.request import Request, make_request
+from tracache.settings import Settings
+from tracache.ui.numbers import whole
+from tracache.ui.runs import Runs
+from tracache.ui.views import ArmProgress, Progress, headline, show_progress, table
+
+log = logging.getLogger(__name__)
+
+#: What a run shows, in the order in which :meth:`Handlers.generate` yields it.
+OUTPUTS = (
+    "status",
+    "headline",
+    "full_image",
+    "arm_image",
+    "extra_image",
+    "slider",
+    "table",
+    "heatmap",
+    "heatmap_text",
+    "seed",
+)
+
+EXTRA_ARM = "fewer-steps"
+
+
+class Handlers:
+    """Handlers of one page; knows which session runs what."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._runs = Runs()
+
+    def generate(
+        self,
+        model: str,
+        prompt: str,
+        seed: float,
+        randomise: bool,
+        steps: float,
+        guidance_scale: float,
+        stride: float,
+        max_order: float,
+        last_step: bool,
+        arm: str,
+        fewer_steps: bool,
+        scheduler: str,
+        request: gr.Request,
+    ) -> Iterator[tuple[Any, ...]]:
+        """Compare full compute with an accelerated arm, from the same prompt and noise.
+
+        Parameters
+        ----------
+        model
+            Name of the model.
+        prompt
+            What the image should show.
+        seed
+            Of the initial noise, 0 to 4294967295; ignored with randomise.
+        randomise
+            Draw a new seed.
+        steps
+            Denoising steps of full compute.
+        guidance_scale
+            Strength of the prompt; 1 is none.
+        stride
+            Every so many steps one computes fully.
+        max_order
+            Highest order of the extrapolation, 0 to 5.
+        last_step
+            Compute the last step too.
+        arm
+            The accelerated arm.
+        fewer_steps
+            Also run full compute with as few steps as cost the same.
+        scheduler
+            Of the model's schedulers.
+        request
+            Supplied by Gradio.
+        """
+        arms = [arm, *([EXTRA_ARM] if fewer_steps is True else [])]
+        try:
+            asked = make_request(
+                model,
+                prompt,
+                seed=None if randomise is True else whole(seed),
+                steps=whole(steps),
+                guidance_scale=guidance_scale,
+                stride=whole(stride),
+                max_order=whole(max_order),
+                last_step=last_step,
+                scheduler=scheduler,
+                arms=arms,
+            )
+            # None takes a default in Python; from a page it is a field left empty.
+            for name, value in (("seed", seed), ("steps", steps), ("stride", stride)):
+                if value is None and not (name == "seed" and randomise):
+                    raise ValueError(f"{name} is empty: enter a number")
+            loaded = load_model(asked.model, self._settings)
+        except (ValueError, ModelUnavailableError) as error:
+            raise _tell(error) from error
+        try:
+            with (
+                self._runs.enter(request.session_hash or "") as stop,
+                closing(compare(loaded, asked)) as events,
+            ):
+                yield from _show(events, asked, stop, self._settings.deadline_s)
+        except gr.Error:
+            raise
+        except Exception as error:
+            log.exception("a run failed")
+            raise gr.Error(
+                "The run failed; the server's log says why. Try again, or other settings.",
+                print_exception=False,
+            ) from error
+
+    def stop(self, request: gr.Request) -> None:
+        """Ask this session's run to end after the step it is at."""
+        if not self._runs.stop(request.session_hash or ""):
+            gr.Info("Nothing is running.")
+
+    def leave(self, request: gr.Request) -> None:
+        """End the runs of a session whose tab was closed."""
+        self._runs.stop(request.session_hash or "")
+
+
+def _tell(error: Exception) -> gr.Error:
+    text = str(error)
+    return gr.Error(text[:1].upper() + text[1:], print_exception=False)
+
+
+def _show(
+    events: Iterator[Event], asked: Request, stop: Any, deadline_s: float
+) -> Iterator[tuple[Any, ...]]:
+    """Turn the events of a run into updates of the page."""
+    screen = _Screen(asked)
+    yield screen.update(seed=asked.seed)
+    start = time.monotonic()
+    for event in events:
+        if stop.is_set():
+            screen.progress.message = f"Stopped {screen.where()}."
+            yield screen.update()
+            return
+        if time.monotonic() - start > deadline_s:
+            raise gr.Error(
+                f"This took longer than the {deadline_s:g} seconds allowed here, and was stopped; "
+                "choose fewer steps.",
+                print_exception=False,
+            )
+        yield screen.take(event)
+
+
+class _Screen:
+    """What the page shows of one run."""
+
+    def __init__(self, asked: Request) -> None:
+        self.asked = asked
+        self.progress = Progress(message="Starting")
+        self.results: list[ArmResult] = []
+
+    def update(self, **changes: Any) -> tuple[Any, ...]:
+        """Return one update per output: the progress, what changes, and the rest as it is."""
+        changes = {"status": show_progress(self.progress), **changes}
+        return tuple(changes.get(name, gr.skip()) for name in OUTPUTS)
+
+    def where(self) -> str:
+        """Say how far the run has come."""
+        if not self.progress.arms:
+            return "before the first step"
+        arm = self.progress.arms[-1]
+        return f"after step {arm.done} of {arm.num_steps} of {arm.title}"
+
+    def take(self, event: Event) -> tuple[Any, ...]:
+        """Return the update that an event calls for."""
+        match event:
+            case Stage():
+                self.progress.message = f"{event.message} …"
+            case ArmStarted():
+                self.progress.message = f"{event.title} …"
+                self.progress.arms.append(
+                    ArmProgress(event.title, event.num_steps, event.full_steps)
+                )
+            case StepDone():
+                self.progress.arms[-1].done = event.step + 1
+                self.progress.arms[-1].elapsed_s = event.elapsed_s
+            case ArmDone():
+                self.results.append(event.result)
+                return self.update(**self._pictures())
+            case Finished():
+                self.progress.message = "Done."
+                changes: dict[str, Any] = {
+                    "headline": headline(event.report),
+                    "table": table(event.report.arms),
+                    "heatmap": None,
+                    "heatmap_text": "Nothing was skipped by a cache, so there are no orders.",
+                }
+                if event.report.trace is not None:
+                    changes["heatmap"] = order_heatmap(event.report.trace)
+                    changes["heatmap_text"] = describe_trace(event.report.trace)
+                return self.update(**changes)
+        return self.update()
+
+    def _pictures(self) -> dict[str, Any]:
+        """Show the arms that are done; an earlier run's pictures go when this one has its first."""
+        done = [result.image for result in self.results] + [None, None]
+        shown = {
+            "full_image": gr.update(value=done[0]),
+            "arm_image": gr.update(value=done[1], label=self._title(1)),
+            "extra_image": gr.update(value=done[2], visible=len(self.asked.arms) > 2),
+            "slider": (done[0], done[1]) if done[1] is not None else None,
+        }
+        if len(self.results) == 1:
+            shown |= {"headline": "", "table": "", "heatmap": None, "heatmap_text": ""}
+        return shown
+
+    def _title(self, index: int) -> str:
+        return METHODS[self.asked.arms[index]].title if index < len(self.asked.arms) else ""

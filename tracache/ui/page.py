@@ -1,0 +1,216 @@
+"""The page: what stands where, and which handler serves it."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from tracache.config import MAX_ORDER
+from tracache.methods import METHODS, REFERENCE
+from tracache.models.loading import ModelUnavailableError, load_model
+from tracache.models.registry import DEFAULT_MODEL, MODELS, ModelSpec, find_model
+from tracache.models.vocabulary import Vocabulary
+from tracache.request import MAX_SEED
+from tracache.settings import Settings
+from tracache.ui.builder import add_builder
+from tracache.ui.handlers import EXTRA_ARM, OUTPUTS, Handlers
+from tracache.ui.views import EMPTY_STATUS, vocabulary_note
+
+MAX_STRIDE_SHOWN = 8
+
+INTRO = """# TraCache
+The same prompt and the same noise: full computation, and the same transformer with most steps
+skipped, their features extrapolated along their trajectory. See what it saves, what it changes,
+and which order it chose at every block and timestep."""
+
+
+def build_page(settings: Settings) -> gr.Blocks:
+    """Build the page; a model that cannot be loaded is said on it, not raised.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the process.
+    """
+    handlers = Handlers(settings)
+    spec = find_model(DEFAULT_MODEL)
+    vocabulary = Vocabulary.load(settings.assets / spec.source)
+    with gr.Blocks(title="TraCache", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+        gr.Markdown(INTRO)
+        gr.HTML(_banner(settings))
+        with gr.Row(elem_classes="tc-main"):
+            with gr.Column(scale=4, min_width=300):
+                inputs, buttons = _controls(spec, vocabulary)
+            with gr.Column(scale=7, min_width=300):
+                outputs = _results()
+        outputs["seed"] = inputs["seed"]
+        press = {
+            "fn": handlers.generate,
+            "inputs": list(inputs.values()),
+            "outputs": [outputs[name] for name in OUTPUTS],
+            "show_progress": "hidden",
+            "concurrency_id": "run",
+            "concurrency_limit": 1,
+        }
+        gr.on([buttons["generate"].click, inputs["prompt"].submit], **press, api_name="compare")
+        buttons["stop"].click(
+            handlers.stop, queue=False, show_progress="hidden", api_visibility="private"
+        )
+        page.unload(handlers.leave)
+    return page
+
+
+def _banner(settings: Settings) -> str:
+    """Say what the page runs on, or why its model cannot run."""
+    try:
+        model = load_model(DEFAULT_MODEL, settings)
+    except (ModelUnavailableError, ValueError) as error:
+        return f'<p class="tc-banner tc-bad" role="alert">{escape(str(error))}</p>'
+    return (
+        f'<p class="tc-banner">Runs on <b>{escape(model.device_name)}</b>, {model.dtype_name}. '
+        "The timings below are its own.</p>"
+    )
+
+
+def _controls(
+    spec: ModelSpec, vocabulary: Vocabulary | None
+) -> tuple[dict[str, Any], dict[str, gr.Button]]:
+    """Lay out the left column; inputs in the order of ``Handlers.generate``."""
+    model = gr.Dropdown(
+        [(entry.title, entry.id) for entry in MODELS.values()],
+        value=spec.id,
+        label="Model",
+        interactive=True,
+    )
+    prompt = gr.Textbox(
+        label="Prompt",
+        placeholder=spec.example_prompts[0],
+        lines=2,
+        max_lines=4,
+        autofocus=True,
+    )
+    note = gr.HTML(vocabulary_note("", vocabulary), elem_id="vocabulary")
+    prompt.change(
+        lambda text: vocabulary_note(text, vocabulary),
+        prompt,
+        note,
+        show_progress="hidden",
+        api_visibility="private",
+        trigger_mode="always_last",
+    )
+    with gr.Row():
+        generate = gr.Button("Generate", variant="primary", scale=3, min_width=120)
+        stop = gr.Button("Stop", variant="stop", scale=1, min_width=80)
+    fewer_steps = gr.Checkbox(
+        label="Also run fewer steps at equal cost",
+        info="Full compute with just as many full steps: what the cache has to beat.",
+    )
+    if vocabulary is not None:
+        add_builder(vocabulary, prompt)
+    gr.Examples([[text] for text in spec.example_prompts], [prompt], label="Examples")
+    with gr.Group():
+        arm = gr.Dropdown(
+            [(m.title, m.id) for m in METHODS.values() if m.id not in (REFERENCE, EXTRA_ARM)],
+            value="tracache",
+            label="Accelerated by",
+            interactive=True,
+        )
+        stride = gr.Slider(
+            1,
+            MAX_STRIDE_SHOWN,
+            spec.cache.stride,
+            step=1,
+            label="Stride",
+            info="Every so many steps, one computes fully; 1 skips none.",
+        )
+        max_order = gr.Slider(
+            0,
+            MAX_ORDER,
+            spec.cache.max_order,
+            step=1,
+            label="Max order",
+            info="Highest order tried; 0 is reuse, and so is 1 where the order is chosen.",
+        )
+        last_step = gr.Checkbox(spec.cache.last_step, label="Compute the last step")
+    with gr.Accordion("Sampling", open=False):
+        steps = gr.Slider(2, spec.max_steps, spec.steps, step=1, label="Steps")
+        guidance_scale = gr.Slider(
+            1, spec.max_guidance_scale, spec.guidance_scale, step=0.1, label="Guidance scale"
+        )
+        scheduler = gr.Dropdown(
+            list(spec.schedulers), value=spec.schedulers[0], label="Scheduler", interactive=True
+        )
+        with gr.Row():
+            seed = gr.Number(0, label="Seed", minimum=0, maximum=MAX_SEED, min_width=120)
+            randomise = gr.Checkbox(False, label="Randomise", min_width=120)
+    inputs = {
+        "model": model,
+        "prompt": prompt,
+        "seed": seed,
+        "randomise": randomise,
+        "steps": steps,
+        "guidance_scale": guidance_scale,
+        "stride": stride,
+        "max_order": max_order,
+        "last_step": last_step,
+        "arm": arm,
+        "fewer_steps": fewer_steps,
+        "scheduler": scheduler,
+    }
+    return inputs, {"generate": generate, "stop": stop}
+
+
+def _results() -> dict[str, Any]:
+    """Lay out the right column; keys as in ``OUTPUTS``."""
+    status = gr.HTML(EMPTY_STATUS, elem_id="status")
+    headline = gr.Markdown(elem_id="headline")
+    with gr.Row():
+        full_image = _picture("Full compute", "The image that full compute made", "full")
+        arm_image = _picture("TraCache", "The image that the accelerated arm made", "accelerated")
+        extra_image = _picture("Fewer steps", "The image made with fewer steps", "extra")
+        extra_image.visible = False
+    with gr.Accordion("One over the other: drag the handle", open=True):
+        slider = gr.ImageSlider(
+            show_label=False,
+            type="pil",
+            format="png",
+            interactive=False,
+            height=320,
+            elem_id="slider",
+        )
+    table = gr.HTML(elem_id="figures")
+    gr.Markdown("### Which order it chose")
+    heatmap = gr.Plot(show_label=False, elem_id="heatmap")
+    heatmap_text = gr.Markdown(
+        "Rows are blocks, columns are timesteps. Drawn after a run, from a second one that is "
+        "not timed.",
+        elem_id="heatmap-text",
+    )
+    return {
+        "status": status,
+        "headline": headline,
+        "full_image": full_image,
+        "arm_image": arm_image,
+        "extra_image": extra_image,
+        "slider": slider,
+        "table": table,
+        "heatmap": heatmap,
+        "heatmap_text": heatmap_text,
+    }
+
+
+def _picture(label: str, alt: str, elem_id: str) -> gr.Image:
+    return gr.Image(
+        label=label,
+        alt_text=alt,
+        type="pil",
+        format="png",
+        interactive=False,
+        height=260,
+        min_width=140,
+        buttons=["download", "fullscreen"],
+        elem_id=elem_id,
+        elem_classes="tc-picture",
+    )

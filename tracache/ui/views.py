@@ -1,0 +1,170 @@
+"""What the page shows of a run, as HTML and sentences; pure functions of reports and progress."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+from tracache.models.vocabulary import Vocabulary
+from tracache.report import ArmResult, Report
+
+
+@dataclass
+class ArmProgress:
+    """How far an arm has come.
+
+    Attributes
+    ----------
+    title : str
+        Name of the arm.
+    num_steps : int
+        Steps it takes.
+    full_steps : tuple of int
+        Those that compute.
+    done : int
+        Steps finished.
+    elapsed_s : float
+        Seconds since it began.
+    """
+
+    title: str
+    num_steps: int
+    full_steps: tuple[int, ...]
+    done: int = 0
+    elapsed_s: float = 0.0
+
+
+@dataclass
+class Progress:
+    """How far a run has come."""
+
+    arms: list[ArmProgress] = field(default_factory=list)
+    message: str = ""
+
+
+#: Unknown words that the note names; a pasted page would fill the screen.
+MAX_WORDS_NAMED = 5
+
+EMPTY_STATUS = (
+    '<div class="tc-status"><p class="tc-quiet">Press Generate: full compute and TraCache start '
+    "from the same noise, and each step shows here as it finishes.</p></div>"
+)
+
+
+def show_progress(progress: Progress) -> str:
+    """Draw a strip per arm: a cell per step, dark where it computed, light where it was skipped."""
+    strips = "".join(_strip(arm) for arm in progress.arms)
+    legend = (
+        '<p class="tc-legend"><i class="tc-cell tc-full"></i> computed '
+        '<i class="tc-cell tc-skip"></i> skipped <i class="tc-cell"></i> to come</p>'
+        if strips
+        else ""
+    )
+    message = f'<p class="tc-message">{escape(progress.message)}</p>'
+    return f'<div class="tc-status" role="status">{message}{strips}{legend}</div>'
+
+
+def _strip(arm: ArmProgress) -> str:
+    full = set(arm.full_steps)
+    cells = "".join(
+        f'<i class="tc-cell{_kind(i in full) if i < arm.done else ""}"></i>'
+        for i in range(arm.num_steps)
+    )
+    count = f"{arm.done} of {arm.num_steps} steps, {arm.elapsed_s:.1f} s"
+    return (
+        f'<div class="tc-arm"><span class="tc-name">{escape(arm.title)}</span>'
+        f'<span class="tc-count">{count}</span>'
+        f'<span class="tc-strip" aria-hidden="true">{cells}</span></div>'
+    )
+
+
+def _kind(computed: bool) -> str:
+    return " tc-full" if computed else " tc-skip"
+
+
+def headline(report: Report) -> str:
+    """Say the result in a sentence, as Markdown."""
+    arms = [arm for arm in report.arms if arm.arm != "full"]
+    return "\n\n".join(_sentence(arm) for arm in arms)
+
+
+def _sentence(arm: ArmResult) -> str:
+    faster = arm.speed_up >= 1
+    pace = f"{arm.speed_up:.1f}× faster" if faster else f"{1 / arm.speed_up:.1f}× slower"
+    steps = (
+        f"{arm.full_steps} of {arm.num_steps} steps computed"
+        if arm.skipped_steps
+        else f"{arm.num_steps} steps, all computed"
+    )
+    return f"**{arm.title}**: {pace} than full compute; {_likeness(arm)}; {steps}."
+
+
+def _likeness(arm: ArmResult) -> str:
+    return "the same image" if arm.psnr == float("inf") else f"PSNR {arm.psnr:.1f} dB to it"
+
+
+def table(arms: Sequence[ArmResult]) -> str:
+    """Draw the figures of every arm as an HTML table."""
+    memory = arms[0].memory_kind[:1].upper() + arms[0].memory_kind[1:]
+    names = (
+        "Arm",
+        "Computed / skipped",
+        "Denoising",
+        "End to end",
+        "Speed-up",
+        "… in MACs",
+        memory,
+        "PSNR",
+        "SSIM",
+    )
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+    body = "".join(_row(arm) for arm in arms)
+    note = (
+        "Measured in this run, after a warm-up. Denoising is the loop; end to end is from the text "
+        "encoder to decoded pixels. PSNR and SSIM are against full compute."
+    )
+    return (
+        f'<div class="tc-scroll" tabindex="0" role="region" aria-label="Figures of each arm">'
+        f'<table class="tc-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        f'<p class="tc-quiet">{note}</p>'
+    )
+
+
+def _row(arm: ArmResult) -> str:
+    same = arm.psnr == float("inf")
+    cells = (
+        f"{arm.full_steps} / {arm.skipped_steps}",
+        f"{arm.denoising_s:.2f} s",
+        f"{arm.end_to_end_s:.2f} s",
+        f"{arm.speed_up:.2f}×",
+        f"{arm.speed_up_macs:.2f}×",
+        f"{arm.memory_bytes / 2**20:,.0f} MiB",
+        "—" if same else f"{arm.psnr:.1f} dB",
+        f"{arm.ssim:.3f}",
+    )
+    values = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+    return f'<tr><th scope="row">{escape(arm.title)}</th>{values}</tr>'
+
+
+def vocabulary_note(prompt: str, vocabulary: Vocabulary | None) -> str:
+    """Say which words of a prompt the model knows, and what to try for the others, as HTML."""
+    if vocabulary is None:
+        return ""
+    known, unknown = vocabulary.split(prompt)
+    if not known and not unknown:
+        return '<p class="tc-words tc-quiet">Describe a scene, or build one below.</p>'
+    by_tip: dict[tuple[str, ...], list[str]] = {}
+    for word in unknown[:MAX_WORDS_NAMED]:
+        by_tip.setdefault(vocabulary.suggest(word), []).append(f"“{escape(word[:30])}”")
+    lines = [
+        f"{' and '.join(words)} {'is not a word' if len(words) == 1 else 'are not words'} "
+        f"of this model; try {escape(', '.join(tips))}."
+        for tips, words in by_tip.items()
+    ]
+    if len(unknown) > MAX_WORDS_NAMED:
+        lines.append(f"{len(unknown) - MAX_WORDS_NAMED} more words are not known either.")
+    shown = ", ".join(known[:16]) + (" …" if len(known) > 16 else "")
+    lines.append(f"Known: {escape(shown)}." if known else "It knows none of these words.")
+    kind = " tc-warn" if unknown else ""
+    return f'<div class="tc-words{kind}">' + "".join(f"<p>{line}</p>" for line in lines) + "</div>"
