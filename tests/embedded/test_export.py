@@ -8,10 +8,10 @@ import torch
 
 pytest.importorskip("diffusers")
 
-from tracache.embedded.classifier import HEADS, labels, load_classifier, score  # noqa: E402
-from tracache.embedded.evaluate import generate, load_pipeline, weights_digest  # noqa: E402
-from tracache.embedded.export import LARGEST_FILE  # noqa: E402
-from tracache.embedded.scenes import ASSETS, Scene, grammar, read_prompts  # noqa: E402
+from tracache.embedded.classifier import HEADS, labels, load_classifier, score
+from tracache.embedded.evaluate import generate, load_pipeline, weights_digest
+from tracache.embedded.export import LARGEST_FILE
+from tracache.embedded.scenes import ASSETS, Scene, grammar, read_prompts
 
 FOLDER = ASSETS / "scenes-t2i"
 

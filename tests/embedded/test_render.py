@@ -5,8 +5,8 @@ import pytest
 
 pytest.importorskip("numba")
 
-from tracache.embedded.render import render  # noqa: E402
-from tracache.embedded.scenes import (  # noqa: E402
+from tracache.embedded.render import render
+from tracache.embedded.scenes import (
     COLOURS,
     GROUNDS,
     SOLIDS,

@@ -7,11 +7,11 @@ import torch
 
 pytest.importorskip("diffusers")
 
-from tracache.embedded.data import training_scenes  # noqa: E402
-from tracache.embedded.optim import Budget, Run, orthogonalise  # noqa: E402
-from tracache.embedded.t2i import TextToImage, load_trained, train_t2i  # noqa: E402
-from tracache.embedded.text import build_tokenizer, tokenize  # noqa: E402
-from tracache.embedded.vae import LATENTS, build_vae, normalise_latents  # noqa: E402
+from tracache.embedded.data import training_scenes
+from tracache.embedded.optim import Budget, Run, orthogonalise
+from tracache.embedded.t2i import TextToImage, load_trained, train_t2i
+from tracache.embedded.text import build_tokenizer, tokenize
+from tracache.embedded.vae import LATENTS, build_vae, normalise_latents
 
 
 @pytest.fixture

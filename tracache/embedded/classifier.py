@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from tracache.embedded.data import fresh_renders, load_captions, load_images
 from tracache.embedded.optim import Budget, Run, autocast, pick_device, step_generator
@@ -103,8 +103,8 @@ class SceneClassifier(nn.Module):
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Logits per head, each (n, number of words)."""
-        x = F.relu(self.squeeze(self.features(x)[-1])).flatten(1)
-        x = F.dropout(F.relu(self.hidden(x)), 0.2, self.training)
+        x = functional.relu(self.squeeze(self.features(x)[-1])).flatten(1)
+        x = functional.dropout(functional.relu(self.hidden(x)), 0.2, self.training)
         parts = self.out(x).split([len(words) for words in HEADS.values()], dim=1)
         return dict(zip(HEADS, parts, strict=True))
 
@@ -130,7 +130,9 @@ def _roundtrip(work: Path, count: int) -> np.ndarray:
 def _augment(x: Tensor, g: torch.Generator) -> Tensor:
     """Shift by up to 4 pixels and add faint noise, so that tiny artefacts mean nothing."""
     dy, dx = torch.randint(-4, 5, (2,), generator=g).tolist()
-    x = F.pad(x, (4, 4, 4, 4), mode="replicate")[:, :, 4 + dy : 132 + dy, 4 + dx : 132 + dx]
+    x = functional.pad(x, (4, 4, 4, 4), mode="replicate")[
+        :, :, 4 + dy : 132 + dy, 4 + dx : 132 + dx
+    ]
     strength = 0.06 * torch.rand(len(x), 1, 1, 1, generator=g)
     return x + strength.to(x.device) * torch.randn(x.shape, generator=g).to(x.device)
 
@@ -167,7 +169,7 @@ def train_classifier(
             logits = model(_augment(to_tensor(pixels, device), g))
         loss = torch.stack(
             [
-                F.cross_entropy(logits[head].float(), want[:, i], ignore_index=-1)
+                functional.cross_entropy(logits[head].float(), want[:, i], ignore_index=-1)
                 for i, head in enumerate(HEADS)
             ]
         ).sum()

@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ def weights_digest(folder: Path) -> str:
 
 
 def generate(
-    pipe: PixArtAlphaPipeline,
+    pipe: Any,
     captions: list[str],
     steps: int = 20,
     guidance: float = 3.5,
@@ -69,9 +70,9 @@ def grid(images: np.ndarray, columns: int = 8) -> Image.Image:
     return Image.fromarray(np.concatenate([row for row in rows if row.shape == rows[0].shape]))
 
 
-def load_pipeline(folder: Path) -> PixArtAlphaPipeline:
+def load_pipeline(folder: Path) -> Any:
     """The exported folder as a stock pipeline, float32, without network."""
-    pipe = PixArtAlphaPipeline.from_pretrained(
+    pipe: Any = PixArtAlphaPipeline.from_pretrained(
         folder, torch_dtype=torch.float32, local_files_only=True
     )
     pipe.set_progress_bar_config(disable=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, PixArtAlphaPipeline
@@ -16,12 +17,18 @@ LARGEST_FILE = 10_000_000
 """Bytes that no committed file may exceed."""
 
 
-def _name_tokenizer(folder: Path) -> None:
-    """Name the tokenizer's class as every version of transformers knows it."""
+def _tidy(folder: Path) -> None:
+    """Make the folder portable: no local paths, names every transformers knows, readable files."""
     for name in ("model_index.json", "tokenizer/tokenizer_config.json"):
         path = folder / name
         text = path.read_text().replace('"TokenizersBackend"', '"PreTrainedTokenizerFast"')
         path.write_text(text)
+    for path in folder.glob("*/config.json"):
+        config = json.loads(path.read_text())
+        config.pop("_name_or_path", None)
+        path.write_text(json.dumps(config, indent=2) + "\n")
+    for path in folder.rglob("*.safetensors"):
+        path.chmod(0o644)
 
 
 def export_t2i(work: Path, folder: Path, checkpoint: str = "t2i.pt") -> None:
@@ -40,7 +47,7 @@ def export_t2i(work: Path, folder: Path, checkpoint: str = "t2i.pt") -> None:
         If a written file is larger than 10 MB.
     """
     model, run = load_trained(work / checkpoint)
-    pipe = PixArtAlphaPipeline(
+    pipe: Any = PixArtAlphaPipeline(
         tokenizer=build_tokenizer(),
         text_encoder=model.text,
         vae=AutoencoderKL.from_pretrained(work / "vae"),
@@ -49,7 +56,7 @@ def export_t2i(work: Path, folder: Path, checkpoint: str = "t2i.pt") -> None:
     )
     pipe.to(dtype=torch.float16)
     pipe.save_pretrained(folder, safe_serialization=True)
-    _name_tokenizer(folder)
+    _tidy(folder)
     (folder / "grammar.json").write_text(json.dumps(grammar(), indent=2) + "\n")
     print(f"exported {run['steps']} steps ({run['minutes']} minutes) to {folder}")
     too_large = [p for p in folder.rglob("*") if p.is_file() and p.stat().st_size > LARGEST_FILE]

@@ -130,7 +130,7 @@ class Muon(torch.optim.Optimizer):
             state = self.state[p]
             if "momentum" not in state:
                 state["momentum"] = torch.zeros_like(p)
-            grad = p.grad
+            grad = p.grad if p.grad is not None else torch.zeros_like(p)
             state["momentum"].lerp_(grad, 1.0 - group["momentum"])
             pushed.append(grad.lerp(state["momentum"], group["momentum"]).flatten(1))
         updates = orthogonalise(torch.stack(pushed))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import DPMSolverMultistepScheduler, PixArtTransformer2DModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from tracache.embedded.data import load_captions, load_images
 from tracache.embedded.optim import Budget, Muon, Run, autocast, pick_device, step_generator
@@ -19,15 +20,13 @@ from tracache.embedded.vae import LATENTS, encode_images, load_vae
 CAPTION_DROP = 0.1
 
 
-def build_transformer(
-    layers: int = 11, heads: int = 5, head_dim: int = 32
-) -> PixArtTransformer2DModel:
+def build_transformer(layers: int = 11, heads: int = 5, head_dim: int = 32) -> Any:
     """A fresh transformer: 16x16 latents in patches of 2, so 64 tokens.
 
     diffusers' own initialisation trains badly at this size. Xavier matrices, and zeros wherever a
     branch writes into the residual stream for the first time, train well.
     """
-    model = PixArtTransformer2DModel(
+    model: Any = PixArtTransformer2DModel(
         num_attention_heads=heads,
         attention_head_dim=head_dim,
         in_channels=LATENTS,
@@ -52,7 +51,7 @@ def build_transformer(
     return model
 
 
-def build_scheduler() -> DPMSolverMultistepScheduler:
+def build_scheduler() -> Any:
     """The sampler the model is shipped with; its noise schedule is the one trained on."""
     return DPMSolverMultistepScheduler(
         num_train_timesteps=1000,
@@ -86,7 +85,8 @@ class TextToImage(nn.Module):
 
 def optimisers(model: TextToImage, muon: float, adam: float) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the transformer blocks, AdamW for everything else."""
-    hidden, rest = [], []
+    hidden: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, p in model.named_parameters():
         inside = name.startswith("transformer.transformer_blocks") and p.ndim == 2
         (hidden if inside and "scale_shift" not in name else rest).append(p)
@@ -163,7 +163,7 @@ def train_t2i(
         noisy, target = add_noise(latents[index].float(), noise, alphas[times])
         with autocast(device):
             out = model(noisy.to(device), times.to(device), words.to(device), seen.to(device))
-        loss = F.mse_loss(out.float(), target.to(device))
+        loss = functional.mse_loss(out.float(), target.to(device))
         run.update(loss)
         total += loss.item()
         if run.step % 50 == 0:

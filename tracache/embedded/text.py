@@ -48,7 +48,7 @@ def build_text_encoder(words: int, width: int = TEXT_WIDTH, layers: int = 2) -> 
             eos_token_id=1,
             is_encoder_decoder=False,
             use_cache=False,
-            tie_word_embeddings=False,
+            tie_word_embeddings=False,  # type: ignore[call-arg]
         )
     )
 

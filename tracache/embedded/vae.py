@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from tracache.embedded.data import fresh_renders, load_images
 from tracache.embedded.optim import (
@@ -22,11 +23,13 @@ from tracache.embedded.optim import (
     step_generator,
 )
 
+# diffusers' models are ``Any`` here: their mix-ins hide their methods from type checkers.
+
 LATENTS = 8
 """Latent channels; a latent pixel stands for 8x8 picture pixels."""
 
 
-def build_vae(widths: tuple[int, ...] = (16, 32, 64, 96)) -> AutoencoderKL:
+def build_vae(widths: tuple[int, ...] = (16, 32, 64, 96)) -> Any:
     """A fresh autoencoder; small enough that two CPU cores decode a picture in about 20 ms."""
     return AutoencoderKL(
         in_channels=3,
@@ -50,19 +53,17 @@ def to_tensor(images: np.ndarray, device: torch.device | None = None) -> Tensor:
 
 
 def to_images(x: Tensor) -> np.ndarray:
-    """float (n, 3, h, w) in -1..1 to uint8 (n, h, w, 3)."""
+    """Float (n, 3, h, w) in -1..1 to uint8 (n, h, w, 3)."""
     x = x.float().clamp(-1, 1).add(1.0).mul(127.5).round().to(torch.uint8)
     return x.permute(0, 2, 3, 1).cpu().numpy()
 
 
 def psnr(a: Tensor, b: Tensor) -> float:
     """Peak signal-to-noise ratio in dB of pictures in -1..1."""
-    return -10.0 * math.log10(F.mse_loss(a.float().clamp(-1, 1), b.float()).item() / 4.0)
+    return -10.0 * math.log10(functional.mse_loss(a.float().clamp(-1, 1), b.float()).item() / 4.0)
 
 
-def _loss(
-    vae: AutoencoderKL, x: Tensor, generator: torch.Generator, device: torch.device
-) -> Tensor:
+def _loss(vae: Any, x: Tensor, generator: torch.Generator, device: torch.device) -> Tensor:
     with autocast(device):
         posterior = vae.encode(x).latent_dist
         noise = torch.randn(posterior.mean.shape, generator=generator).to(device)
@@ -70,12 +71,13 @@ def _loss(
     y, mean, logvar = y.float(), posterior.mean.float(), posterior.logvar.float()
     edges = (y - x).diff(dim=-1).abs().mean() + (y - x).diff(dim=-2).abs().mean()
     kl = 0.5 * (mean.square() + logvar.exp() - 1.0 - logvar).mean()
-    return (y - x).abs().mean() + 4.0 * F.mse_loss(y, x) + 0.5 * edges + 2e-4 * kl
+    return (y - x).abs().mean() + 4.0 * functional.mse_loss(y, x) + 0.5 * edges + 2e-4 * kl
 
 
 def optimisers(module: nn.Module, muon: float, adam: float) -> list[torch.optim.Optimizer]:
     """Muon for the hidden kernels, AdamW for the first and last layer, norms and biases."""
-    hidden, rest = [], []
+    hidden: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, p in module.named_parameters():
         outer = "conv_in" in name or "conv_out" in name or "quant" in name
         (hidden if p.ndim >= 2 and not outer else rest).append(p)
@@ -147,7 +149,7 @@ def evaluate_average(average: Averaged, x: Tensor) -> float:
 
 
 @torch.no_grad()
-def encode_images(vae: AutoencoderKL, images: np.ndarray, batch: int = 64) -> Tensor:
+def encode_images(vae: Any, images: np.ndarray, batch: int = 64) -> Tensor:
     """Mean latents of uint8 pictures: float32 (n, 8, h/8, w/8), on the CPU."""
     device, parts = vae.device, []
     for start in range(0, len(images), batch):
@@ -158,7 +160,7 @@ def encode_images(vae: AutoencoderKL, images: np.ndarray, batch: int = 64) -> Te
 
 
 @torch.no_grad()
-def decode_latents(vae: AutoencoderKL, latents: Tensor, batch: int = 64) -> np.ndarray:
+def decode_latents(vae: Any, latents: Tensor, batch: int = 64) -> np.ndarray:
     """Latents (n, 8, h, w) to uint8 pictures (n, 8h, 8w, 3)."""
     parts = []
     for part in latents.split(batch):
@@ -168,7 +170,7 @@ def decode_latents(vae: AutoencoderKL, latents: Tensor, batch: int = 64) -> np.n
 
 
 @torch.no_grad()
-def normalise_latents(vae: AutoencoderKL, mean: Tensor, std: Tensor) -> None:
+def normalise_latents(vae: Any, mean: Tensor, std: Tensor) -> None:
     """Bake per-channel mean and standard deviation (8,) into the two 1x1 convolutions.
 
     Afterwards latents have mean 0 and deviation 1, so ``scaling_factor`` is 1 and the pipeline
@@ -198,7 +200,7 @@ def finish_vae(work: Path) -> None:
     print(f"VAE: {measure_vae(work):.2f} dB on unseen renders", flush=True)
 
 
-def load_vae(work: Path) -> AutoencoderKL:
+def load_vae(work: Path) -> Any:
     """The finished autoencoder, float32 on the best device."""
     vae = AutoencoderKL.from_pretrained(work / "vae", torch_dtype=torch.float32)
     return vae.to(pick_device()).eval().requires_grad_(False)
