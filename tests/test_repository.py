@@ -109,7 +109,12 @@ def test_the_project_speaks_of_itself_alone(tracked):
     pattern = re.compile(r"/(?:home/(?!user/)|Users/|work/|root/)\w")
     found = []
     for path in tracked:
-        if path.suffix in {".py", ".md", ".toml", ".txt", ".json", ".yml"} and path.name != __name__:
+        if (
+            path.suffix in {".py", ".md", ".toml", ".txt", ".json", ".yml"}
+            and path.name != __name__
+        ):
             text = (ROOT / path).read_text(encoding="utf-8")
-            found += [str(path)] if pattern.search(text) and path.name != Path(__file__).name else []
+            found += (
+                [str(path)] if pattern.search(text) and path.name != Path(__file__).name else []
+            )
     assert found == []

@@ -12,7 +12,6 @@ import gradio as gr
 
 from tracache.compare import compare
 from tracache.figures import describe_trace, order_heatmap
-from tracache.methods import METHODS
 from tracache.models.loading import ModelUnavailableError, load_model
 from tracache.report import ArmDone, ArmResult, ArmStarted, Event, Finished, Stage, StepDone
 from tracache.request import Request, make_request
@@ -96,6 +95,8 @@ class Handlers:
         """
         arms = [arm, *([EXTRA_ARM] if fewer_steps is True else [])]
         try:
+            if seed is None and randomise is not True:
+                raise ValueError("seed is empty: enter a number, or randomise it")
             asked = make_request(
                 model,
                 prompt,
@@ -108,10 +109,6 @@ class Handlers:
                 scheduler=scheduler,
                 arms=arms,
             )
-            # None takes a default in Python; from a page it is a field left empty.
-            for name, value in (("seed", seed), ("steps", steps), ("stride", stride)):
-                if value is None and not (name == "seed" and randomise):
-                    raise ValueError(f"{name} is empty: enter a number")
             loaded = load_model(asked.model, self._settings)
         except (ValueError, ModelUnavailableError) as error:
             raise _tell(error) from error
@@ -141,8 +138,10 @@ class Handlers:
 
 
 def _tell(error: Exception) -> gr.Error:
-    text = str(error)
-    return gr.Error(text[:1].upper() + text[1:], print_exception=False)
+    """Turn a refusal into a message, with its first word, a field's name, as the page has it."""
+    first, _, rest = str(error).partition(" ")
+    words = f"{first.replace('_', ' ')} {rest}"
+    return gr.Error(words[:1].upper() + words[1:], print_exception=False)
 
 
 def _show(
@@ -204,7 +203,10 @@ class _Screen:
                 return self.update(**self._pictures())
             case Finished():
                 self.progress.message = "Done."
+                # The last update holds everything: it is what a program gets as the result.
                 changes: dict[str, Any] = {
+                    **self._pictures(),
+                    "seed": self.asked.seed,
                     "headline": headline(event.report),
                     "table": table(event.report.arms),
                     "heatmap": None,
@@ -219,15 +221,12 @@ class _Screen:
     def _pictures(self) -> dict[str, Any]:
         """Show the arms that are done; an earlier run's pictures go when this one has its first."""
         done = [result.image for result in self.results] + [None, None]
-        shown = {
-            "full_image": gr.update(value=done[0]),
-            "arm_image": gr.update(value=done[1], label=self._title(1)),
-            "extra_image": gr.update(value=done[2], visible=len(self.asked.arms) > 2),
+        shown: dict[str, Any] = {
+            "full_image": done[0],
+            "arm_image": done[1],
+            "extra_image": done[2],
             "slider": (done[0], done[1]) if done[1] is not None else None,
         }
         if len(self.results) == 1:
             shown |= {"headline": "", "table": "", "heatmap": None, "heatmap_text": ""}
         return shown
-
-    def _title(self, index: int) -> str:
-        return METHODS[self.asked.arms[index]].title if index < len(self.asked.arms) else ""

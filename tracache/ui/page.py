@@ -46,6 +46,13 @@ def build_page(settings: Settings) -> gr.Blocks:
             with gr.Column(scale=7, min_width=300):
                 outputs = _results()
         outputs["seed"] = inputs["seed"]
+        inputs["fewer_steps"].change(
+            lambda wanted: gr.update(visible=wanted),
+            inputs["fewer_steps"],
+            outputs["extra_image"],
+            show_progress="hidden",
+            api_visibility="private",
+        )
         press = {
             "fn": handlers.generate,
             "inputs": list(inputs.values()),
@@ -168,9 +175,11 @@ def _results() -> dict[str, Any]:
     headline = gr.Markdown(elem_id="headline")
     with gr.Row():
         full_image = _picture("Full compute", "The image that full compute made", "full")
-        arm_image = _picture("TraCache", "The image that the accelerated arm made", "accelerated")
+        arm_image = _picture(
+            "Accelerated", "The image that the accelerated arm made", "accelerated"
+        )
         extra_image = _picture("Fewer steps", "The image made with fewer steps", "extra")
-        extra_image.visible = False
+        extra_image.visible = False  # shown by the tick that asks for it
     with gr.Accordion("One over the other: drag the handle", open=True):
         slider = gr.ImageSlider(
             show_label=False,

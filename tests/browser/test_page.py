@@ -1,0 +1,137 @@
+"""The page, driven as a visitor drives it."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.browser
+
+PROMPT = "a shiny red sphere on water at sunset"
+
+
+def box(page):
+    return page.get_by_role("textbox", name="Prompt")
+
+
+def press(page, name):
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def set_number(page, label, value):
+    """Type into the number field of a slider."""
+    field = page.get_by_role("spinbutton", name=re.compile(label))
+    field.fill(str(value))
+    field.blur()
+
+
+def image_width(page, name):
+    picture = page.locator(f"#{name} img")
+    picture.wait_for()
+    page.wait_for_function("id => document.querySelector(`#${id} img`).naturalWidth > 0", arg=name)
+    return picture.evaluate("image => image.naturalWidth")
+
+
+def test_the_main_job(open_page):
+    """Type a prompt, press Generate, see two images, figures and the heatmap."""
+    page = open_page()
+    expect(page.locator("#status")).to_contain_text("Press Generate")
+    expect(page.get_by_text(re.compile(r"Runs on .*(CPU|GPU|NVIDIA|Apple)"))).to_be_visible()
+    box(page).fill(PROMPT)
+    press(page, "Generate")
+    expect(page.locator("#status")).to_contain_text("Done.")
+    expect(page.locator("#status")).to_contain_text(re.compile(r"20 of 20 steps, \d+\.\d s"))
+    assert image_width(page, "full") == 128
+    assert image_width(page, "accelerated") == 128
+    sources = [page.locator(f"#{n} img").get_attribute("src") for n in ("full", "accelerated")]
+    assert all(source.endswith(".png") for source in sources)
+    assert page.locator("#slider img").count() >= 2
+    rows = page.locator("#figures tbody tr")
+    assert rows.count() == 2
+    expect(rows.nth(0)).to_contain_text("Full compute20 / 0")
+    expect(rows.nth(1)).to_contain_text(re.compile(r"TraCache\d+ / \d+.*s.*×.*MiB.*dB"))
+    expect(page.locator("#headline")).to_contain_text("than full compute")
+    expect(page.locator("#heatmap .js-plotly-plot .heatmaplayer image").first).to_be_attached()
+    expect(page.locator("#heatmap")).to_contain_text("timestep, noisiest first")
+    expect(page.locator("#heatmap-text")).to_contain_text("of 20 steps computed all")
+
+
+def test_fewer_steps_is_one_press_away(open_page):
+    page = open_page()
+    box(page).fill(PROMPT)
+    page.get_by_label("Also run fewer steps at equal cost").check()
+    press(page, "Generate")
+    expect(page.locator("#status")).to_contain_text("Done.")
+    assert image_width(page, "extra") == 128
+    expect(page.locator("#figures tbody tr").nth(2)).to_contain_text("Fewer steps")
+
+
+def test_words_that_the_model_does_not_know(open_page):
+    page = open_page()
+    box(page).fill("a shiny cat on water at sunset")
+    note = page.locator("#vocabulary")
+    expect(note).to_contain_text("“cat” is not a word of this model; try sphere, cube")
+    box(page).fill(PROMPT)
+    expect(note).not_to_contain_text("not a word")
+    expect(note).to_contain_text("Known: a, shiny, red, sphere")
+
+
+def test_the_prompt_builder_writes_the_prompt(open_page):
+    page = open_page()
+    page.get_by_role("button", name="Build a prompt").click()
+    for label, word in (("First colour", "blue"), ("When", "at night")):
+        page.get_by_label(label).click()
+        page.get_by_role("option", name=word, exact=True).click()
+    expect(box(page)).to_have_value(re.compile(r"^a shiny blue sphere on \w+ at night$"))
+
+
+def test_an_example_fills_the_prompt(open_page):
+    page = open_page()
+    page.get_by_role("button", name=PROMPT).click()
+    expect(box(page)).to_have_value(PROMPT)
+
+
+def test_stop_ends_the_run_and_another_can_start(open_page):
+    page = open_page()
+    box(page).fill(PROMPT)
+    page.get_by_role("button", name="Sampling").click()
+    set_number(page, "Steps", 100)
+    press(page, "Generate")
+    status = page.locator("#status")
+    expect(status).to_contain_text(re.compile(r"[1-9]\d* of 100 steps"))
+    press(page, "Stop")
+    expect(status).to_contain_text(re.compile(r"Stopped after step \d+ of 100 of Full compute"))
+    set_number(page, "Steps", 4)
+    press(page, "Generate")
+    expect(status).to_contain_text("Done.")
+    assert image_width(page, "accelerated") == 128
+
+
+def test_bad_input_says_what_to_do_and_keeps_the_results(open_page):
+    page = open_page()
+    page.get_by_role("button", name="Sampling").click()
+    set_number(page, "Steps", 4)
+    box(page).fill(PROMPT)
+    press(page, "Generate")
+    expect(page.locator("#status")).to_contain_text("Done.")
+    box(page).fill("")
+    press(page, "Generate")
+    expect(
+        page.get_by_text("The prompt is empty: describe what the image should show")
+    ).to_be_visible()
+    assert image_width(page, "full") == 128
+    expect(page.locator("#figures tbody tr")).to_have_count(2)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_on_a_phone_nothing_is_wider_than_the_screen(open_page, theme):
+    page = open_page(width=390, height=844, theme=theme)
+    page.get_by_role("button", name="Sampling").click()
+    set_number(page, "Steps", 4)
+    box(page).fill(PROMPT)
+    press(page, "Generate")
+    expect(page.locator("#status")).to_contain_text("Done.")
+    expect(page.locator("#heatmap .js-plotly-plot")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    dark = page.evaluate("document.body.classList.contains('dark')")
+    assert dark == (theme == "dark")

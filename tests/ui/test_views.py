@@ -1,0 +1,142 @@
+"""What the page says: pure functions of reports, progress and prompts."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from tracache.models.vocabulary import Vocabulary
+from tracache.report import ArmResult
+from tracache.ui.builder import ALONE, write_prompt
+from tracache.ui.numbers import whole
+from tracache.ui.runs import Runs
+from tracache.ui.views import ArmProgress, Progress, headline, show_progress, table, vocabulary_note
+
+VOCABULARY = Vocabulary(
+    finishes=("shiny", "matte"),
+    colours=("red", "blue"),
+    solids=("sphere", "cube"),
+    grounds=("water", "snow"),
+    times=("at sunset", "in daylight"),
+    relations=("left of", "on top of"),
+    flat_tops=("cube",),
+)
+
+FULL = ArmResult(
+    arm="full",
+    title="Full compute",
+    num_steps=20,
+    full_steps=20,
+    block_calls=220,
+    macs=2_000,
+    linear_macs=1_900,
+    denoising_s=2.0,
+    end_to_end_s=2.25,
+    memory_kind="peak process RSS",
+    memory_bytes=512 * 2**20,
+    speed_up=1.0,
+    speed_up_macs=1.0,
+    psnr=float("inf"),
+    ssim=1.0,
+    latent_error=0.0,
+    image=Image.new("RGB", (8, 8)),
+)
+FAST = replace(
+    FULL,
+    arm="tracache",
+    title="TraCache",
+    full_steps=7,
+    denoising_s=0.8,
+    speed_up=2.5,
+    speed_up_macs=2.84,
+    psnr=31.23,
+    ssim=0.9512,
+)
+
+
+class Finished:
+    arms = (FULL, FAST, replace(FAST, title="Slow", speed_up=0.5, num_steps=7))
+
+
+def test_the_result_in_words():
+    assert headline(Finished).split("\n\n") == [
+        "**TraCache**: 2.5× faster than full compute; PSNR 31.2 dB to it; 7 of 20 steps computed.",
+        "**Slow**: 2.0× slower than full compute; PSNR 31.2 dB to it; 7 steps, all computed.",
+    ]
+
+
+def test_the_table_has_a_row_per_arm_and_names_its_memory():
+    html = table([FULL, FAST])
+    assert "Peak process RSS" in html
+    rows = re.findall(r"<tr><th scope=\"row\">(.*?)</th>(.*?)</tr>", html)
+    cells = {name: re.findall(r"<td>(.*?)</td>", row) for name, row in rows}
+    assert cells["Full compute"] == [
+        *("20 / 0", "2.00 s", "2.25 s", "1.00×", "1.00×", "512 MiB", "—", "1.000")
+    ]
+    assert cells["TraCache"] == [
+        *("7 / 13", "0.80 s", "2.25 s", "2.50×", "2.84×", "512 MiB", "31.2 dB", "0.951")
+    ]
+
+
+def test_the_strip_fills():
+    progress = Progress([ArmProgress("TraCache", 6, (0, 3), done=4, elapsed_s=1.25)], "Running <b>")
+    html = show_progress(progress)
+    strip = html.split('class="tc-strip"')[1].split("</span>")[0]
+    kinds = re.findall(r'class="tc-cell( tc-\w+)?"', strip)
+    assert kinds == [" tc-full", " tc-skip", " tc-skip", " tc-full", "", ""]
+    assert "4 of 6 steps, 1.2 s" in html
+    assert "Running &lt;b&gt;" in html
+
+
+def test_unknown_words_are_named_with_something_to_try():
+    note = vocabulary_note("a shiny cat on the Water, <u>bleu</u>", VOCABULARY)
+    assert "“cat” and “u” are not words of this model; try sphere, cube." in note
+    assert "“bleu” is not a word of this model; try blue." in note
+    assert "Known: a, shiny, on, water." in note
+    assert "<u>" not in note
+    assert "the" not in re.findall(r"“(.*?)”", note)
+
+
+def test_words_that_are_all_known_raise_no_warning():
+    note = vocabulary_note("a matte blue cube left of a red sphere at sunset", VOCABULARY)
+    assert "not a word" not in note
+    assert "tc-warn" not in note
+    assert "Describe a scene" in vocabulary_note("  ", VOCABULARY)
+    assert vocabulary_note("anything", None) == ""
+
+
+def test_a_page_of_words_makes_a_short_note():
+    note = vocabulary_note(" ".join(f"word{i}" for i in range(2000)), VOCABULARY)
+    assert len(note) < 1000
+    assert "1995 more words" in note
+
+
+def test_the_builder_writes_captions():
+    one = ("shiny", "red", "sphere")
+    two = ("matte", "blue", "cube")
+    where = ("water", "at sunset")
+    assert write_prompt(VOCABULARY, *one, ALONE, *two, *where) == (
+        "a shiny red sphere on water at sunset"
+    )
+    assert write_prompt(VOCABULARY, *one, "on top of", *two, *where) == (
+        "a shiny red sphere on top of a matte blue cube on water at sunset"
+    )
+    with pytest.raises(Exception, match="Nothing stands on a sphere; choose cube below"):
+        write_prompt(VOCABULARY, *two, "on top of", *one, *where)
+
+
+@pytest.mark.parametrize("value, expected", [(3.0, 3), (3, 3), (2.5, 2.5), (None, None)])
+def test_numbers_from_a_browser(value, expected):
+    assert whole(value) == expected
+    assert type(whole(value)) is type(expected)
+
+
+def test_only_a_sessions_own_runs_stop():
+    runs = Runs()
+    with runs.enter("a") as first, runs.enter("b") as second:
+        assert runs.stop("a")
+        assert first.is_set()
+        assert not second.is_set()
+    assert not runs.stop("a")
+    assert not runs.stop("b")
