@@ -39,7 +39,7 @@ def build_page(settings: Settings) -> gr.Blocks:
     vocabulary = Vocabulary.load(settings.assets / spec.source)
     with gr.Blocks(title="TraCache", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         gr.Markdown(INTRO)
-        gr.HTML(_banner(settings))
+        gr.HTML(_banner(settings), padding=False)
         with gr.Row(elem_classes="tc-main"):
             with gr.Column(scale=4, min_width=300):
                 inputs, buttons = _controls(spec, vocabulary)
@@ -98,7 +98,7 @@ def _controls(
         max_lines=4,
         autofocus=True,
     )
-    note = gr.HTML(vocabulary_note("", vocabulary), elem_id="vocabulary")
+    note = gr.HTML(vocabulary_note("", vocabulary), padding=False, elem_id="vocabulary")
     prompt.change(
         lambda text: vocabulary_note(text, vocabulary),
         prompt,
@@ -171,14 +171,12 @@ def _controls(
 
 def _results() -> dict[str, Any]:
     """Lay out the right column; keys as in ``OUTPUTS``."""
-    status = gr.HTML(EMPTY_STATUS, elem_id="status")
+    status = gr.HTML(EMPTY_STATUS, padding=False, elem_id="status")
     headline = gr.Markdown(elem_id="headline")
     with gr.Row():
-        full_image = _picture("Full compute", "The image that full compute made", "full")
-        arm_image = _picture(
-            "Accelerated", "The image that the accelerated arm made", "accelerated"
-        )
-        extra_image = _picture("Fewer steps", "The image made with fewer steps", "extra")
+        full_image = _picture("Full compute", "The image of full compute", "full")
+        arm_image = _picture("Accelerated", "The image of the accelerated arm", "accelerated")
+        extra_image = _picture("Fewer steps", "The image of fewer steps", "extra")
         extra_image.visible = False  # shown by the tick that asks for it
     with gr.Accordion("One over the other: drag the handle", open=True):
         slider = gr.ImageSlider(
@@ -186,10 +184,9 @@ def _results() -> dict[str, Any]:
             type="pil",
             format="png",
             interactive=False,
-            height=320,
             elem_id="slider",
         )
-    table = gr.HTML(elem_id="figures")
+    table = gr.HTML(padding=False, elem_id="figures")
     gr.Markdown("### Which order it chose")
     heatmap = gr.Plot(show_label=False, elem_id="heatmap")
     heatmap_text = gr.Markdown(
@@ -214,10 +211,10 @@ def _picture(label: str, alt: str, elem_id: str) -> gr.Image:
     return gr.Image(
         label=label,
         alt_text=alt,
+        placeholder=f"{alt} appears here.",
         type="pil",
         format="png",
         interactive=False,
-        height=260,
         min_width=140,
         buttons=["download", "fullscreen"],
         elem_id=elem_id,

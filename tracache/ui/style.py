@@ -20,6 +20,8 @@ CSS = """
   .tc-main { flex-direction: column !important; }
   .tc-main > * { width: 100% !important; flex: none !important; }
 }
+#slider { max-width: 420px; margin: 0 auto; }
+.tc-picture { aspect-ratio: 1; }
 .tc-picture img { width: 100% !important; height: 100% !important; object-fit: contain; }
 .tc-quiet, .tc-legend, .tc-count { color: var(--body-text-color-subdued); }
 .tc-quiet { font-size: 0.9rem; margin: 0.4rem 0; }
@@ -45,6 +47,7 @@ CSS = """
 .tc-scroll { overflow-x: auto; max-width: 100%; }
 .tc-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums;
             font-size: 0.84rem; margin: 0 !important; border: 0 !important; }
+.tc-table thead, .tc-table tbody, .tc-table tr { border: 0 !important; }
 .tc-table th, .tc-table td { padding: 0.4rem 0.4rem !important; text-align: right !important;
             white-space: nowrap; border: 0 !important;
             border-bottom: 1px solid var(--border-color-primary) !important;
