@@ -54,6 +54,18 @@ def test_readme_front_matter_is_a_spaces():
     assert {"title", "emoji", "colorFrom", "colorTo", "python_version"} <= front.keys()
 
 
+def test_the_readmes_scripts_run_as_pasted(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
+    assert len(blocks) == 2
+    names: dict = {}
+    exec("\n".join(blocks), names)
+    assert names["image"].size == (128, 128)
+    assert len(names["images"]) == 4
+    assert names["trace"].computed.sum() == 7
+    assert not names["handle"].attached
+
+
 def modules(*patterns):
     return [path for pattern in patterns for path in ROOT.glob(pattern)]
 

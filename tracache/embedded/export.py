@@ -26,6 +26,10 @@ def _tidy(folder: Path) -> None:
     for path in folder.glob("*/config.json"):
         config = json.loads(path.read_text())
         config.pop("_name_or_path", None)
+        if "dtype" in config:
+            # transformers loads in this format where none is asked for, diffusers in float32;
+            # a pipeline loaded plainly needs the two to agree.
+            config["dtype"] = "float32"
         path.write_text(json.dumps(config, indent=2) + "\n")
     for path in folder.rglob("*.safetensors"):
         path.chmod(0o644)

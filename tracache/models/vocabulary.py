@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,17 +71,17 @@ class Vocabulary:
 
     def compose(
         self,
-        first: tuple[str, str, str],
+        first: Sequence[str],
         ground: str,
         time: str,
         relation: str | None = None,
-        second: tuple[str, str, str] | None = None,
+        second: Sequence[str] | None = None,
     ) -> str:
         """Write a caption.
 
         Parameters
         ----------
-        first, second : tuple of str
+        first, second : sequence of str
             (finish, colour, solid); the second only with a relation.
         ground, time : str
             Of the grammar.
