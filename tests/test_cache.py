@@ -257,11 +257,12 @@ def test_a_subclass_is_recognised():
     assert handle.trace.computed.sum() == 4
 
 
-def test_accelerate_detaches_whatever_happens():
-    class Pipe:
-        def __init__(self):
-            self.transformer, self.scheduler = pixart(), scheduler("ddim")
+class Pipe:
+    def __init__(self):
+        self.transformer, self.scheduler = pixart(), scheduler("ddim")
 
+
+def test_accelerate_detaches_whatever_happens():
     pipe = Pipe()
     with tracache.accelerate(pipe, stride=3, max_order=2, last_step=True) as trace:
         denoise(pipe.transformer, made=pipe.scheduler)
@@ -280,6 +281,16 @@ def test_accelerate_detaches_whatever_happens():
         pass
     with pytest.raises(TypeError, match="no transformer"), tracache.accelerate(nn.Linear(1, 1)):
         pass
+
+
+def test_a_pipelines_scheduler_may_change_between_runs():
+    pipe = Pipe()
+    with tracache.accelerate(pipe, stride=3, last_step=True) as trace:
+        denoise(pipe.transformer, made=pipe.scheduler, num_steps=12)
+        pipe.scheduler = scheduler("dpm")
+        denoise(pipe.transformer, made=pipe.scheduler, num_steps=6)
+        assert np.flatnonzero(trace.computed).tolist() == [0, 3, 5]
+        assert trace.timesteps.tolist() == pipe.scheduler.timesteps.tolist()
 
 
 def test_a_trace_travels():

@@ -213,6 +213,17 @@ def attach(
     )
 
 
+class _SchedulerOf:
+    """The scheduler that a pipeline has at the moment, since it may be replaced between runs."""
+
+    def __init__(self, pipe: Any) -> None:
+        self._pipe = pipe
+
+    @property
+    def timesteps(self) -> Any:
+        return getattr(getattr(self._pipe, "scheduler", None), "timesteps", None)
+
+
 @contextmanager
 def accelerate(
     pipe: Any, config: TraCacheConfig | None = None, *, trace: str = "last", **settings: Any
@@ -248,7 +259,7 @@ def accelerate(
     handle = attach(
         transformer,
         config if config is not None else TraCacheConfig(**settings),
-        scheduler=getattr(pipe, "scheduler", None),
+        scheduler=_SchedulerOf(pipe),
         trace=trace,
     )
     try:

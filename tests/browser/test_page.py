@@ -94,7 +94,7 @@ def test_an_example_fills_the_prompt(open_page):
 def test_stop_ends_the_run_and_another_can_start(open_page):
     page = open_page()
     box(page).fill(PROMPT)
-    page.get_by_role("button", name="Sampling").click()
+    page.get_by_role("button", name="Steps, guidance, seed").click()
     set_number(page, "Steps", 100)
     press(page, "Generate")
     status = page.locator("#status")
@@ -109,7 +109,7 @@ def test_stop_ends_the_run_and_another_can_start(open_page):
 
 def test_bad_input_says_what_to_do_and_keeps_the_results(open_page):
     page = open_page()
-    page.get_by_role("button", name="Sampling").click()
+    page.get_by_role("button", name="Steps, guidance, seed").click()
     set_number(page, "Steps", 4)
     box(page).fill(PROMPT)
     press(page, "Generate")
@@ -126,7 +126,7 @@ def test_bad_input_says_what_to_do_and_keeps_the_results(open_page):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_on_a_phone_nothing_is_wider_than_the_screen(open_page, theme):
     page = open_page(width=390, height=844, theme=theme)
-    page.get_by_role("button", name="Sampling").click()
+    page.get_by_role("button", name="Steps, guidance, seed").click()
     set_number(page, "Steps", 4)
     box(page).fill(PROMPT)
     press(page, "Generate")

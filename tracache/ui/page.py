@@ -57,7 +57,9 @@ def build_page(settings: Settings) -> gr.Blocks:
             "fn": handlers.generate,
             "inputs": list(inputs.values()),
             "outputs": [outputs[name] for name in OUTPUTS],
-            "show_progress": "hidden",
+            # Shows the place in the queue where others run.
+            "show_progress": "minimal",
+            "show_progress_on": [outputs["status"]],
             "concurrency_id": "run",
             "concurrency_limit": 1,
         }
@@ -141,7 +143,7 @@ def _controls(
             info="Highest order tried; 0 is reuse, and so is 1 where the order is chosen.",
         )
         last_step = gr.Checkbox(spec.cache.last_step, label="Compute the last step")
-    with gr.Accordion("Sampling", open=False):
+    with gr.Accordion("Steps, guidance, seed", open=False):
         steps = gr.Slider(2, spec.max_steps, spec.steps, step=1, label="Steps")
         guidance_scale = gr.Slider(
             1, spec.max_guidance_scale, spec.guidance_scale, step=0.1, label="Guidance scale"
@@ -211,7 +213,6 @@ def _picture(label: str, alt: str, elem_id: str) -> gr.Image:
     return gr.Image(
         label=label,
         alt_text=alt,
-        placeholder=f"{alt} appears here.",
         type="pil",
         format="png",
         interactive=False,
