@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from tqdm import tqdm
 from tracache.bench.command import run_bench
 from tracache.compare import compare
 from tracache.config import MAX_ORDER, MAX_STRIDE
+from tracache.figures import order_heatmap
 from tracache.methods import METHODS
 from tracache.models.loading import DEVICES, LoadedModel, ModelUnavailableError, load_model
 from tracache.models.registry import DEFAULT_MODEL, MODELS
@@ -27,8 +27,6 @@ from tracache.text import table, write_json
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status: 0, or 2 where the input was not allowed."""
     args = _parser().parse_args(argv)
-    # Whatever a model prints of its own loading is no part of a command's output.
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         args.run(args)
     except (ValueError, ModelUnavailableError, OSError) as error:
@@ -149,8 +147,6 @@ def _compare(args: argparse.Namespace) -> None:
 
 
 def _write_report(report: Report, folder: Path) -> None:
-    from tracache.figures import order_heatmap
-
     for arm in report.arms:
         arm.image.save(folder / f"{arm.arm}.png")
     if report.trace is not None:
