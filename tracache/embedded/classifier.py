@@ -191,6 +191,7 @@ def save_classifier(model: SceneClassifier, folder: Path) -> None:
         for k, v in model.state_dict().items()
     }
     save_file(state, folder / "model.safetensors")
+    (folder / "model.safetensors").chmod(0o644)
     config = {"widths": list(model.widths), "heads": {k: list(v) for k, v in HEADS.items()}}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 

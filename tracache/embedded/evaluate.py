@@ -19,6 +19,7 @@ from PIL import Image
 from tracache.embedded.classifier import label_tensor, load_classifier, score
 from tracache.embedded.optim import pick_device
 from tracache.embedded.scenes import ASSETS, Scene, read_prompts
+from tracache.embedded.vae import measure_vae
 
 WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
 
@@ -108,6 +109,7 @@ def main(argv: list[str] | None = None) -> None:
         "guidance": args.guidance,
         "seed": args.seed,
         "transformer_sha256": weights_digest(args.folder),
+        "autoencoder_psnr_db": round(measure_vae(pipe.vae), 2),
         "percent_right": score(classifier.read(images), wanted),
     }
     print(json.dumps(report, indent=2))

@@ -13,7 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tracache.embedded.data import load_captions, load_images
-from tracache.embedded.optim import Budget, Muon, Run, autocast, pick_device, step_generator
+from tracache.embedded.optim import (
+    Budget,
+    Muon,
+    Run,
+    ThreadChooser,
+    autocast,
+    pick_device,
+    step_generator,
+)
 from tracache.embedded.text import TEXT_WIDTH, build_text_encoder, build_tokenizer, tokenize
 from tracache.embedded.vae import LATENTS, encode_images, load_vae
 
@@ -117,6 +125,7 @@ def train_t2i(
     muon: float = 4e-3,
     adam: float = 1.5e-3,
     compiled: bool = False,
+    shared: bool = False,
     name: str = "t2i.pt",
 ) -> None:
     """Train on ``latents.pt`` and ``captions.json`` in ``work``; resumable.
@@ -130,7 +139,10 @@ def train_t2i(
     batch : int, default 48
         Samples a step.
     compiled : bool, default False
-        Compile the transformer's blocks. Worth it on a GPU; on two cores it gained little.
+        Compile the transformer's blocks: half a minute at the start for a faster run after it.
+    shared : bool, default False
+        The CPU is shared with others: keep choosing the faster number of threads. Costs exact
+        reproducibility, because sums then depend on the choice.
     """
     torch.manual_seed(seed)
     device = pick_device()
@@ -150,6 +162,7 @@ def train_t2i(
         for block in model.transformer.transformer_blocks:
             block.compile()
     run = Run(model, optimisers(model, muon, adam), budget, work / name)
+    threads = ThreadChooser() if shared and device.type == "cpu" else None
     total = 0.0
     while not run.finished:
         g = step_generator(seed, run.step)
@@ -165,11 +178,14 @@ def train_t2i(
             out = model(noisy.to(device), times.to(device), words.to(device), seen.to(device))
         loss = functional.mse_loss(out.float(), target.to(device))
         run.update(loss)
+        if threads:
+            threads.step()
         total += loss.item()
         if run.step % 50 == 0:
             rate = run.step * batch / run.elapsed
             print(
-                f"step {run.step} {run.elapsed:.0f}s loss {total / 50:.4f} {rate:.1f} samples/s",
+                f"step {run.step} {run.elapsed:.0f}s loss {total / 50:.4f} {rate:.1f} samples/s "
+                f"{torch.get_num_threads()} threads",
                 flush=True,
             )
             total = 0.0

@@ -43,6 +43,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--pairs", type=float, default=0.5, help="share of pictures of two objects")
     parser.add_argument("--compile", action="store_true", help="t2i: compile the blocks")
     parser.add_argument(
+        "--shared", action="store_true", help="t2i: adapt to other work on the same CPU"
+    )
+    parser.add_argument(
         "--folder", type=Path, default=ASSETS / "scenes-t2i", help="where export writes"
     )
     return parser
@@ -77,7 +80,7 @@ def run_stage(stage: str, args: argparse.Namespace) -> None:
     elif stage == "t2i":
         from tracache.embedded.t2i import train_t2i
 
-        train_t2i(args.work, budget, compiled=args.compile, **extra)
+        train_t2i(args.work, budget, compiled=args.compile, shared=args.shared, **extra)
     elif stage == "export":
         from tracache.embedded.export import export_t2i
 
