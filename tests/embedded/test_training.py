@@ -8,7 +8,7 @@ import torch
 pytest.importorskip("diffusers")
 
 from tracache.embedded.data import training_scenes
-from tracache.embedded.optim import Budget, Run, orthogonalise
+from tracache.embedded.optim import Budget, Run, ThreadChooser, orthogonalise
 from tracache.embedded.t2i import TextToImage, load_trained, train_t2i
 from tracache.embedded.text import build_tokenizer, tokenize
 from tracache.embedded.vae import LATENTS, build_vae, normalise_latents
@@ -60,6 +60,22 @@ def test_learning_rate_warms_up_holds_and_ends_at_zero():
     clock = Budget(minutes=10)
     assert clock.progress(5, 300.0) == 0.5
     assert clock.progress(5, 900.0) == 1.0
+
+
+@pytest.mark.parametrize(("alone", "better"), [(0.5, 1), (2.0, 4)])
+def test_threads_are_chosen_by_what_is_faster_now(monkeypatch, alone, better):
+    state = {"threads": 4, "now": 0.0}
+    monkeypatch.setattr(torch, "get_num_threads", lambda: state["threads"])
+    monkeypatch.setattr(torch, "set_num_threads", lambda n: state.update(threads=n))
+    monkeypatch.setattr("time.monotonic", lambda: state["now"])
+    chooser, used = ThreadChooser(cycle=10), []
+    for _ in range(20):
+        used.append(state["threads"])
+        state["now"] += alone if state["threads"] == 1 else 1.0
+        chooser.step()
+    assert used[:9] == [4] * 9
+    assert used[10:14] == [1, 1, 4, 4]
+    assert set(used[14:]) == {better}
 
 
 def test_muon_pushes_singular_values_towards_one():

@@ -155,7 +155,7 @@ class ThreadChooser:
 
     def __init__(self, cycle: int = 100) -> None:
         self.most, self.cycle, self.count = torch.get_num_threads(), cycle, 0
-        self.seconds = {1: 0.0, self.most: 0.0}
+        self.seconds = {1: float("inf"), self.most: 0.0}  # one is first tried after a cycle
         self._tick = time.monotonic()
 
     def step(self) -> None:
