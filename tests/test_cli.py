@@ -10,7 +10,7 @@ from PIL import Image
 from tracache.cli import main
 
 PROMPT = "a matte blue cube on snow in daylight"
-SMALL = ["--steps", "6", "--stride", "3"]
+SMALL = ["--steps", "6", "--stride", "3", "--no-last-step"]
 
 
 def refuse(capsys, *argv):
@@ -52,6 +52,7 @@ def test_compare_writes_everything(tmp_path, capsys):
 def test_bench_quality(tmp_path, capsys):
     file = tmp_path / "quality.json"
     argv = ["bench", "--quality", "--count", "2", "--steps", "6", "8", "--strides", "2", "3"]
+    argv += ["--no-last-step"]
     assert main([*argv, "--arms", "tracache", "fewer-steps", "--json", str(file)]) == 0
     data = json.loads(file.read_text())
     assert data["prompts"] == 2
@@ -82,6 +83,7 @@ def test_bench_quality_does_not_depend_on_the_batch_where_no_order_is_chosen(tmp
 def test_bench_latency(tmp_path, capsys):
     file = tmp_path / "latency.json"
     argv = ["bench", "--latency", "--count", "1", "--steps", "6", "--strides", "2", "3"]
+    argv += ["--no-last-step"]
     assert main([*argv, "--rounds", "1", "--json", str(file)]) == 0
     rows = json.loads(file.read_text())["rows"]
     assert [row["block_ratio"] for row in rows] == [2, 3]

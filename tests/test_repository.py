@@ -62,7 +62,7 @@ def test_the_readmes_scripts_run_as_pasted(monkeypatch):
     exec("\n".join(blocks), names)
     assert names["image"].size == (128, 128)
     assert len(names["images"]) == 4
-    assert names["trace"].computed.sum() == 7
+    assert names["trace"].computed.sum() == 8
     assert not names["handle"].attached
 
 

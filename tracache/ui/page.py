@@ -25,6 +25,10 @@ The same prompt and the same noise: full computation, and the same transformer w
 skipped, their features extrapolated along their trajectory. See what it saves, what it changes,
 and which order it chose at every block and timestep."""
 
+READING = """The order is chosen where the residual |φₙ − φₙ₋₁| of two neighbouring polynomials
+spreads least. That residual estimates the error of the lower one, which is therefore taken: on
+this model it stays nearer to full compute than φₙ, the other reading of the paper's Eq. 7."""
+
 
 def build_page(settings: Settings) -> gr.Blocks:
     """Build the page; a model that cannot be loaded is said on it, not raised.
@@ -196,6 +200,7 @@ def _results() -> dict[str, Any]:
         "not timed.",
         elem_id="heatmap-text",
     )
+    gr.Markdown(READING, elem_classes="tc-quiet")
     return {
         "status": status,
         "headline": headline,
