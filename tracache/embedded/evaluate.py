@@ -33,7 +33,7 @@ def generate(
     pipe: Any,
     captions: list[str],
     steps: int = 20,
-    guidance: float = 3.5,
+    guidance: float = 2.5,
     seed: int = 0,
     batch: int = 16,
 ) -> np.ndarray:
@@ -90,7 +90,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, default=ASSETS / "scenes-t2i", help="the model")
     parser.add_argument("--prompts", default="heldout.txt", help="a list in demo_assets/prompts")
     parser.add_argument("--steps", type=int, default=20, help="sampling steps")
-    parser.add_argument("--guidance", type=float, default=3.5, help="guidance scale")
+    parser.add_argument("--guidance", type=float, default=2.5, help="guidance scale")
     parser.add_argument("--seed", type=int, default=0, help="noise of the first picture")
     parser.add_argument("--batch", type=int, default=16, help="pictures at a time")
     parser.add_argument("--report", type=Path, help="write the figures here as JSON")
