@@ -73,7 +73,7 @@ MODELS: dict[str, ModelSpec] = {
             schedulers=("dpm-solver++", "ddim"),
             size=128,
             steps=20,
-            guidance_scale=3.5,
+            guidance_scale=2.5,
             # Chosen on demo_assets/prompts/tuning.txt; what supports it, on the held-out prompts,
             # is in demo_assets/benchmarks.
             cache=TraCacheConfig(stride=3, max_order=2, last_step=True),
