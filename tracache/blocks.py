@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from torch import nn
@@ -20,8 +21,8 @@ class Layout:
     blocks : str
         The ``nn.ModuleList`` of blocks.
     feeders : tuple of str
-        Modules whose output nothing but the blocks reads, so that they need not run where no
-        block does; an attribute that is None is passed over.
+        Paths of modules whose output nothing but the blocks reads, so that they need not run
+        where no block does; one that is None is passed over.
     """
 
     blocks: str
@@ -32,7 +33,9 @@ class Layout:
 #: block takes ``hidden_states`` first and returns the new hidden states alone; a family whose
 #: blocks differ needs an adapter.
 LAYOUTS = {
-    "PixArtTransformer2DModel": Layout("transformer_blocks", ("pos_embed", "caption_projection")),
+    "PixArtTransformer2DModel": Layout(
+        "transformer_blocks", ("pos_embed", "caption_projection", "adaln_single.linear")
+    ),
     # The output head of DiT reads an embedding inside its first block, which thus stays in place.
     "DiTTransformer2DModel": Layout("transformer_blocks", ("pos_embed",)),
 }
@@ -60,7 +63,7 @@ def find_blocks(transformer: nn.Module) -> nn.ModuleList:
 
 def find_feeders(transformer: nn.Module) -> list[nn.Module]:
     """Return the modules of a supported transformer that feed only its blocks."""
-    feeders = (getattr(transformer, name, None) for name in find_layout(transformer).feeders)
+    feeders = (attrgetter(path)(transformer) for path in find_layout(transformer).feeders)
     return [feeder for feeder in feeders if feeder is not None]
 
 

@@ -37,6 +37,8 @@ class CacheHandle:
         The settings.
     trace : Trace
         Decisions of the current or last run; the next run rewrites it in place.
+    skipping : bool
+        Whether the forward under way, or the last one, is a skipped step's.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class CacheHandle:
         self.trace = Trace(len(blocks), watched)
         depth = 0 if config.rule == "reuse" else config.max_order
         self._trajectories = [Trajectory(depth, config.rule) for _ in range(watched)]
-        self._skipping = False
+        self.skipping = False
         self._order: Order = 0
         self._spreads: list[Tensor] = []
         hook_modules({transformer: StepHook(self, transformer)})
@@ -114,10 +116,10 @@ class CacheHandle:
                 f"the run goes on past the {clock.num_steps} steps it was announced with; "
                 "pass the right num_steps"
             )
-        self._skipping = not is_full(
+        self.skipping = not is_full(
             clock.step, config.stride, config.warmup, config.last_step, clock.num_steps
         )
-        if self._skipping:
+        if self.skipping:
             orders = self._choose_orders()
             self._order = orders if isinstance(orders, int) else orders[-1]
             self.trace.record_skipped(clock.timestep, orders)
@@ -128,12 +130,12 @@ class CacheHandle:
         """Answer for a module that only feeds blocks."""
         # At a skipped step its output goes unread; the newest features stand in for it, since
         # they have the shape and the dtype that the code between it and the blocks expects.
-        return self._trajectories[-1].differences[0] if self._skipping else compute()
+        return self._trajectories[-1].differences[0] if self.skipping else compute()
 
     def run_block(self, index: int, hidden_states: Tensor, compute: Callable[[], Tensor]) -> Tensor:
         """Answer for one block: its own output at a computed step, a stand-in at a skipped one."""
         last = index == self.trace.num_blocks - 1
-        if self._skipping:
+        if self.skipping:
             if not last:
                 return hidden_states
             return self._trajectories[-1].predict(self._clock.timestep, self._order)
