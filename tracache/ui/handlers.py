@@ -38,6 +38,8 @@ OUTPUTS = (
 
 EXTRA_ARM = "fewer-steps"
 
+SECONDS_BETWEEN_UPDATES = 0.25
+
 
 class Handlers:
     """Handlers of one page; knows which session runs what."""
@@ -150,7 +152,7 @@ def _show(
     """Turn the events of a run into updates of the page."""
     screen = _Screen(asked)
     yield screen.update(seed=asked.seed)
-    start = time.monotonic()
+    start = shown = time.monotonic()
     for event in events:
         if stop.is_set():
             screen.progress.message = f"Stopped {screen.where()}."
@@ -162,7 +164,12 @@ def _show(
                 "choose fewer steps.",
                 print_exception=False,
             )
-        yield screen.take(event)
+        update = screen.take(event)
+        # An update at every step would take the processor from what is being timed.
+        now = time.monotonic()
+        if not isinstance(event, StepDone) or now - shown > SECONDS_BETWEEN_UPDATES:
+            shown = now
+            yield update
 
 
 class _Screen:
