@@ -2,6 +2,7 @@
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from tracache.report import ArmDone, ArmStarted, Finished, Stage, StepDone
 from tracache.request import make_request
 
 PROMPT = "a shiny red sphere on water at sunset"
+STEPS = 10  # of which stride 3 computes the first, the last and two between
 
 
 @pytest.fixture(scope="module")
@@ -23,14 +25,33 @@ def model():
 
 
 def ask(**changes):
-    settings = {"seed": 1, "steps": 9, "stride": 3, "max_order": 2, "last_step": False}
+    settings = {"seed": 1, "steps": STEPS, "stride": 3, "max_order": 2, "last_step": False}
     return make_request("scenes-t2i", PROMPT, **{**settings, **changes})
 
 
-def alike(image, other):
-    """Whether two images agree but for rounding: a comparison's thread may sum in another order."""
-    difference = np.asarray(image).astype(int) - np.asarray(other)
-    return np.abs(difference).max() <= 2
+def stock_image(model):
+    """The image of the same request by a plain call of the pipeline, as in somebody's script.
+
+    In a thread of its own, as comparisons run: the order of sums depends on a thread's number of
+    threads, which whatever ran in this one before may have set.
+    """
+    noise = model.spec.family.noise(model.pipe, [1], 128)
+
+    def call():
+        return model.pipe(
+            PROMPT,
+            num_inference_steps=STEPS,
+            guidance_scale=model.spec.guidance_scale,
+            height=128,
+            width=128,
+            latents=noise,
+            clean_caption=False,
+            use_resolution_binning=False,
+            max_sequence_length=model.spec.max_tokens,
+        ).images[0]
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(call).result()
 
 
 @pytest.fixture(scope="module")
@@ -60,17 +81,16 @@ def test_figures(report, model):
     blocks = len(model.pipe.transformer.transformer_blocks)
     assert (full.speed_up, full.speed_up_macs, full.ssim) == (1, 1, pytest.approx(1))
     assert (full.psnr, full.latent_error) == (float("inf"), 0)
-    assert full.block_calls == 9 * blocks
+    assert full.block_calls == STEPS * blocks
     for arm in others:
-        assert arm.full_steps == 3
-        assert arm.block_calls == 3 * blocks
+        assert arm.full_steps == 4
+        assert arm.block_calls == 4 * blocks
         # A skipped step still embeds its inputs and runs the head.
         cost = full.macs / arm.macs
-        assert 2.5 < cost <= 3
+        assert 2.4 < cost <= 2.5
         assert arm.speed_up_macs == cost
-        # How near an arm comes is the benches' to tell; some do collapse at nine steps.
-        assert 0 < arm.latent_error < 10
-        assert 3 < arm.psnr < 60
+        assert 0 < arm.latent_error < 1
+        assert 5 < arm.psnr < 60
         assert -1 < arm.ssim < 1
     for arm in report.arms:
         assert arm.image.size == (128, 128)
@@ -81,46 +101,23 @@ def test_figures(report, model):
 
 def test_full_compute_is_the_stock_pipeline(report, model):
     """The reference is the image that diffusers makes without us."""
-    noise = model.spec.family.noise(model.pipe, [1], 128)
-    image = model.pipe(
-        PROMPT,
-        num_inference_steps=9,
-        guidance_scale=model.spec.guidance_scale,
-        height=128,
-        width=128,
-        latents=noise,
-        clean_caption=False,
-        use_resolution_binning=False,
-        max_sequence_length=model.spec.max_tokens,
-    ).images[0]
-    assert alike(image, report.arms[0].image)
+    assert np.array_equal(np.asarray(stock_image(model)), np.asarray(report.arms[0].image))
 
 
 def test_accelerate_gives_the_same_image_as_the_arm(report, model):
-    noise = model.spec.family.noise(model.pipe, [1], 128)
     with tracache.accelerate(model.pipe, ask().cache) as trace:
-        image = model.pipe(
-            PROMPT,
-            num_inference_steps=9,
-            guidance_scale=model.spec.guidance_scale,
-            height=128,
-            width=128,
-            latents=noise,
-            clean_caption=False,
-            use_resolution_binning=False,
-            max_sequence_length=model.spec.max_tokens,
-        ).images[0]
+        image = stock_image(model)
     arm = next(arm for arm in report.arms if arm.arm == "tracache")
-    assert alike(image, arm.image)
+    assert np.array_equal(np.asarray(image), np.asarray(arm.image))
     assert trace.orders.shape == report.trace.orders.shape
     assert np.array_equal(trace.orders[:, -1], report.trace.orders[:, -1])
 
 
 def test_the_trace_has_every_block(report):
     orders = report.trace.orders
-    assert orders.shape[0] == 9
-    assert (orders[[0, 3, 6]] == -1).all()
-    assert (np.delete(orders, [0, 3, 6], axis=0) >= 0).all()
+    assert orders.shape[0] == STEPS
+    assert (orders[[0, 3, 6, 9]] == -1).all()
+    assert (np.delete(orders, [0, 3, 6, 9], axis=0) >= 0).all()
     assert (np.diff(report.trace.timesteps) < 0).all()
 
 

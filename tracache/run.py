@@ -99,7 +99,7 @@ def sample(
         As for :func:`tracache.attach`; time nothing with ``"all"``.
     """
     pipe, spec = model.pipe, model.spec
-    pipe.scheduler = make_scheduler(inputs.scheduler, pipe.scheduler.config)
+    pipe.scheduler = make_scheduler(inputs.scheduler, model.scheduler_config)
     with ExitStack() as stack:
         handle = None
         if plan.cache is not None:

@@ -30,6 +30,8 @@ class LoadedModel:
         Its entry in the registry.
     pipe : DiffusionPipeline
         The pipeline, on the device.
+    scheduler_config : mapping
+        Of the scheduler that the model came with; every run makes its own from it.
     device, dtype : torch.device, torch.dtype
         Where it computes, and in which format.
     lock : threading.Lock
@@ -38,6 +40,7 @@ class LoadedModel:
 
     spec: ModelSpec
     pipe: Any
+    scheduler_config: Any
     device: torch.device
     dtype: torch.dtype
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
@@ -91,7 +94,7 @@ def _load(model_id: str, assets: Path, device: str) -> LoadedModel:
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelUnavailableError(f"{spec.title} could not be loaded: {error}") from error
     pipe.set_progress_bar_config(disable=True)
-    return LoadedModel(spec, pipe, torch.device(device), dtype)
+    return LoadedModel(spec, pipe, pipe.scheduler.config, torch.device(device), dtype)
 
 
 def pick_device(name: str | None = None) -> torch.device:
