@@ -26,7 +26,7 @@ from tracache.schedule import full_steps, is_full
         ("order", "best", "dynamic, fixed"),
         ("local_extrapolation", "yes", "True or False"),
         ("criterion", "variance", "std"),
-        ("rule", None, "lagrange, taylor, reuse"),
+        ("rule", None, "lagrange, taylor, hermite, learned, reuse"),
     ],
 )
 def test_a_bad_value_names_the_field_the_value_and_what_is_allowed(field, value, allowed):

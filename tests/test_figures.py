@@ -15,9 +15,9 @@ def trace():
     trace = Trace(3)
     for step, timestep in enumerate([999.0, 800.0, 600.0, 400.0, 200.0, 1.0]):
         if step % 3 == 0:
-            trace.record_computed(timestep)
+            trace.record(timestep, None)
         else:
-            trace.record_skipped(timestep, np.array([0, 0, 0] if step < 3 else [2, 0, 1]))
+            trace.record(timestep, np.array([0, 0, 0] if step < 3 else [2, 0, 1]))
     return trace
 
 
@@ -65,13 +65,13 @@ def test_a_trace_in_words(trace):
 
 
 def test_unwatched_blocks_and_unskipped_runs():
-    last = Trace(3, num_watched=1)
-    last.record_computed(9.0)
-    last.record_skipped(8.0, 0)
+    last = Trace(3, watched=1)
+    last.record(9.0, None)
+    last.record(8.0, 0)
     assert "not watched" in layers(order_heatmap(last))
     assert "every block" not in describe_trace(last)
     full = Trace(2)
-    full.record_computed(9.0)
+    full.record(9.0, None)
     assert describe_trace(full).endswith("No step was skipped.")
     assert set(layers(order_heatmap(full))) == {"computed"}
     assert [order_name(v) for v in (COMPUTED, UNTRACED, 0, 3)] == [

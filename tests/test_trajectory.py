@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.literal import lagrange, spread
-from tracache.trajectory import RULES, Trajectory, choose_order
+from tracache.rules import RULES
+from tracache.trajectory import Trajectory, choose_order
 
 timesteps = st.lists(
     st.floats(0, 1000, allow_nan=False), min_size=8, max_size=8, unique_by=lambda t: round(t / 10)
@@ -90,7 +91,7 @@ def test_reuse_repeats_the_newest_point():
     values = [torch.randn(4), torch.randn(4), torch.randn(4)]
     trajectory = observed([9.0, 7.0, 4.0], values, 2, "reuse")
     assert torch.equal(trajectory.predict(3.0, 2), values[-1])
-    assert set(RULES) == {"lagrange", "taylor", "reuse"}
+    assert set(RULES) == {"lagrange", "taylor", "hermite", "reuse"}
 
 
 def test_history_keeps_the_newest_points_and_the_features_dtype():

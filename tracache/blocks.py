@@ -3,45 +3,82 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Names of a transformer's attributes.
+    """Names of a transformer's attributes, and what its blocks are like.
 
     Attributes
     ----------
     blocks : str
         The ``nn.ModuleList`` of blocks.
+    parts : tuple of str
+        The attentions and the MLP of a block, in the order they run; each answers with a tensor
+        of the shape of its first argument, and acts on every token of the block.
     feeders : tuple of str
         Paths of modules whose output nothing but the blocks reads, so that they need not run
         where no block does; one that is None is passed over.
+    text_feeders : tuple of str
+        Those of the feeders whose output only the cross-attention reads.
+    conditional_first : bool
+        Whether the first half of a batch under classifier-free guidance is the conditional one.
+    modulated : callable
+        ``modulated(block, hidden_states, kwargs)``: what the block's self-attention would read,
+        the normed input modulated by the timestep's embedding.
     """
 
     blocks: str
+    parts: tuple[str, ...]
     feeders: tuple[str, ...]
+    text_feeders: tuple[str, ...]
+    conditional_first: bool
+    modulated: Callable[[nn.Module, Tensor, dict[str, Any]], Tensor]
 
 
-#: What is known of a transformer: where its blocks are, and which modules feed only them. Each
-#: block takes ``hidden_states`` first and returns the new hidden states alone; a family whose
-#: blocks differ needs an adapter.
+def _pixart_modulated(block: Any, hidden_states: Tensor, kwargs: dict[str, Any]) -> Tensor:
+    embedding = kwargs["timestep"].reshape(hidden_states.shape[0], 6, -1)
+    shift, scale = (block.scale_shift_table[None] + embedding)[:, :2].chunk(2, dim=1)
+    return block.norm1(hidden_states) * (1 + scale) + shift
+
+
+def _dit_modulated(block: Any, hidden_states: Tensor, kwargs: dict[str, Any]) -> Tensor:
+    return block.norm1(
+        hidden_states,
+        kwargs["timestep"],
+        kwargs["class_labels"],
+        hidden_dtype=hidden_states.dtype,
+    )[0]
+
+
+#: What is known of a transformer, by the name of its class. Each block takes ``hidden_states``
+#: first and returns the new hidden states alone; a family whose blocks differ needs an adapter.
 LAYOUTS = {
     "PixArtTransformer2DModel": Layout(
-        "transformer_blocks", ("pos_embed", "caption_projection", "adaln_single.linear")
+        blocks="transformer_blocks",
+        parts=("attn1", "attn2", "ff"),
+        feeders=("pos_embed", "caption_projection", "adaln_single.linear"),
+        text_feeders=("caption_projection",),
+        conditional_first=False,
+        modulated=_pixart_modulated,
     ),
     # The output head of DiT reads an embedding inside its first block, which thus stays in place.
-    "DiTTransformer2DModel": Layout("transformer_blocks", ("pos_embed",)),
+    "DiTTransformer2DModel": Layout(
+        blocks="transformer_blocks",
+        parts=("attn1", "ff"),
+        feeders=("pos_embed",),
+        text_feeders=(),
+        conditional_first=True,
+        modulated=_dit_modulated,
+    ),
 }
-
-#: A part of every block that runs once whenever the block computes, and never otherwise.
-CORE = "attn1"
 
 
 def find_blocks(transformer: nn.Module) -> nn.ModuleList:
@@ -61,10 +98,16 @@ def find_blocks(transformer: nn.Module) -> nn.ModuleList:
     return blocks
 
 
-def find_feeders(transformer: nn.Module) -> list[nn.Module]:
-    """Return the modules of a supported transformer that feed only its blocks."""
-    feeders = (attrgetter(path)(transformer) for path in find_layout(transformer).feeders)
-    return [feeder for feeder in feeders if feeder is not None]
+def find_modules(transformer: nn.Module, paths: Sequence[str]) -> dict[str, nn.Module]:
+    """Return the modules at these paths, without those that are None."""
+    modules = {path: attrgetter(path)(transformer) for path in paths}
+    return {path: module for path, module in modules.items() if module is not None}
+
+
+def find_parts(transformer: nn.Module) -> list[dict[str, nn.Module]]:
+    """Return the attentions and the MLP of every block, by name."""
+    parts = find_layout(transformer).parts
+    return [{part: getattr(block, part) for part in parts} for block in find_blocks(transformer)]
 
 
 def find_layout(transformer: nn.Module) -> Layout:
@@ -90,28 +133,44 @@ def argument_reader(forward: Callable[..., Any], name: str) -> Callable[[tuple, 
 
 
 @contextmanager
-def count_block_calls(transformer: nn.Module) -> Iterator[list[int]]:
-    """Count how often each block computes, cache or no cache.
+def count_module_calls(transformer: nn.Module) -> Iterator[list[dict[str, float]]]:
+    """Count how often the attentions and the MLP of each block compute, cache or no cache.
 
     Yields
     ------
-    list of int
-        Calls per block so far; updated while the context is open.
+    list of dict of str to float
+        Calls so far, by block and part; a call for some of the tokens, or of the batch, counts as
+        that share of one. Updated while the context is open.
     """
-    blocks = find_blocks(transformer)
-    calls = [0] * len(blocks)
+    modules = find_parts(transformer)
+    calls = [dict.fromkeys(parts, 0.0) for parts in modules]
+    sizes: dict[str, int] = {}
 
-    def count(index: int) -> Callable[..., None]:
-        def hook(*_: Any) -> None:
-            calls[index] += 1
+    def count(index: int, part: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: tuple, output: Tensor) -> None:
+            tokens = output[..., 0].numel()
+            calls[index][part] += tokens / sizes.setdefault(part, tokens)
 
         return hook
 
+    # A cache stands in for a module's forward, so what only computing reaches is watched: the
+    # projection of an attention's queries, and the first layer of an MLP.
     handles = [
-        getattr(block, CORE).register_forward_hook(count(i)) for i, block in enumerate(blocks)
+        _core(module).register_forward_hook(count(index, part))
+        for index, parts in enumerate(modules)
+        for part, module in parts.items()
     ]
     try:
         yield calls
     finally:
         for handle in handles:
             handle.remove()
+
+
+def block_equivalents(calls: list[dict[str, float]]) -> float:
+    """Return module calls in units of whole blocks: the mean over a block's parts."""
+    return sum(sum(parts.values()) / len(parts) for parts in calls)
+
+
+def _core(module: Any) -> nn.Module:
+    return module.to_q if hasattr(module, "to_q") else module.net[0]

@@ -1,29 +1,38 @@
-"""The cache: trajectories attached to a transformer's blocks.
-
-At a computed step every block runs and the last block's output joins its trajectory. At a skipped
-step no block runs: the last one answers with the extrapolation of its trajectory and the others
-hand their input on, since nothing of theirs would reach the output. Nor do the modules run that
-only feed blocks, such as the patch embedding.
-"""
+"""The cache: a policy attached to a transformer, one step after another."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from tracache.blocks import find_blocks, find_feeders
+from tracache.blocks import argument_reader, find_blocks, find_layout, find_modules, find_parts
 from tracache.clock import RunClock
 from tracache.config import TraCacheConfig, require_choice, require_integer
-from tracache.hooks import BlockHook, FeederHook, StepHook, hook_modules, is_hooked, unhook
-from tracache.schedule import is_full
+from tracache.hooks import Detour, TransformerDetour, hook_module, is_hooked, unhook
+from tracache.policies import CacheConfig, make_policy
+from tracache.policies.base import Call, Stack, Step
 from tracache.trace import Trace
-from tracache.trajectory import Order, Trajectory, choose_order
 
 TRACES = ("last", "all")
+
+
+class _Run:
+    """What one context keeps: its clock, its policy's state and its trace."""
+
+    def __init__(self, config: CacheConfig, stack: Stack, clock: RunClock, watch_all: bool) -> None:
+        self.clock = clock
+        self.policy = make_policy(config, stack, watch_all)
+        item = 0 if stack.layout.conditional_first else -1
+        self.trace = Trace(self.policy.labels, self.policy.watched, item)
+
+    def forget(self) -> None:
+        self.policy.clear()
+        self.trace.clear()
 
 
 class CacheHandle:
@@ -33,18 +42,16 @@ class CacheHandle:
 
     Attributes
     ----------
-    config : TraCacheConfig
+    config : TraCacheConfig or another method's
         The settings.
     trace : Trace
         Decisions of the current or last run; the next run rewrites it in place.
-    skipping : bool
-        Whether the forward under way, or the last one, is a skipped step's.
     """
 
     def __init__(
         self,
         transformer: nn.Module,
-        config: TraCacheConfig,
+        config: CacheConfig,
         *,
         num_steps: int | None = None,
         scheduler: Any = None,
@@ -53,117 +60,175 @@ class CacheHandle:
         require_choice("trace", trace, TRACES)
         if num_steps is not None:
             require_integer("num_steps", num_steps, 1, 100_000)
-        if config.last_step and num_steps is None and scheduler is None:
+        self._counted = getattr(config, "needs_num_steps", False)
+        if self._counted and num_steps is None and scheduler is None:
             raise ValueError(
-                "last_step=True needs the number of steps: pass num_steps=… or scheduler=…, "
+                f"{_reason(config)} needs the number of steps: pass num_steps=… or scheduler=…, "
                 "or use tracache.accelerate(pipe, …), which reads it from the pipeline"
             )
-        blocks, feeders = find_blocks(transformer), find_feeders(transformer)
-        self._modules: list[nn.Module] = [transformer, *feeders, *blocks]
-        if any(is_hooked(module) for module in self._modules):
-            raise RuntimeError("a cache is already attached to this transformer; detach it first")
+        stack = Stack(tuple(find_blocks(transformer)), find_layout(transformer), scheduler)
         self.config = config
-        self._clock = RunClock(scheduler, num_steps)
-        # The last block makes the image. The others are watched only to show their orders.
-        watched = len(blocks) if trace == "all" else 1
-        self._first_watched = len(blocks) - watched
-        self.trace = Trace(len(blocks), watched)
-        depth = 0 if config.rule == "reuse" else config.max_order
-        self._trajectories = [Trajectory(depth, config.rule) for _ in range(watched)]
-        self.skipping = False
-        self._order: Order = 0
-        self._spreads: list[Tensor] = []
-        hook_modules({transformer: StepHook(self, transformer)})
-        hook_modules({feeder: FeederHook(self) for feeder in feeders})
-        hook_modules({block: BlockHook(self, index) for index, block in enumerate(blocks)})
+        self._new_run: Callable[[], _Run] = lambda: _Run(
+            config, stack, RunClock(scheduler, num_steps), trace == "all"
+        )
+        self._runs: dict[str | None, _Run] = {None: self._new_run()}
+        self._context: str | None = None
+        self._threads = _Threads()
+        self._modules: list[nn.Module] = []
+        self._attach(transformer)
+
+    def _attach(self, transformer: nn.Module) -> None:
+        feeders = find_modules(transformer, find_layout(transformer).feeders)
+        hooks: dict[nn.Module, Detour] = {transformer: TransformerDetour(self, self._step)}
+        self._latents = argument_reader(transformer.forward, "hidden_states")
+        self._timestep = argument_reader(transformer.forward, "timestep")
+        hooks |= {
+            module: Detour(lambda call, name=name: self._run.policy.feeder(name, call))
+            for name, module in feeders.items()
+        }
+        hooks |= {
+            block: Detour(lambda call, index=index: self._run.policy.block(index, call))
+            for index, block in enumerate(find_blocks(transformer))
+        }
+        if self._run.policy.takes_modules:
+            hooks |= {
+                module: Detour(
+                    lambda call, index=index, part=part: self._run.policy.module(index, part, call)
+                )
+                for index, parts in enumerate(find_parts(transformer))
+                for part, module in parts.items()
+            }
+        if any(is_hooked(module) for module in hooks):
+            raise RuntimeError("a cache is already attached to this transformer; detach it first")
+        for module, hook in hooks.items():
+            hook_module(module, hook)
+            self._modules.append(module)
 
     @property
     def attached(self) -> bool:
         """Whether the transformer still runs through this cache."""
         return bool(self._modules)
 
+    @property
+    def trace(self) -> Trace:
+        """Decisions of the current or last run, in the first context that was used."""
+        named = [run for name, run in self._runs.items() if name is not None]
+        unnamed = self._runs[None]
+        return named[0].trace if named and not len(unnamed.trace) else unnamed.trace
+
+    @property
+    def traces(self) -> dict[str | None, Trace]:
+        """Decisions by context; None is the one without a name."""
+        return {name: run.trace for name, run in self._runs.items()}
+
+    @contextmanager
+    def context(self, name: str) -> Iterator[None]:
+        """Name the forwards inside, for pipelines that call the transformer twice per step.
+
+        Each context has a history of its own, as the conditional and the unconditional forward of
+        classifier-free guidance need. diffusers' ``transformer.cache_context(name)`` does the
+        same where the transformer has it.
+        """
+        previous = self._context
+        self.set_context(name)
+        try:
+            yield
+        finally:
+            self.set_context(previous)
+
+    def set_context(self, name: str | None) -> None:
+        """Enter a context, or leave the named ones with None; see :meth:`context`."""
+        self._context = name
+        if name not in self._runs:
+            self._runs[name] = self._new_run()
+
     def reset(self) -> None:
         """Forget the run: its history, its step count and its trace."""
-        self._clock.reset()
-        self._forget()
+        for run in self._runs.values():
+            run.clock.reset()
+            run.forget()
 
     def detach(self) -> None:
         """Give the transformer its own forwards back and free the history; the trace stays."""
         for module in self._modules:
             unhook(module)
         self._modules = []
-        for trajectory in self._trajectories:
-            trajectory.clear()
-        self._spreads = []
+        for run in self._runs.values():
+            run.policy.clear()
 
-    def _forget(self) -> None:
-        for trajectory in self._trajectories:
-            trajectory.clear()
-        self._spreads = []
-        self.trace.clear()
+    @property
+    def _run(self) -> _Run:
+        return self._runs[self._context]
 
-    # What the hooks call, in the order of one forward.
+    def _step(self, call: Call) -> Any:
+        """Answer for one forward of the transformer."""
+        with self._threads.enter():
+            run = self._run
+            clock, policy = run.clock, run.policy
+            latents = self._latents(call.args, call.kwargs)
+            timestep = self._timestep(call.args, call.kwargs)
+            self._threads.check(lambda: copy(clock).tick(latents, timestep))
+            if clock.tick(latents, timestep):
+                run.forget()
+            # Until the forward has ended well, its step counts as broken off.
+            clock.broken = True
+            if self._counted and clock.num_steps is not None and clock.step >= clock.num_steps:
+                raise RuntimeError(
+                    f"the run goes on past the {clock.num_steps} steps it was announced with; "
+                    "pass the right num_steps"
+                )
+            policy.begin(Step(clock.step, clock.timestep, clock.num_steps))
+            output = policy.transformer(call.args, call.kwargs, call.function)
+            run.trace.record(clock.timestep, policy.row())
+            clock.broken = False
+            return output
 
-    def begin_step(self, latents: Tensor, timestep: Any) -> None:
-        """Decide whether the coming forward computes or predicts, and with which order."""
-        clock, config = self._clock, self.config
-        if clock.tick(latents, timestep):
-            self._forget()
-        # Until the forward has ended well, its step counts as broken off.
-        clock.broken = True
-        if config.last_step and clock.num_steps is not None and clock.step >= clock.num_steps:
-            raise RuntimeError(
-                f"the run goes on past the {clock.num_steps} steps it was announced with; "
-                "pass the right num_steps"
-            )
-        self.skipping = not is_full(
-            clock.step, config.stride, config.warmup, config.last_step, clock.num_steps
-        )
-        if self.skipping:
-            orders = self._choose_orders()
-            self._order = orders if isinstance(orders, int) else orders[-1]
-            self.trace.record_skipped(clock.timestep, orders)
-        else:
-            self.trace.record_computed(clock.timestep)
 
-    def run_feeder(self, compute: Callable[[], Any]) -> Any:
-        """Answer for a module that only feeds blocks."""
-        # At a skipped step its output goes unread; the newest features stand in for it, since
-        # they have the shape and the dtype that the code between it and the blocks expects.
-        return self._trajectories[-1].differences[0] if self.skipping else compute()
+class _Threads:
+    """Refuses to serve two threads at once, whose images would be mixed up otherwise."""
 
-    def run_block(self, index: int, hidden_states: Tensor, compute: Callable[[], Tensor]) -> Tensor:
-        """Answer for one block: its own output at a computed step, a stand-in at a skipped one."""
-        last = index == self.trace.num_blocks - 1
-        if self.skipping:
-            if not last:
-                return hidden_states
-            return self._trajectories[-1].predict(self._clock.timestep, self._order)
-        output = compute()
-        if index >= self._first_watched:
-            dynamic = self.config.order == "dynamic"
-            trajectory = self._trajectories[index - self._first_watched]
-            trajectory.observe(self._clock.timestep, output, spreads=dynamic)
-            if last and dynamic:
-                by_block = zip(*(t.spreads for t in self._trajectories), strict=True)
-                self._spreads = [torch.stack(spreads) for spreads in by_block]
-        return output
+    _MESSAGE = (
+        "two threads run this transformer at the same time, and its cache serves one run: give "
+        "each thread a pipeline of its own, or let them take turns with a lock"
+    )
 
-    def end_step(self) -> None:
-        """Note that the forward came to its end."""
-        self._clock.broken = False
+    def __init__(self) -> None:
+        self._busy = threading.Lock()
+        self._owner: threading.Thread | None = None
+        # Threads whose unfinished run was pushed aside by another thread's new one.
+        self._ousted: set[threading.Thread] = set()
 
-    def _choose_orders(self) -> Order:
-        last = self._trajectories[-1]
-        if self.config.order == "fixed":
-            return last.order
-        factors = last.factors(self._clock.timestep)
-        return choose_order(self._spreads, factors, self.config.local_extrapolation)
+    @contextmanager
+    def enter(self) -> Iterator[None]:
+        if not self._busy.acquire(blocking=False):
+            raise RuntimeError(self._MESSAGE)
+        try:
+            yield
+        finally:
+            self._busy.release()
+
+    def check(self, starts_run: Callable[[], bool]) -> None:
+        """Take note of a forward's thread; raise if it goes on with a run that is gone."""
+        thread, owner = threading.current_thread(), self._owner
+        if thread is owner:
+            return
+        # A run may move from thread to thread, as generators do, but not come back to one whose
+        # own run another has pushed aside.
+        if owner is not None and starts_run():
+            self._ousted = {t for t in self._ousted if t.is_alive()} | {owner}
+        elif thread in self._ousted:
+            raise RuntimeError(self._MESSAGE)
+        self._ousted.discard(thread)
+        self._owner = thread
+
+
+def _reason(config: CacheConfig) -> str:
+    return "last_step=True" if isinstance(config, TraCacheConfig) else type(config).__name__
 
 
 def attach(
     transformer: nn.Module,
-    config: TraCacheConfig | None = None,
+    config: CacheConfig | None = None,
     *,
     num_steps: int | None = None,
     scheduler: Any = None,
@@ -175,10 +240,10 @@ def attach(
     ----------
     transformer : nn.Module
         A ``PixArtTransformer2DModel`` or ``DiTTransformer2DModel`` of diffusers.
-    config : TraCacheConfig, optional
+    config : TraCacheConfig, or another method's of :mod:`tracache.policies`, optional
         The settings; the defaults of :class:`~tracache.config.TraCacheConfig` if not given.
     num_steps : int, optional
-        Denoising steps per run; needed for ``last_step=True`` if ``scheduler`` is not given.
+        Denoising steps per run; ``last_step=True`` and Δ-DiT need it if ``scheduler`` is not given.
     scheduler : optional
         The pipeline's scheduler: saves reading the timestep back from an accelerator at every
         step, and tells the number of steps.
@@ -189,7 +254,7 @@ def attach(
     Returns
     -------
     CacheHandle
-        With ``trace``, ``reset()`` and ``detach()``.
+        With ``trace``, ``context()``, ``reset()`` and ``detach()``.
 
     Raises
     ------
@@ -198,7 +263,8 @@ def attach(
     ValueError
         If it has no blocks, or ``last_step`` is set and the number of steps unknown.
     RuntimeError
-        If a cache is already attached.
+        If a cache is already attached; from a forward, if two threads run the transformer at
+        once.
 
     Notes
     -----
@@ -225,10 +291,13 @@ class _SchedulerOf:
     def timesteps(self) -> Any:
         return getattr(getattr(self._pipe, "scheduler", None), "timesteps", None)
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pipe.scheduler, name)
+
 
 @contextmanager
 def accelerate(
-    pipe: Any, config: TraCacheConfig | None = None, *, trace: str = "last", **settings: Any
+    pipe: Any, config: CacheConfig | None = None, *, trace: str = "last", **settings: Any
 ) -> Iterator[Trace]:
     """Accelerate a diffusers pipeline within a ``with`` block.
 

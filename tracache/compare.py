@@ -115,6 +115,7 @@ class _Comparison:
         self.emit = emit
         self.cancelled = cancelled
         self.reference: _Reference | None = None
+        self.computed: int | None = None
 
     def run(self) -> None:
         request = self.request
@@ -147,7 +148,7 @@ class _Comparison:
             raise CancelledError
 
     def _plan(self, arm: str) -> Plan:
-        return METHODS[arm].plan(self.request.steps, self.request.cache)
+        return self.request.plan(arm, self.computed)
 
     def _warm_up(self, inputs: Inputs) -> _Macs:
         """Run every kind of work once, untimed, and count its multiply–accumulates."""
@@ -156,7 +157,7 @@ class _Comparison:
         for num_steps in (1, 2):
             plan = Plan(num_steps, TraCacheConfig(stride=2, max_order=0))
             with count_macs() as macs:
-                latents = sample(self.model, inputs, plan, on_step=lambda _: self._check()).latents
+                latents = sample(self.model, inputs, plan, on_step=lambda *_: self._check()).latents
             counts.append(macs)
         self.model.spec.family.decode(self.model.pipe, latents)
         full, both = counts
@@ -169,22 +170,26 @@ class _Comparison:
 
     def _run_arm(self, arm: str, inputs: Inputs, encoding_s: float, macs: _Macs) -> ArmResult:
         plan, method, model = self._plan(arm), METHODS[arm], self.model
-        full_steps = plan.full_steps
-        computed = set(full_steps)
-        self.emit(ArmStarted(arm, method.title, plan.num_steps, full_steps))
+        counted = self._count(plan, method.title, inputs)
+        self.emit(ArmStarted(arm, method.title, plan.num_steps))
+        full_steps = 0
         begin = time.perf_counter()
 
-        def on_step(step: int) -> None:
+        def on_step(step: int, computed: bool) -> None:
+            nonlocal full_steps
             self._check()
+            full_steps += computed
             elapsed = time.perf_counter() - begin
-            self.emit(StepDone(arm, step, plan.num_steps, step in computed, elapsed))
+            self.emit(StepDone(arm, step, plan.num_steps, computed, elapsed))
 
         with peak_memory(model.device) as memory:
             done = sample(model, inputs, plan, on_step=on_step)
             images = model.spec.family.decode(model.pipe, done.latents)
             synchronize(model.device)
         end_to_end_s = encoding_s + time.perf_counter() - begin
-        total, linear = macs.of(plan)
+        if arm == "tracache":
+            self.computed = full_steps
+        total, linear = counted or macs.of(full_steps, plan.num_steps)
         if self.reference is None:
             self.reference = _Reference(images[0], done.latents, done.denoising_s, total)
         full = self.reference
@@ -193,7 +198,7 @@ class _Comparison:
             arm=arm,
             title=method.title,
             num_steps=plan.num_steps,
-            full_steps=len(full_steps),
+            full_steps=full_steps,
             block_calls=done.block_calls,
             macs=total,
             linear_macs=linear,
@@ -209,6 +214,16 @@ class _Comparison:
             image=images[0],
         )
 
+    def _count(self, plan: Plan, title: str, inputs: Inputs) -> tuple[int, int] | None:
+        """Count an arm's MACs by running it once, untimed, where steps are not all or nothing."""
+        config = plan.cache
+        if config is None or (isinstance(config, TraCacheConfig) and config.granularity == "block"):
+            return None
+        self.emit(Stage("count", f"Counting what {title} computes, untimed"))
+        with count_macs() as macs:
+            sample(self.model, inputs, plan, on_step=lambda *_: self._check())
+        return macs.total, macs.linear
+
     def _watch_every_block(self, inputs: Inputs) -> Trace | None:
         """Run the first arm with a cache again, untimed, and record every block's order."""
         cached = [arm for arm in self.request.arms if self._plan(arm).cache is not None]
@@ -217,7 +232,7 @@ class _Comparison:
         arm = "tracache" if "tracache" in cached else cached[0]
         self.emit(Stage("trace", f"Watching every block of {METHODS[arm].title}, untimed"))
         done = sample(
-            self.model, inputs, self._plan(arm), on_step=lambda _: self._check(), trace="all"
+            self.model, inputs, self._plan(arm), on_step=lambda *_: self._check(), trace="all"
         )
         return done.trace.copy() if done.trace is not None else None
 
@@ -231,10 +246,9 @@ class _Macs:
     linear_full: int
     linear_skipped: int
 
-    def of(self, plan: Plan) -> tuple[int, int]:
-        """Return (all, linear) of a plan's denoising loop."""
-        full = len(plan.full_steps)
-        skipped = plan.num_steps - full
+    def of(self, full: int, num_steps: int) -> tuple[int, int]:
+        """Return (all, linear) of a denoising loop in which so many steps computed."""
+        skipped = num_steps - full
         return (
             full * self.full + skipped * self.skipped,
             full * self.linear_full + skipped * self.linear_skipped,

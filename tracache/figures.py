@@ -39,7 +39,7 @@ def order_heatmap(trace: Trace) -> go.Figure:
     orders = trace.orders
     values = sorted(set(orders.ravel().tolist()))
     steps = [f"{i + 1}" for i in range(len(trace))]
-    blocks = [f"{b + 1}" for b in range(trace.num_blocks)]
+    blocks = [f"{b + 1}" for b in range(len(trace.labels))]
     figure = go.Figure()
     for value in values:
         figure.add_trace(_layer(trace, orders, value, steps, blocks))
@@ -56,7 +56,7 @@ def _layer(
     """All cells of one value, in its colour."""
     cells = np.where(value == orders.T, 1.0, np.nan)
     colour = _colour(value)
-    timesteps = np.tile(trace.timesteps, (trace.num_blocks, 1))
+    timesteps = np.tile(trace.timesteps, (len(trace.labels), 1))
     return go.Heatmap(
         z=cells,
         x=steps,
@@ -105,7 +105,7 @@ def _lay_out(figure: go.Figure, trace: Trace, steps: list[str]) -> None:
     shown = list(range(0, len(steps), every))
     grey = "#80868b"
     figure.update_layout(
-        height=150 + 22 * trace.num_blocks,
+        height=150 + 22 * len(trace.labels),
         margin={"l": 48, "r": 12, "t": 36, "b": 48},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
@@ -141,7 +141,7 @@ def describe_trace(trace: Trace) -> str:
         Of a run, best with every block watched.
     """
     full = int(trace.computed.sum())
-    text = f"{full} of {len(trace)} steps computed all {trace.num_blocks} blocks."
+    text = f"{full} of {len(trace)} steps computed all {len(trace.labels)} blocks."
     last = trace.orders[~trace.computed, -1].tolist()
     if not last:
         return f"{text} No step was skipped."

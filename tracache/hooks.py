@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from diffusers.hooks import HookRegistry, ModelHook
-from torch import Tensor, nn
+from diffusers.hooks.hooks import StateManager
+from torch import nn
 
-from tracache.blocks import argument_reader
+from tracache.policies.base import Call
 
 if TYPE_CHECKING:
     from tracache.cache import CacheHandle
@@ -16,62 +18,79 @@ if TYPE_CHECKING:
 HOOK = "tracache"
 
 
-class _Detour(ModelHook):
-    """A hook that decides whether the module's own forward runs."""
+class Detour(ModelHook):
+    """A hook that lets somebody else answer for the module's forward.
 
-    def original(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the module's own forward."""
+    Parameters
+    ----------
+    answer : callable
+        ``answer(call)`` returns what the forward would; ``call()`` runs the module's own.
+    """
+
+    def __init__(self, answer: Callable[[Call], Any]) -> None:
+        super().__init__()
+        self._answer = answer
+        self._compiled: Any = None
+        self._direct = False
+
+    def initialize_hook(self, module: nn.Module) -> nn.Module:
+        # A compiled module would trace its way into the cache's bookkeeping. So calls reach the
+        # hook as they are, and what is compiled is the module's own forward, run from here.
+        self._compiled = module.__dict__.pop("_compiled_call_impl", None)
+        return module
+
+    def deinitalize_hook(self, module: nn.Module) -> nn.Module:
+        if self._compiled is not None:
+            module._compiled_call_impl = self._compiled
+        return module
+
+    def new_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        if self._direct:
+            return self._own_forward(*args, **kwargs)
+        return self._answer(Call(self._run_own, args, kwargs))
+
+    def _run_own(self, *args: Any, **kwargs: Any) -> Any:
+        if self._compiled is None:
+            return self._own_forward(*args, **kwargs)
+        self._direct = True
+        try:
+            return self._compiled(*args, **kwargs)
+        finally:
+            self._direct = False
+
+    def _own_forward(self, *args: Any, **kwargs: Any) -> Any:
         return cast(Any, self.fn_ref).original_forward(*args, **kwargs)
 
 
-class StepHook(ModelHook):
-    """Around the transformer's forward: one step of the run."""
-
-    def __init__(self, cache: CacheHandle, transformer: nn.Module) -> None:
-        super().__init__()
-        self._cache = cache
-        self._latents = argument_reader(transformer.forward, "hidden_states")
-        self._timestep = argument_reader(transformer.forward, "timestep")
-
-    def pre_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> tuple[tuple, dict]:
-        self._cache.begin_step(self._latents(args, kwargs), self._timestep(args, kwargs))
-        return args, kwargs
-
-    def post_forward(self, module: nn.Module, output: Any) -> Any:
-        self._cache.end_step()
-        return output
-
-
-class FeederHook(_Detour):
-    """Around a module that only feeds blocks."""
+class _Contexts(StateManager):
+    """Hears of diffusers' ``cache_context``, by which pipelines name the forwards of a step."""
 
     def __init__(self, cache: CacheHandle) -> None:
-        super().__init__()
+        super().__init__(cast(Any, None))
         self._cache = cache
 
-    def new_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        return self._cache.run_feeder(lambda: self.original(*args, **kwargs))
+    def set_context(self, context: Any) -> None:
+        self._cache.set_context(None if context is None else context.name)
 
 
-class BlockHook(_Detour):
-    """Around a block's forward."""
+class TransformerDetour(Detour):
+    """The hook on the transformer itself."""
 
-    def __init__(self, cache: CacheHandle, index: int) -> None:
-        super().__init__()
+    _is_stateful = True
+
+    def __init__(self, cache: CacheHandle, answer: Callable[[Call], Any]) -> None:
+        super().__init__(answer)
+        self._contexts = _Contexts(cache)
         self._cache = cache
-        self._index = index
 
-    def new_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
-        hidden_states = args[0] if args else kwargs["hidden_states"]
-        return self._cache.run_block(
-            self._index, hidden_states, lambda: self.original(*args, **kwargs)
-        )
+    def reset_state(self, module: nn.Module) -> nn.Module:
+        self._cache.reset()
+        return module
 
 
-def hook_modules(hooks: dict[nn.Module, ModelHook]) -> None:
-    """Put a hook on each module."""
-    for module, hook in hooks.items():
-        HookRegistry.check_if_exists_or_initialize(module).register_hook(hook, HOOK)
+def hook_module(module: nn.Module, hook: ModelHook) -> None:
+    """Put a hook on a module."""
+    HookRegistry.check_if_exists_or_initialize(module).register_hook(hook, HOOK)
 
 
 def is_hooked(module: nn.Module) -> bool:

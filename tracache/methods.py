@@ -1,17 +1,29 @@
 """Every arm that can be compared, by name.
 
-An arm is the same pipeline with another plan: how many steps it takes, and which cache, if any,
-is attached meanwhile.
+An arm is the same pipeline with another plan: how many steps it takes, with which scheduler, and
+which cache, if any, is attached meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
 from tracache.config import TraCacheConfig
-from tracache.schedule import full_steps
+from tracache.policies import (
+    AdaCacheConfig,
+    CacheConfig,
+    DeltaDiTConfig,
+    FasterCacheConfig,
+    GatesConfig,
+    PABConfig,
+    TeaCacheConfig,
+    ToCaConfig,
+)
+
+if TYPE_CHECKING:
+    from tracache.models.registry import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -22,20 +34,67 @@ class Plan:
     ----------
     num_steps : int
         Denoising steps that the scheduler takes.
-    cache : TraCacheConfig or None
+    cache : a configuration of TraCache or of another method, or None
         The cache attached meanwhile; None computes every step fully.
+    scheduler : str or None
+        The arm's own scheduler; None is the request's.
     """
 
     num_steps: int
-    cache: TraCacheConfig | None = None
+    cache: CacheConfig | None = None
+    scheduler: str | None = None
 
     @property
-    def full_steps(self) -> tuple[int, ...]:
-        """Indices of the steps that run the blocks."""
+    def full_steps(self) -> tuple[int, ...] | None:
+        """Indices of the steps that compute everything; None where the run itself decides."""
         if self.cache is None:
             return tuple(range(self.num_steps))
-        c = self.cache
-        return full_steps(self.num_steps, c.stride, c.warmup, c.last_step)
+        return self.cache.plan_steps(self.num_steps)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an arm makes its plan from.
+
+    Attributes
+    ----------
+    num_steps : int
+        Steps of full compute.
+    cache : TraCacheConfig
+        The settings that TraCache and its kin share.
+    options : mapping
+        The arm's own settings, by name; its defaults where not given.
+    guided : bool
+        Whether the batch has the two halves of classifier-free guidance.
+    computed : int or None
+        How many steps TraCache computed, if it has run; known beforehand unless its stride is
+        "auto".
+    """
+
+    num_steps: int
+    cache: TraCacheConfig
+    options: Mapping[str, Any] = field(default_factory=dict)
+    guided: bool = True
+    computed: int | None = None
+
+    @property
+    def budget(self) -> int:
+        """How many steps TraCache computes.
+
+        Raises
+        ------
+        ValueError
+            If its run decides that and has not run yet.
+        """
+        steps = self.cache.plan_steps(self.num_steps)
+        if steps is not None:
+            return len(steps)
+        if self.computed is None:
+            raise ValueError(
+                "with stride='auto' this arm takes as many steps as TraCache turns out to "
+                "compute: choose TraCache too"
+            )
+        return self.computed
 
 
 @dataclass(frozen=True)
@@ -47,61 +106,174 @@ class Method:
     id, title, summary : str
         Name in code and on the command line, name on the page, one plain sentence.
     plan : callable
-        ``plan(num_steps, config) -> Plan`` for the asked number of steps and cache settings.
+        ``plan(asked) -> Plan``.
+    settings : dataclass or None
+        Class of the arm's own configuration, whose fields with metadata may be set.
+    refusal : callable
+        ``refusal(spec) -> str``: why a model cannot run the arm; empty if it can.
+    caveat : str
+        What a visitor should know before choosing it; may be empty.
     """
 
     id: str
     title: str
     summary: str
-    plan: Callable[[int, TraCacheConfig], Plan]
+    plan: Callable[[Asked], Plan]
+    settings: type | None = None
+    refusal: Callable[[ModelSpec], str] = lambda spec: ""
+    caveat: str = ""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The fields of :attr:`settings` that may be set, by name."""
+        if self.settings is None:
+            return {}
+        return {f.name: f for f in fields(self.settings) if "label" in f.metadata}
 
 
-def _full(num_steps: int, config: TraCacheConfig) -> Plan:
-    return Plan(num_steps)
+def _cached(**changes: Any) -> Callable[[Asked], Plan]:
+    return lambda asked: Plan(asked.num_steps, replace(asked.cache, **changes))
 
 
-def _fewer_steps(num_steps: int, config: TraCacheConfig) -> Plan:
-    return Plan(len(Plan(num_steps, config).full_steps))
+def _own(settings: Any) -> Callable[[Asked], Plan]:
+    return lambda asked: Plan(asked.num_steps, settings(**asked.options))
 
 
-def _cached(**changes: Any) -> Callable[[int, TraCacheConfig], Plan]:
-    return lambda num_steps, config: Plan(num_steps, replace(config, **changes))
+def _faster_cache(asked: Asked) -> Plan:
+    return Plan(asked.num_steps, FasterCacheConfig(**asked.options, guided=asked.guided))
 
+
+def _gates(asked: Asked) -> Plan:
+    if "file" not in asked.options:
+        raise ValueError("the arm gates needs a table: give it as --option gates.file=PATH")
+    config = GatesConfig.from_file(asked.options["file"])
+    if len(config.gates) != asked.num_steps:
+        raise ValueError(f"the gates are for {len(config.gates)} steps, not {asked.num_steps}")
+    return Plan(asked.num_steps, config)
+
+
+def _scheduler(name: str, title: str) -> Method:
+    def refusal(spec: ModelSpec) -> str:
+        known = ", ".join(spec.schedulers)
+        return "" if name in spec.schedulers else f"{spec.title} runs with {known} only"
+
+    return Method(
+        name,
+        f"Fewer steps, {title}",
+        f"Full compute with {title}, at as many steps as the cache computes.",
+        lambda asked: Plan(asked.budget, scheduler=name),
+        refusal=refusal,
+    )
+
+
+_FORECAST = {"order": "fixed", "weights": ()}
 
 METHODS: dict[str, Method] = {
     method.id: method
     for method in (
-        Method("full", "Full compute", "Every block at every step: the reference.", _full),
+        Method(
+            "full",
+            "Full compute",
+            "Every block at every step: the reference.",
+            lambda asked: Plan(asked.num_steps),
+        ),
         Method(
             "tracache",
             "TraCache",
             "Skipped steps follow the trajectory; its order is chosen per timestep.",
-            _cached(order="dynamic", rule="lagrange"),
+            lambda asked: Plan(asked.num_steps, asked.cache),
         ),
         Method(
             "fewer-steps",
             "Fewer steps",
             "Full compute with as many steps as the cache computes: the same cost, no cache.",
-            _fewer_steps,
+            lambda asked: Plan(asked.budget),
         ),
         Method(
             "reuse",
             "Reuse (FORA)",
             "Skipped steps repeat the last computed features.",
-            _cached(rule="reuse"),
+            _cached(rule="reuse", weights=()),
         ),
         Method(
             "taylorseer",
             "TaylorSeer",
             "Skipped steps follow a Taylor series from backward differences, at the highest order.",
-            _cached(order="fixed", rule="taylor"),
+            _cached(**_FORECAST, rule="taylor"),
         ),
         Method(
             "tracache-fixed",
             "TraCache, fixed order",
             "Skipped steps follow the trajectory, always at the highest order.",
-            _cached(order="fixed", rule="lagrange"),
+            _cached(**_FORECAST, rule="lagrange"),
         ),
+        Method(
+            "hicache",
+            "HiCache",
+            "TaylorSeer's differences in a contracted Hermite basis, over the steps' indices.",
+            _cached(**_FORECAST, rule="hermite", abscissa="step"),
+        ),
+        Method(
+            "delta-dit",
+            "Δ-DiT",
+            "Skipped steps repeat what half of the blocks changed: back ones first, then front.",
+            _own(DeltaDiTConfig),
+            DeltaDiTConfig,
+        ),
+        Method(
+            "pab",
+            "PAB",
+            "Self-attention, cross-attention and MLP outputs are each broadcast over some steps.",
+            _own(PABConfig),
+            PABConfig,
+        ),
+        Method(
+            "teacache",
+            "TeaCache",
+            "Blocks run once the timestep's embedding has changed enough since they last did.",
+            _own(TeaCacheConfig),
+            TeaCacheConfig,
+            caveat="No rescaling coefficients are published for this architecture: changes count "
+            "as they are. Waits for the device at every step.",
+        ),
+        Method(
+            "adacache",
+            "AdaCache",
+            "How much attention changed decides how many steps repeat the outputs.",
+            _own(AdaCacheConfig),
+            AdaCacheConfig,
+            caveat="Its motion weighting is for video and is left out. Waits for the device at "
+            "every computed step.",
+        ),
+        Method(
+            "fastercache",
+            "FasterCache",
+            "Attention outputs drift on between steps; guidance's other half is restored from "
+            "its frequencies.",
+            _faster_cache,
+            FasterCacheConfig,
+        ),
+        Method(
+            "toca",
+            "ToCa",
+            "Skipped steps compute the MLP of the tokens that matter most.",
+            _own(ToCaConfig),
+            ToCaConfig,
+            caveat="Needs attention scores, which fast attention kernels do not give, so its "
+            "computed steps are slower than everyone else's.",
+        ),
+        Method(
+            "gates",
+            "Gates from a file",
+            "A table says which block computes at which step (for L2C, LazyDiT and the like).",
+            _gates,
+            caveat="Needs a gate file, which L2C and LazyDiT do not publish in usable form: give "
+            "one on the command line (--option gates.file=PATH) or in Python (GatesConfig).",
+        ),
+        _scheduler("dpm-solver++", "DPM-Solver++"),
+        _scheduler("ddim", "DDIM"),
+        _scheduler("deis", "DEIS"),
+        _scheduler("ddpm", "DDPM"),
     )
 }
 
@@ -119,3 +291,35 @@ def find_method(method_id: str) -> Method:
     if method_id not in METHODS:
         raise ValueError(f"unknown arm {method_id!r}; choose from {', '.join(METHODS)}")
     return METHODS[method_id]
+
+
+def check_options(options: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the arms' own settings if they are allowed.
+
+    Parameters
+    ----------
+    options : mapping
+        Arm → setting → value.
+
+    Raises
+    ------
+    ValueError
+        If an arm or setting is unknown or a value not allowed; the message says what is.
+    """
+    checked: dict[str, dict[str, Any]] = {}
+    for arm, values in options.items():
+        method = find_method(arm)
+        if not isinstance(values, Mapping):
+            raise ValueError(f"the options of {arm} must be names with values, got {values!r}")
+        known = {*method.options, *(["file"] if arm == "gates" else [])}
+        for name in values:
+            if name not in known:
+                there = ", ".join(sorted(known)) or "none"
+                raise ValueError(f"{arm} has no option {name!r}; it has {there}")
+        if method.settings is not None:
+            try:
+                method.settings(**values)
+            except ValueError as error:
+                raise ValueError(f"{method.title}: {error}") from None
+        checked[arm] = dict(values)
+    return checked

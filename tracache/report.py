@@ -25,9 +25,9 @@ class ArmResult:
     arm, title : str
         Name in code and on the page.
     num_steps, full_steps : int
-        Denoising steps taken, and how many of them ran the blocks.
-    block_calls : int
-        Blocks that computed, counted while the arm ran.
+        Denoising steps taken, and how many of them computed everything.
+    block_calls : float
+        Blocks that computed, counted while the arm ran; a part of a block counts as that part.
     macs : int
         Multiply–accumulates of the denoising loop, all products counted.
     linear_macs : int
@@ -52,7 +52,7 @@ class ArmResult:
     title: str
     num_steps: int
     full_steps: int
-    block_calls: int
+    block_calls: float
     macs: int
     linear_macs: int
     denoising_s: float
@@ -68,7 +68,7 @@ class ArmResult:
 
     @property
     def skipped_steps(self) -> int:
-        """Steps that ran no block."""
+        """Steps that left out something."""
         return self.num_steps - self.full_steps
 
     def to_dict(self) -> dict[str, Any]:
@@ -134,17 +134,16 @@ class Stage:
 
 @dataclass(frozen=True)
 class ArmStarted:
-    """An arm begins; ``full_steps`` are the indices of the steps that will compute."""
+    """An arm begins."""
 
     arm: str
     title: str
     num_steps: int
-    full_steps: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class StepDone:
-    """An arm finished its ``step``-th step (from 0); ``computed`` if its blocks ran."""
+    """An arm finished its ``step``-th step (from 0); ``computed`` if it left out nothing."""
 
     arm: str
     step: int

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tracache.config import (
@@ -13,7 +14,7 @@ from tracache.config import (
     require_integer,
     require_number,
 )
-from tracache.methods import METHODS, REFERENCE, find_method
+from tracache.methods import METHODS, REFERENCE, Asked, Plan, check_options, find_method
 from tracache.models.registry import ModelSpec, find_model
 
 MAX_SEED = 2**32 - 1
@@ -43,6 +44,8 @@ class Request:
         Arms in the order they run; full compute, the reference, is always the first.
     trace : bool
         Whether to run TraCache once more, untimed, to watch every block.
+    options : dict
+        The arms' own settings: arm → name → value.
     """
 
     model: str
@@ -54,6 +57,19 @@ class Request:
     cache: TraCacheConfig
     arms: tuple[str, ...]
     trace: bool = True
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def plan(self, arm: str, computed: int | None = None) -> Plan:
+        """Return an arm's plan; ``computed`` as for :class:`~tracache.methods.Asked`."""
+        return METHODS[arm].plan(
+            Asked(
+                self.steps,
+                self.cache,
+                self.options.get(arm, {}),
+                self.guidance_scale > 1.0,
+                computed,
+            )
+        )
 
     @property
     def spec(self) -> ModelSpec:
@@ -69,18 +85,19 @@ def make_request(
     steps: int | None = None,
     guidance_scale: float | None = None,
     scheduler: str | None = None,
-    stride: int | None = None,
+    stride: int | str | None = None,
     max_order: int | None = None,
     last_step: bool | None = None,
     arms: tuple[str, ...] | list[str] = ("tracache",),
     trace: bool = True,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
     **cache: Any,
 ) -> Request:
     """Check what was asked for, fill in the model's defaults, and return the request.
 
     Parameters
     ----------
-    model, prompt, seed, steps, guidance_scale, scheduler, arms, trace
+    model, prompt, seed, steps, guidance_scale, scheduler, arms, trace, options
         See :class:`Request`; ``seed=None`` draws one, other None take the model's default.
     stride, max_order, last_step, **cache
         Fields of :class:`~tracache.config.TraCacheConfig`; the model's default where not given.
@@ -96,7 +113,7 @@ def make_request(
     unknown = given.keys() - spec.cache.to_dict().keys()
     if unknown:
         raise ValueError(f"unknown setting {', '.join(sorted(unknown))}")
-    return Request(
+    request = Request(
         model=spec.id,
         prompt=_check_prompt(prompt, spec.max_prompt_length),
         seed=random.randint(0, MAX_SEED)
@@ -110,9 +127,14 @@ def make_request(
         if scheduler is None
         else require_choice("scheduler", scheduler, spec.schedulers),
         cache=replace(spec.cache, **given),
-        arms=_check_arms(arms),
+        arms=_check_arms(arms, spec),
         trace=require_bool("trace", trace),
+        options=check_options(options or {}),
     )
+    for arm in request.arms:
+        # Whatever a plan refuses is refused here, before any work.
+        request.plan(arm, computed=1 if "tracache" in request.arms else None)
+    return request
 
 
 def _check_prompt(prompt: Any, longest: int) -> str:
@@ -128,8 +150,13 @@ def _check_prompt(prompt: Any, longest: int) -> str:
     return prompt
 
 
-def _check_arms(arms: Any) -> tuple[str, ...]:
+def _check_arms(arms: Any, spec: ModelSpec) -> tuple[str, ...]:
     if isinstance(arms, str) or not all(isinstance(arm, str) for arm in arms):
         raise ValueError(f"arms must be a list of names from {', '.join(METHODS)}")
-    others = tuple(dict.fromkeys(find_method(arm).id for arm in arms if arm != REFERENCE))
-    return (REFERENCE, *others)
+    chosen = dict.fromkeys(find_method(arm).id for arm in arms if arm != REFERENCE)
+    for arm in chosen:
+        if why := METHODS[arm].refusal(spec):
+            raise ValueError(f"{METHODS[arm].title} is not for this model: {why}")
+    # Whatever takes as many steps as TraCache computes must know how many that were.
+    first = ("tracache",) if "tracache" in chosen else ()
+    return (REFERENCE, *first, *(arm for arm in chosen if arm not in first))

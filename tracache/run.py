@@ -11,13 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tracache.blocks import count_block_calls
+from tracache.blocks import block_equivalents, count_module_calls
 from tracache.cache import attach
 from tracache.measure.latency import synchronize
 from tracache.methods import Plan
 from tracache.models.loading import LoadedModel
 from tracache.models.schedulers import make_scheduler
 from tracache.trace import Trace
+
+
+#: Added to an item's seed for the noise that a stochastic scheduler draws step by step.
+NOISE_SEED = 2**32
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,15 @@ class Inputs:
         Of classifier-free guidance.
     scheduler : str
         Name of the scheduler.
+    seeds : tuple of int
+        Of the items' noise, for schedulers that draw more of it on their way.
     """
 
     conditions: dict[str, Any]
     noise: Tensor
     guidance_scale: float
     scheduler: str
+    seeds: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -52,15 +59,15 @@ class Sample:
         The final latents.
     denoising_s : float
         The denoising loop, seconds.
-    block_calls : int
-        Blocks that computed.
+    block_calls : float
+        Blocks that computed; a part of a block counts as that part of a call.
     trace : Trace or None
         What the cache decided, if there was one.
     """
 
     latents: Tensor
     denoising_s: float
-    block_calls: int
+    block_calls: float
     trace: Trace | None
 
 
@@ -76,7 +83,7 @@ def prepare(
     with torch.no_grad():
         conditions = family.encode(model.pipe, prompts, guidance_scale, spec.max_tokens)
     noise = family.noise(model.pipe, seeds, spec.size)
-    return Inputs(conditions, noise, guidance_scale, scheduler)
+    return Inputs(conditions, noise, guidance_scale, scheduler, tuple(seeds))
 
 
 def sample(
@@ -84,7 +91,7 @@ def sample(
     inputs: Inputs,
     plan: Plan,
     *,
-    on_step: Callable[[int], None] | None = None,
+    on_step: Callable[[int, bool], None] | None = None,
     trace: str = "last",
 ) -> Sample:
     """Run the denoising loop once.
@@ -94,23 +101,38 @@ def sample(
     model, inputs, plan
         What runs, from where, and how.
     on_step : callable, optional
-        Called with the step's index after each step; what it raises ends the run.
+        Called with the step's index, and whether it computed everything, after each step; what
+        it raises ends the run.
     trace : {"last", "all"}, default "last"
         As for :func:`tracache.attach`; time nothing with ``"all"``.
     """
     pipe, spec = model.pipe, model.spec
-    pipe.scheduler = make_scheduler(inputs.scheduler, model.scheduler_config)
+    pipe.scheduler = make_scheduler(plan.scheduler or inputs.scheduler, model.scheduler_config)
     with ExitStack() as stack:
         handle = None
         if plan.cache is not None:
             handle = attach(pipe.transformer, plan.cache, scheduler=pipe.scheduler, trace=trace)
             stack.callback(handle.detach)
-        calls = stack.enter_context(count_block_calls(pipe.transformer))
-        loop = stack.enter_context(watch_loop(pipe, model.device, on_step or (lambda step: None)))
+        calls = stack.enter_context(count_module_calls(pipe.transformer))
+
+        def done(step: int) -> None:
+            if on_step is not None:
+                on_step(step, handle is None or handle.trace.computed_at(step))
+
+        loop = stack.enter_context(watch_loop(pipe, model.device, done))
         latents = spec.family.denoise(
-            pipe, inputs.conditions, inputs.noise, plan.num_steps, inputs.guidance_scale, spec.size
+            pipe,
+            inputs.conditions,
+            inputs.noise,
+            plan.num_steps,
+            inputs.guidance_scale,
+            spec.size,
+            # Not the initial noise's generators: theirs must not be drawn twice.
+            [torch.Generator().manual_seed(seed + NOISE_SEED) for seed in inputs.seeds],
         )
-    return Sample(latents, loop.seconds, sum(calls), handle.trace if handle else None)
+    return Sample(
+        latents, loop.seconds, block_equivalents(calls), handle.trace if handle else None
+    )
 
 
 class Loop:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def is_full(
     step: int,
@@ -9,6 +11,7 @@ def is_full(
     warmup: int = 1,
     last_step: bool = False,
     num_steps: int | None = None,
+    chosen: Sequence[int] | None = None,
 ) -> bool:
     """Whether a denoising step runs the blocks.
 
@@ -24,6 +27,8 @@ def is_full(
         Compute the last step too.
     num_steps : int, optional
         Steps in the run; needed only with ``last_step``.
+    chosen : sequence of int, optional
+        Exactly these steps compute fully, whatever the other settings say.
 
     Raises
     ------
@@ -34,6 +39,8 @@ def is_full(
     -----
     TraCache, §4.2: full at ``i < warmup`` and where ``(i − (warmup − 1)) mod stride = 0``.
     """
+    if chosen is not None:
+        return step in chosen
     if last_step and num_steps is None:
         raise ValueError("last_step=True needs the number of steps: pass num_steps")
     if step < warmup or (step - (warmup - 1)) % stride == 0:
@@ -42,9 +49,15 @@ def is_full(
 
 
 def full_steps(
-    num_steps: int, stride: int, warmup: int = 1, last_step: bool = False
+    num_steps: int,
+    stride: int,
+    warmup: int = 1,
+    last_step: bool = False,
+    chosen: Sequence[int] | None = None,
 ) -> tuple[int, ...]:
     """Return the indices of the steps that compute fully, in denoising order."""
     return tuple(
-        step for step in range(num_steps) if is_full(step, stride, warmup, last_step, num_steps)
+        step
+        for step in range(num_steps)
+        if is_full(step, stride, warmup, last_step, num_steps, chosen)
     )

@@ -1,13 +1,15 @@
-"""What a method decided: the order of every block at every denoising step."""
+"""What a method decided: the order of every block, or part of one, at every denoising step."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 COMPUTED = -1
 UNTRACED = -2
+PARTIAL = -3
 
 
 class Trace:
@@ -18,46 +20,51 @@ class Trace:
 
     Parameters
     ----------
-    num_blocks : int
-        Blocks of the transformer.
-    num_watched : int, optional
-        How many of the last blocks are watched; all of them if not given.
+    labels : int or sequence of str
+        What decisions are about: names of blocks or of parts of blocks, or how many blocks.
+    watched : int, optional
+        How many of the last are watched; all of them if not given.
+    item : int, default 0
+        Of decisions that differ within the batch (``spread="per_sample"``), whose
+        :attr:`orders` shows.
 
     Attributes
     ----------
-    orders : int array [steps, blocks]
-        Order that extrapolated the block's output at the step; -1 (``COMPUTED``) where the block
-        computed; -2 (``UNTRACED``) where the block was skipped and not watched: without
-        ``trace="all"`` only the last block, the one that makes the image, is watched.
+    labels : tuple of str
+        Names of the columns of ``orders``.
+    orders : int array [steps, len(labels)]
+        Order that extrapolated the output at the step, 0 being reuse; -1 (``COMPUTED``) where it
+        was computed; -2 (``UNTRACED``) where it was skipped and not watched: without
+        ``trace="all"`` only the last block, the one that makes the image, is watched; -3
+        (``PARTIAL``) where some of its tokens, or of the batch, were computed.
     timesteps : float array [steps]
         What the scheduler handed to the model, in denoising order.
     computed : bool array [steps]
-        Whether the step ran its blocks.
+        Whether the step computed everything.
     """
 
-    def __init__(self, num_blocks: int, num_watched: int | None = None) -> None:
-        self.num_blocks = num_blocks
-        self.num_watched = num_blocks if num_watched is None else num_watched
+    def __init__(
+        self, labels: int | Sequence[str], watched: int | None = None, item: int = 0
+    ) -> None:
+        names = map(str, range(labels)) if isinstance(labels, int) else labels
+        self.labels = tuple(names)
+        self.watched = len(self.labels) if watched is None else watched
+        self.item = item
         self._timesteps: list[float] = []
         self._rows: list[Any] = []
 
-    def record_computed(self, timestep: float) -> None:
-        """Add a step at which every block computed."""
-        self._timesteps.append(timestep)
-        self._rows.append(None)
-
-    def record_skipped(self, timestep: float, orders: Any) -> None:
-        """Add a skipped step.
+    def record(self, timestep: float, decided: Any) -> None:
+        """Add a step.
 
         Parameters
         ----------
         timestep : float
             The step's timestep.
-        orders : int, or array or tensor of shape [num_watched]
-            Orders of the watched blocks; a number stands for all of them.
+        decided : None, int, or array or tensor of shape [watched] or [watched, batch]
+            None where everything was computed; a number stands for all that is watched.
         """
         self._timesteps.append(timestep)
-        self._rows.append(orders)
+        self._rows.append(decided)
 
     def clear(self) -> None:
         """Forget every step."""
@@ -69,7 +76,7 @@ class Trace:
 
     def __repr__(self) -> str:
         full = int(self.computed.sum())
-        return f"Trace({len(self)} steps, {full} computed, {self.num_blocks} blocks)"
+        return f"Trace({len(self)} steps, {full} computed, {len(self.labels)} rows)"
 
     @property
     def timesteps(self) -> np.ndarray:
@@ -78,29 +85,55 @@ class Trace:
 
     @property
     def computed(self) -> np.ndarray:
-        """Whether each step ran its blocks."""
+        """Whether each step computed everything."""
         return np.array([row is None for row in self._rows], dtype=bool)
+
+    def computed_at(self, step: int) -> bool:
+        """Whether a step computed everything."""
+        return self._rows[step] is None
 
     @property
     def orders(self) -> np.ndarray:
-        """Order per step and block; see the class."""
-        orders = np.full((len(self), self.num_blocks), UNTRACED, dtype=np.int64)
+        """Order per step and label; see the class."""
+        return self._read(lambda row: row[:, self.item] if row.ndim == 2 else row)
+
+    @property
+    def sample_orders(self) -> np.ndarray:
+        """Order per step, label and item of the batch: [steps, len(labels), batch].
+
+        The batch counts both halves of classifier-free guidance; it is 1 where decisions are for
+        the whole batch.
+        """
+        rows = [_to_numpy(row) for row in self._rows if row is not None]
+        batch = max((row.shape[1] for row in rows if row.ndim == 2), default=1)
+        items = [
+            self._read(lambda row, i=i: row[:, i] if row.ndim == 2 else row)  # type: ignore[misc]
+            for i in range(batch)
+        ]
+        return np.stack(items, axis=-1)
+
+    def _read(self, pick: Any) -> np.ndarray:
+        orders = np.full((len(self), len(self.labels)), UNTRACED, dtype=np.int64)
         for step, row in enumerate(self._rows):
             if row is None:
                 orders[step] = COMPUTED
             else:
-                orders[step, self.num_blocks - self.num_watched :] = _to_numpy(row)
+                orders[step, len(self.labels) - self.watched :] = pick(_to_numpy(row))
         return orders
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists, ready for JSON."""
-        return {"timesteps": self.timesteps.tolist(), "orders": self.orders.tolist()}
+        return {
+            "labels": list(self.labels),
+            "timesteps": self.timesteps.tolist(),
+            "orders": self.orders.tolist(),
+        }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Trace:
         """Inverse of :meth:`to_dict`."""
         orders = np.array(data["orders"], dtype=np.int64)
-        trace = cls(orders.shape[1] if orders.ndim == 2 else 0)
+        trace = cls(data["labels"])
         trace._timesteps = [float(t) for t in data["timesteps"]]
         trace._rows = [None if (row == COMPUTED).all() else row for row in orders]
         return trace
@@ -116,7 +149,7 @@ class Trace:
 
 
 def _to_numpy(row: Any) -> np.ndarray:
-    """Orders of a row as a flat integer array; reads a device tensor back."""
+    """Decisions of a row as an integer array; reads a device tensor back."""
     if hasattr(row, "cpu"):
         row = row.cpu()
     return np.atleast_1d(np.asarray(row, dtype=np.int64))

@@ -1,4 +1,4 @@
-"""A feature's trajectory over timesteps: its history, its spreads, its extrapolation.
+"""A feature's trajectory: its history, its spreads, its extrapolation.
 
 A history of fully computed points ``(τ_0, h_0)``, ``(τ_1, h_1)``, … (newest first) is kept in
 Newton's form, as divided differences ``D_0 = h_0``, ``D_1``, …, so that the polynomial of degree n
@@ -15,57 +15,38 @@ Nothing here reads a value back from the device.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from math import prod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+from tracache.rules import RULES
 
 #: An order: a number where it follows from the history's length alone, else a tensor of indices
 #: that stays on the device.
 Order = int | Tensor
 
 
-@dataclass(frozen=True)
-class Rule:
-    """How a history becomes a prediction: ``h ≈ D_0 + Σ_n D_n · factor(t, τ, n)``.
+def spread_of(difference: Tensor, criterion: str = "std", per_sample: bool = False) -> Tensor:
+    """How much ``|D_n|`` spreads: what a residual is judged by (Eq. 7, and D.1.4).
 
-    Attributes
+    Parameters
     ----------
-    gap : callable
-        ``gap(points, n)``: what the n-th difference is divided by, with ``points`` newest first.
-    factor : callable
-        ``factor(t, points, n)``: what the n-th difference is multiplied by at timestep ``t``.
+    difference : Tensor [batch, ...]
+        A divided difference.
+    criterion : {"std", "mean"}, default "std"
+        Standard deviation or mean of the absolute values.
+    per_sample : bool, default False
+        One spread per item of the batch, instead of one over all elements.
+
+    Returns
+    -------
+    Tensor
+        A scalar, or shape [batch].
     """
-
-    gap: Callable[[Sequence[float], int], float]
-    factor: Callable[[float, Sequence[float], int], float]
-
-
-#: The interpolating polynomial, for any spacing of the points (TraCache, Eq. 5 and 6).
-LAGRANGE = Rule(
-    gap=lambda points, n: points[0] - points[n],
-    factor=lambda t, points, n: prod(t - point for point in points[:n]),
-)
-
-#: TaylorSeer (arXiv 2503.06923, Eq. 5): backward differences over the newest gap stand in for the
-#: derivatives of a Taylor series, whose 1/n! is folded into the divisor here. It is LAGRANGE at
-#: order 1; from order 2 on it is not the interpolating polynomial.
-TAYLOR = Rule(
-    gap=lambda points, n: n * (points[0] - points[1]),
-    factor=lambda t, points, n: (t - points[0]) ** n,
-)
-
-#: Direct reuse of the newest point (FORA): every difference has weight nought.
-REUSE = Rule(gap=LAGRANGE.gap, factor=lambda t, points, n: 0.0)
-
-RULES = {"lagrange": LAGRANGE, "taylor": TAYLOR, "reuse": REUSE}
-
-
-def spread_of(difference: Tensor) -> Tensor:
-    """Standard deviation of ``|D_n|`` over all elements, as a scalar tensor (Eq. 7)."""
-    return difference.abs().std(correction=0)
+    magnitude = difference.abs()
+    dims = tuple(range(1, magnitude.dim())) if per_sample else tuple(range(magnitude.dim()))
+    return magnitude.mean(dims) if criterion == "mean" else magnitude.std(dims, correction=0)
 
 
 class Trajectory:
@@ -76,7 +57,13 @@ class Trajectory:
     max_order : int
         Highest degree; ``max_order + 1`` tensors of the feature's shape are kept.
     rule : str, default "lagrange"
-        A key of :data:`RULES`.
+        A key of :data:`tracache.rules.RULES`.
+    criterion : {"std", "mean"}, default "std"
+        As for :func:`spread_of`.
+    per_sample : bool, default False
+        As for :func:`spread_of`.
+    window : int, default 1
+        Average each degree's spread over this many of the last computed points (D.1.4).
 
     Notes
     -----
@@ -84,29 +71,46 @@ class Trajectory:
     (float64 features keep float64) whatever the model computes in.
     """
 
-    def __init__(self, max_order: int, rule: str = "lagrange") -> None:
+    def __init__(
+        self,
+        max_order: int,
+        rule: str = "lagrange",
+        *,
+        criterion: str = "std",
+        per_sample: bool = False,
+        window: int = 1,
+    ) -> None:
         self.max_order = max_order
         self.rule = RULES[rule]
-        self.points: tuple[float, ...] = ()
-        self.differences: tuple[Tensor, ...] = ()
-        self.spreads: tuple[Tensor, ...] = ()
+        self.criterion = criterion
+        self.per_sample = per_sample
+        self.window = window
+        self.clear()
 
     @property
     def order(self) -> int:
         """Highest degree that the history allows so far."""
         return max(len(self.points) - 1, 0)
 
+    @property
+    def newest(self) -> Tensor:
+        """The newest computed features."""
+        return self.differences[0]
+
     def clear(self) -> None:
         """Forget the history and free its tensors."""
-        self.points, self.differences, self.spreads = (), (), ()
+        self.points: tuple[float, ...] = ()
+        self.differences: tuple[Tensor, ...] = ()
+        self.spreads: tuple[Tensor, ...] = ()
+        self._past: list[tuple[Tensor, ...]] = []
 
-    def observe(self, timestep: float, features: Tensor, *, spreads: bool = True) -> None:
+    def observe(self, point: float, features: Tensor, *, spreads: bool = True) -> None:
         """Add a fully computed point.
 
         Parameters
         ----------
-        timestep : float
-            Abscissa of the point; different from every point in the history.
+        point : float
+            Its abscissa; different from every other in the history.
         features : Tensor
             Any shape, the same at every call.
         spreads : bool, default True
@@ -115,12 +119,12 @@ class Trajectory:
         Raises
         ------
         ValueError
-            If the history already has this timestep.
+            If the history already has this abscissa.
         """
-        if timestep in self.points:
-            raise ValueError(f"timestep {timestep} is already in the history; reset it first")
+        if point in self.points:
+            raise ValueError(f"timestep {point} is already in the history; reset it first")
         features = features.detach()
-        self.points = (timestep, *self.points[: self.max_order])
+        self.points = (point, *self.points[: self.max_order])
         wide = torch.promote_types(features.dtype, torch.float32)
         fresh = [features]
         # D_n new = (D_{n-1} new − D_{n-1} old) / gap: each difference uses the one before it.
@@ -128,20 +132,33 @@ class Trajectory:
             change = fresh[n - 1].to(wide) - older.to(wide)
             fresh.append(change.div_(self.rule.gap(self.points, n)))
         self.differences = tuple(fresh)
-        self.spreads = tuple(spread_of(d) for d in fresh[1:]) if spreads else ()
+        self.spreads = self._take_spreads() if spreads else ()
 
-    def factors(self, timestep: float) -> list[float]:
-        """Weight of each difference D_1 … D_order at ``timestep``."""
-        return [self.rule.factor(timestep, self.points, n) for n in range(1, self.order + 1)]
+    def _take_spreads(self) -> tuple[Tensor, ...]:
+        newest = tuple(
+            spread_of(d, self.criterion, self.per_sample) for d in self.differences[1:]
+        )
+        if self.window == 1:
+            return newest
+        self._past = [newest, *self._past[: self.window - 1]]
+        # Early points have fewer degrees, so each degree averages those points that have it.
+        return tuple(
+            torch.stack([past[n] for past in self._past if n < len(past)]).mean(0)
+            for n in range(len(newest))
+        )
 
-    def predict(self, timestep: float, order: Order) -> Tensor:
-        """Extrapolate to ``timestep`` with the polynomial of degree ``order`` (Eq. 6).
+    def factors(self, point: float) -> list[float]:
+        """Weight of each difference D_1 … D_order at an abscissa."""
+        return [self.rule.factor(point, self.points, n) for n in range(1, self.order + 1)]
+
+    def predict(self, point: float, order: Order) -> Tensor:
+        """Extrapolate with the polynomial of degree ``order`` (Eq. 6).
 
         Parameters
         ----------
-        timestep : float
-            Where to evaluate.
-        order : int or integer scalar Tensor
+        point : float
+            Abscissa to evaluate at.
+        order : int, or integer Tensor, scalar or [batch]
             Degree, at most :attr:`order`. A tensor is not read back: every term is summed, with
             weight nought beyond the order.
 
@@ -150,20 +167,33 @@ class Trajectory:
         Tensor
             Shape and dtype of the features.
         """
-        newest = self.differences[0]
-        terms = list(zip(self.factors(timestep), self.differences[1:], strict=True))
+        return weighted_sum(self.differences, self.factors(point), order)
+
+
+def weighted_sum(
+    differences: Sequence[Tensor], factors: Sequence[float], order: Order, base: float = 1.0
+) -> Tensor:
+    """Return base · D_0 + Σ_{1≤n≤order} factor_n · D_n, in the dtype of D_0.
+
+    See :meth:`Trajectory.predict` for ``order``; interpolating polynomials have base 1.
+    """
+    newest = differences[0]
+    terms = list(zip(factors, differences[1:], strict=True))
+    if isinstance(order, int):
+        terms = [term for term in terms[:order] if term[0] != 0.0]
+        if not terms and base == 1.0:
+            return newest
+    total = newest.to(torch.promote_types(newest.dtype, torch.float32))
+    total = total if base == 1.0 else total * base
+    for n, (factor, difference) in enumerate(terms, start=1):
         if isinstance(order, int):
-            terms = [term for term in terms[:order] if term[0] != 0.0]
-            if not terms:
-                return newest
-        prediction = newest.to(torch.promote_types(newest.dtype, torch.float32))
-        for n, (factor, difference) in enumerate(terms, start=1):
-            if isinstance(order, int):
-                prediction = torch.add(prediction, difference, alpha=factor)
-            else:
-                weight = (order >= n).to(difference.dtype) * factor
-                prediction = torch.addcmul(prediction, weight, difference)
-        return prediction.to(newest.dtype)
+            total = torch.add(total, difference, alpha=factor)
+        else:
+            weight = (order >= n).to(difference.dtype) * factor
+            # One order per item of the batch reaches over that item's other axes.
+            weight = weight.reshape(-1, *[1] * (difference.dim() - 1)) if weight.dim() else weight
+            total = torch.addcmul(total, weight, difference)
+    return total.to(newest.dtype)
 
 
 def choose_order(
@@ -174,7 +204,7 @@ def choose_order(
     Parameters
     ----------
     spreads : sequence of Tensor
-        std(|D_n|) for n = 1, 2, …: scalars, or one value per block, all of one shape.
+        std(|D_n|) for n = 1, 2, …: scalars, or one value per block and item, all of one shape.
     factors : sequence of float
         Π_{j<n} (t − τ_j) for the same n.
     local_extrapolation : bool
@@ -194,3 +224,21 @@ def choose_order(
         return lowest
     residuals = torch.stack([s * abs(f) for s, f in zip(spreads, factors, strict=True)])
     return residuals.argmin(dim=0) + lowest
+
+
+def power_order(point: float, start: float, max_order: int, exponent: float) -> int:
+    """Order that follows the timestep alone (D.1.4), whatever the features do.
+
+    Parameters
+    ----------
+    point, start : float
+        The current timestep, and that of the run's first step.
+    max_order : int
+        Highest order.
+    exponent : float
+        ``p``. Positive: round(max_order · (t / t_0)^p), which falls from the highest order to 0
+        as the noise goes. Negative: round(max_order · (1 − (t / t_0)^|p|)), which rises.
+    """
+    share = max(min(point / start, 1.0), 0.0) ** abs(exponent) if start else 0.0
+    # Half rounds up, so that both directions treat their ends alike.
+    return int(max_order * (share if exponent > 0 else 1.0 - share) + 0.5)

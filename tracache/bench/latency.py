@@ -11,7 +11,7 @@ from typing import Any
 
 from tracache.config import TraCacheConfig
 from tracache.measure.latency import synchronize
-from tracache.methods import METHODS, Plan
+from tracache.methods import METHODS, Asked, Plan
 from tracache.models.loading import LoadedModel
 from tracache.run import Inputs, prepare, sample
 
@@ -73,8 +73,8 @@ def measure_latency(
     figures are medians over the rounds. A first round is thrown away.
     """
     inputs = prepare(model, [prompt], [0], guidance_scale, scheduler)
-    plans = [METHODS["full"].plan(steps, TraCacheConfig())]
-    plans += [METHODS["tracache"].plan(steps, config) for config in configs]
+    plans = [METHODS["full"].plan(Asked(steps, TraCacheConfig()))]
+    plans += [METHODS["tracache"].plan(Asked(steps, config)) for config in configs]
     timings: list[list[_Timing]] = [[] for _ in plans]
     calls = []
     for round_ in range(rounds + 1):

@@ -36,8 +36,12 @@ class Family(Protocol):
         num_steps: int,
         guidance_scale: float,
         size: int,
+        generators: list[torch.Generator],
     ) -> Tensor:
-        """Run the pipeline's denoising loop and return the final latents."""
+        """Run the pipeline's denoising loop and return the final latents.
+
+        The generators, one per item, are for schedulers that draw noise at every step.
+        """
         ...
 
     def decode(self, pipe: Any, latents: Tensor) -> list[Image]:

@@ -55,6 +55,7 @@ class PixArtFamily:
         num_steps: int,
         guidance_scale: float,
         size: int,
+        generators: list[torch.Generator],
     ) -> Tensor:
         """Run the pipeline up to its final latents."""
         if num_steps == 1:
@@ -66,6 +67,7 @@ class PixArtFamily:
             height=size,
             width=size,
             latents=noise,
+            generator=generators,
             output_type="latent",
             clean_caption=False,
             use_resolution_binning=False,

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DEISMultistepScheduler,
+    DPMSolverMultistepScheduler,
+)
 
 #: Name → (class, what differs from the configuration that the model came with).
 SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "dpm-solver++": (DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++"}),
-    # DDIM would clip its estimate of latents, which are not confined to [-1, 1].
+    "dpm-solver++": (
+        DPMSolverMultistepScheduler,
+        {"algorithm_type": "dpmsolver++", "solver_type": "midpoint"},
+    ),
+    # DDIM and DDPM would clip their estimate of latents, which are not confined to [-1, 1].
     "ddim": (DDIMScheduler, {"clip_sample": False}),
+    "deis": (DEISMultistepScheduler, {"algorithm_type": "deis", "solver_type": "logrho"}),
+    "ddpm": (DDPMScheduler, {"clip_sample": False}),
 }
 
 

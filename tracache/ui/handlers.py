@@ -200,10 +200,10 @@ class _Screen:
             case ArmStarted():
                 self.progress.message = f"{event.title} …"
                 self.progress.arms.append(
-                    ArmProgress(event.title, event.num_steps, event.full_steps)
+                    ArmProgress(event.title, event.num_steps)
                 )
             case StepDone():
-                self.progress.arms[-1].done = event.step + 1
+                self.progress.arms[-1].computed.append(event.computed)
                 self.progress.arms[-1].elapsed_s = event.elapsed_s
             case ArmDone():
                 self.results.append(event.result)

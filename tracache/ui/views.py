@@ -20,19 +20,21 @@ class ArmProgress:
         Name of the arm.
     num_steps : int
         Steps it takes.
-    full_steps : tuple of int
-        Those that compute.
-    done : int
-        Steps finished.
+    computed : list of bool
+        Of the steps finished, whether each left out nothing.
     elapsed_s : float
         Seconds since it began.
     """
 
     title: str
     num_steps: int
-    full_steps: tuple[int, ...]
-    done: int = 0
+    computed: list[bool] = field(default_factory=list)
     elapsed_s: float = 0.0
+
+    @property
+    def done(self) -> int:
+        """Steps finished."""
+        return len(self.computed)
 
 
 @dataclass
@@ -66,11 +68,9 @@ def show_progress(progress: Progress) -> str:
 
 
 def _strip(arm: ArmProgress) -> str:
-    full = set(arm.full_steps)
-    cells = "".join(
-        f'<i class="tc-cell{_kind(i in full) if i < arm.done else ""}"></i>'
-        for i in range(arm.num_steps)
-    )
+    kinds = [_kind(computed) for computed in arm.computed]
+    kinds += [""] * (arm.num_steps - len(kinds))
+    cells = "".join(f'<i class="tc-cell{kind}"></i>' for kind in kinds)
     count = f"{arm.done} of {arm.num_steps} steps, {arm.elapsed_s:.1f} s"
     return (
         f'<div class="tc-arm"><span class="tc-name">{escape(arm.title)}</span>'

@@ -1,0 +1,138 @@
+"""What every policy answers: for a step, a block, a module of a block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from tracache.blocks import Layout
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a run.
+
+    Attributes
+    ----------
+    index : int
+        0 is the noisiest.
+    timestep : float
+        What the scheduler handed to the model.
+    num_steps : int or None
+        Steps of the run, if known.
+    """
+
+    index: int
+    timestep: float
+    num_steps: int | None
+
+    @property
+    def is_last(self) -> bool:
+        """Whether this is known to be the last step."""
+        return self.num_steps is not None and self.index == self.num_steps - 1
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What a policy may know of the transformer that it is attached to."""
+
+    blocks: tuple[nn.Module, ...]
+    layout: Layout
+    scheduler: Any = None
+
+    @property
+    def depth(self) -> int:
+        """Number of blocks."""
+        return len(self.blocks)
+
+    @property
+    def block_labels(self) -> tuple[str, ...]:
+        """Names of the blocks, for people."""
+        return tuple(str(index) for index in range(self.depth))
+
+    @property
+    def module_labels(self) -> tuple[str, ...]:
+        """Names of the blocks' parts, in the order they run."""
+        return tuple(f"{i} {part}" for i in range(self.depth) for part in self.layout.parts)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a module, not made yet: ``call()`` makes it.
+
+    ``call(x)`` makes it with another first argument.
+    """
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    @property
+    def hidden_states(self) -> Tensor:
+        """The first argument."""
+        return self.args[0] if self.args else self.kwargs["hidden_states"]
+
+    def __call__(self, hidden_states: Tensor | None = None) -> Any:
+        if hidden_states is None:
+            return self.function(*self.args, **self.kwargs)
+        if self.args:
+            return self.function(hidden_states, *self.args[1:], **self.kwargs)
+        return self.function(**{**self.kwargs, "hidden_states": hidden_states})
+
+
+class Policy:
+    """One run's decisions and what it keeps. This one computes everything.
+
+    Attributes
+    ----------
+    takes_modules : bool
+        Whether :meth:`module` is to be asked, besides :meth:`block`.
+    labels : tuple of str
+        Rows of the trace: what decisions are about.
+    watched : int
+        How many of the last rows decisions are known of.
+    """
+
+    takes_modules = False
+
+    def __init__(self, config: Any, stack: Stack, watch_all: bool = True) -> None:
+        self.config = config
+        self.stack = stack
+        self.labels = stack.module_labels if self.takes_modules else stack.block_labels
+        self.watched = len(self.labels)
+
+    def clear(self) -> None:
+        """Forget everything: another run begins, or none."""
+
+    def begin(self, step: Step) -> None:
+        """Take note of the coming step."""
+
+    def transformer(self, args: tuple, kwargs: dict, compute: Callable[..., Any]) -> Any:
+        """Answer for the whole forward."""
+        return compute(*args, **kwargs)
+
+    def feeder(self, name: str, call: Call) -> Any:
+        """Answer for a module that only feeds blocks."""
+        return call()
+
+    def block(self, index: int, call: Call) -> Tensor:
+        """Answer for a block."""
+        return call()
+
+    def module(self, index: int, part: str, call: Call) -> Tensor:
+        """Answer for an attention or MLP of a block."""
+        return call()
+
+    def row(self) -> Any:
+        """Return what was decided at the step just done.
+
+        None where everything computed; else a code per watched row, or one for all of them: an
+        order, or one of the codes of :mod:`tracache.trace`.
+        """
+        return None
+
+    def detach(self) -> None:
+        """Undo what the policy itself changed on the transformer."""

@@ -1,0 +1,215 @@
+"""TraCache and its kin: every ``stride``-th step computes, the others follow trajectories."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tracache.abscissa import make_abscissa
+from tracache.config import TraCacheConfig
+from tracache.policies.base import Call, Policy, Stack, Step
+from tracache.schedule import is_full
+from tracache.trajectory import (
+    Order,
+    Trajectory,
+    choose_order,
+    power_order,
+    spread_of,
+    weighted_sum,
+)
+
+
+class Forecast(Policy):
+    """The schedule and the choice of orders, whatever it is that has trajectories."""
+
+    def __init__(self, config: TraCacheConfig, stack: Stack, watch_all: bool = True) -> None:
+        super().__init__(config, stack, watch_all)
+        self.config: TraCacheConfig = config
+        self.watched = self._count_watched(watch_all)
+        depth = 0 if config.rule == "reuse" else config.max_order
+        self.trajectories = [
+            Trajectory(
+                depth,
+                # Fitted weights are coefficients of the divided differences.
+                "lagrange" if config.rule == "learned" else config.rule,
+                criterion="mean" if config.criterion == "mean" else "std",
+                per_sample=config.spread == "per_sample",
+                window=config.window,
+            )
+            for _ in range(self.watched)
+        ]
+        self.clear()
+
+    def _count_watched(self, watch_all: bool) -> int:
+        raise NotImplementedError
+
+    @property
+    def _needs_spreads(self) -> bool:
+        c = self.config
+        chooses = c.order == "dynamic" and c.criterion != "power" and c.rule != "learned"
+        return c.max_order > 0 and c.rule != "reuse" and (chooses or c.adaptive)
+
+    def clear(self) -> None:
+        for trajectory in self.trajectories:
+            trajectory.clear()
+        self.skipping = False
+        self._spreads: list[Tensor] = []
+        self._orders: Order = 0
+        self._point = 0.0
+        self._start: float | None = None
+        self._skips = 0
+        self._relative: Any = None
+        self._along: Any = None
+
+    def begin(self, step: Step) -> None:
+        if self._along is None:
+            self._along = make_abscissa(self.config.abscissa, self.stack.scheduler)
+        self.step = step
+        self._point = self._along(step.timestep, step.index)
+        self._start = step.timestep if self._start is None else self._start
+        self.skipping = not self._is_full(step)
+        self._skips = self._skips + 1 if self.skipping else 0
+        if self.skipping:
+            self._orders = self._choose_orders()
+
+    def row(self) -> Any:
+        return self._orders if self.skipping else None
+
+    def _is_full(self, step: Step) -> bool:
+        c = self.config
+        if not c.adaptive:
+            stride = c.stride if isinstance(c.stride, int) else 1
+            return is_full(
+                step.index, stride, c.warmup, c.last_step, step.num_steps, c.full_steps
+            )
+        if step.index < c.warmup or (c.last_step and step.is_last) or self._skips >= c.max_skips:
+            return True
+        return self._estimate() > c.tolerance
+
+    def _estimate(self) -> float:
+        """Predicted error at the coming step, relative to the features' own spread."""
+        if self._relative is None:
+            return float("inf")
+        if not isinstance(self._relative, list):
+            # The one reading of a device in a run: a handful of scalars per computed step.
+            self._relative = self._relative.tolist()
+        factors = self.trajectories[-1].factors(self._point)
+        return min(s * abs(f) for s, f in zip(self._relative, factors, strict=True))
+
+    def _choose_orders(self) -> Order:
+        c, last = self.config, self.trajectories[-1]
+        if c.rule == "learned":
+            return len(self._learned_row()) - 1
+        if c.order == "fixed":
+            return last.order
+        if c.criterion == "power":
+            start = self._start or 0.0
+            return min(power_order(self.step.timestep, start, c.max_order, c.exponent), last.order)
+        return choose_order(self._spreads, last.factors(self._point), c.local_extrapolation)
+
+    def _learned_row(self) -> tuple[float, ...]:
+        weights = self.config.weights
+        if self.step.index >= len(weights) or not weights[self.step.index]:
+            raise RuntimeError(
+                f"the weights were fitted for runs of {len(weights)} steps that compute step "
+                f"{self.step.index}; fit them for this schedule"
+            )
+        row = weights[self.step.index]
+        return row[: self.trajectories[-1].order + 1]
+
+    def _observe(self, trajectory: Trajectory, features: Tensor) -> None:
+        trajectory.observe(self._point, features, spreads=self._needs_spreads)
+
+    def _gather_spreads(self) -> None:
+        """Line the spreads up by degree, once everything of a computed step is observed."""
+        if not self._needs_spreads:
+            return
+        by_unit = zip(*(t.spreads for t in self.trajectories), strict=True)
+        self._spreads = [torch.stack(spreads) for spreads in by_unit]
+        if self.config.adaptive and self._spreads:
+            judged = self._judged()
+            scale = torch.stack(
+                [spread_of(t.newest.float(), per_sample=t.per_sample) for t in judged]
+            )
+            relative = torch.stack(self._spreads)[:, -len(judged) :] / scale
+            self._relative = relative.flatten(1).mean(1)
+
+    def _judged(self) -> list[Trajectory]:
+        """Trajectories whose prediction reaches the output."""
+        return self.trajectories[-1:]
+
+    def _predict(self, unit: int) -> Tensor:
+        trajectory, orders = self.trajectories[unit], self._orders
+        if self.config.rule == "learned":
+            row = self._learned_row()
+            used = trajectory.differences[: len(row)]
+            return weighted_sum(used, row[1:], len(row) - 1, base=row[0])
+        order = orders if isinstance(orders, int) else orders[unit]
+        return trajectory.predict(self._point, order)
+
+
+class BlockForecast(Forecast):
+    """Each block's output has a trajectory.
+
+    At a skipped step no block runs: the last one answers with the extrapolation of its trajectory
+    and the others hand their input on, since nothing of theirs would reach the output. Nor do the
+    modules run that only feed blocks. The others are watched only to show their orders.
+    """
+
+    def _count_watched(self, watch_all: bool) -> int:
+        return self.stack.depth if watch_all else 1
+
+    def feeder(self, name: str, call: Call) -> Any:
+        # At a skipped step its output goes unread; the newest features stand in for it, since
+        # they have the shape and the dtype that the code between it and the blocks expects.
+        return self.trajectories[-1].newest if self.skipping else call()
+
+    def block(self, index: int, call: Call) -> Tensor:
+        last = index == self.stack.depth - 1
+        if self.skipping:
+            return self._predict(-1) if last else call.hidden_states
+        output = call()
+        first = self.stack.depth - self.watched
+        if index >= first:
+            self._observe(self.trajectories[index - first], output)
+            if last:
+                self._gather_spreads()
+        return output
+
+
+class ModuleForecast(Forecast):
+    """Each attention's and MLP's output has a trajectory (Table 7, METHOD.md)."""
+
+    takes_modules = True
+
+    def _count_watched(self, watch_all: bool) -> int:
+        return len(self.labels)
+
+    def feeder(self, name: str, call: Call) -> Any:
+        # Norms and gates still read the others; only cross-attention reads the text.
+        unread = self.skipping and name in self.stack.layout.text_feeders
+        return self.trajectories[-1].newest if unread else call()
+
+    def module(self, index: int, part: str, call: Call) -> Tensor:
+        parts = self.stack.layout.parts
+        unit = index * len(parts) + parts.index(part)
+        if self.skipping:
+            return self._predict(unit)
+        output = call()
+        self._observe(self.trajectories[unit], output)
+        if unit == len(self.trajectories) - 1:
+            self._gather_spreads()
+        return output
+
+    def _judged(self) -> list[Trajectory]:
+        return self.trajectories
+
+
+def lebesgue(points: tuple[float, ...], point: float) -> float:
+    """How much an extrapolation to ``point`` magnifies errors of the values at ``points``."""
+    return sum(
+        abs(prod((point - u) / (t - u) for u in points if u != t)) for t in points
+    )
