@@ -57,12 +57,20 @@ def test_bench_quality(tmp_path, capsys):
     data = json.loads(file.read_text())
     assert data["prompts"] == 2
     assert [(r["steps"], r["stride"], r["arm"], r["full_steps"]) for r in data["rows"]] == [
-        (steps, stride, arm, -(-steps // stride))
+        (steps, stride, arm, steps if arm == "full" else -(-steps // stride))
         for steps in (6, 8)
         for stride in (2, 3)
-        for arm in ("tracache", "fewer-steps")
+        for arm in ("full", "tracache", "fewer-steps")
+        if (arm, stride) != ("full", 3)  # the reference is one row per number of steps
     ]
+    assert data["features"].startswith("scene classifier")
     for row in data["rows"]:
+        assert row["distance"] > 0
+        if row["arm"] == "full":
+            assert (row["latent_error"], row["block_calls"], row["macs"]) == (0, 1, 1)
+            continue
+        assert row["block_calls"] == pytest.approx(row["full_steps"] / row["steps"])
+        assert row["block_calls"] <= row["macs"] < row["block_calls"] + 0.03
         assert 0 < row["latent_error"] < 2
         assert 5 < row["psnr"] < 80
     assert "latent error" in capsys.readouterr().out

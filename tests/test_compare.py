@@ -16,6 +16,10 @@ from tracache.report import ArmDone, ArmStarted, Finished, Stage, StepDone
 from tracache.request import make_request
 
 PROMPT = "a shiny red sphere on water at sunset"
+#: Every arm that needs no file, the reference first.
+ARMS = [arm for arm in METHODS if arm != "gates"]
+#: Arms whose skipped steps run no block.
+WHOLE = ("tracache", "reuse", "taylorseer", "tracache-fixed", "hicache")
 STEPS = 10  # of which stride 3 computes the first, the last and two between
 
 
@@ -56,7 +60,7 @@ def stock_image(model):
 
 @pytest.fixture(scope="module")
 def events(model):
-    return list(compare(model, ask(arms=list(METHODS))))
+    return list(compare(model, ask(arms=ARMS)))
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +69,17 @@ def report(events):
 
 
 def test_events_tell_the_whole_story(events):
-    assert [e.name for e in events if isinstance(e, Stage)] == ["encode", "warm-up", "trace"]
-    assert [e.arm for e in events if isinstance(e, ArmStarted)] == list(METHODS)
-    assert [e.result.arm for e in events if isinstance(e, ArmDone)] == list(METHODS)
+    stages = [e.name for e in events if isinstance(e, Stage)]
+    # Arms that leave out parts of steps are run once more to count what they compute.
+    assert stages == ["encode", "warm-up", *["count"] * 6, "trace"]
+    assert [e.arm for e in events if isinstance(e, ArmStarted)] == ARMS
+    assert [e.result.arm for e in events if isinstance(e, ArmDone)] == ARMS
     assert isinstance(events[-1], Finished)
     for start in (e for e in events if isinstance(e, ArmStarted)):
         steps = [e for e in events if isinstance(e, StepDone) and e.arm == start.arm]
         assert [e.step for e in steps] == list(range(start.num_steps))
-        assert tuple(e.step for e in steps if e.computed) == start.full_steps
+        result = next(e.result for e in events if isinstance(e, ArmDone) and e.result.arm == start.arm)
+        assert sum(e.computed for e in steps) == result.full_steps
         assert [e.elapsed_s for e in steps] == sorted(e.elapsed_s for e in steps)
 
 
@@ -83,13 +90,16 @@ def test_figures(report, model):
     assert (full.psnr, full.latent_error) == (float("inf"), 0)
     assert full.block_calls == STEPS * blocks
     for arm in others:
-        assert arm.full_steps == 4
-        assert arm.block_calls == 4 * blocks
-        # A skipped step still embeds its inputs and runs the head.
         cost = full.macs / arm.macs
-        assert 2.4 < cost <= 2.5
+        if arm.arm in WHOLE or arm.num_steps < STEPS:
+            assert arm.full_steps == 4
+            assert arm.block_calls == 4 * blocks
+            # A skipped step still embeds its inputs and runs the head.
+            assert 2.4 < cost <= 2.5
+        assert arm.block_calls < full.block_calls
+        assert cost > 1
         assert arm.speed_up_macs == cost
-        assert 0 < arm.latent_error < 1
+        assert 0 < arm.latent_error < 2
         assert 5 < arm.psnr < 60
         assert -1 < arm.ssim < 1
     for arm in report.arms:

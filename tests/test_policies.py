@@ -190,9 +190,11 @@ def test_detached_is_never_attached(model, arm):
     made = scheduler("ddim")
     before = {name: dict(module.__dict__) for name, module in model.named_modules()}
     forwards = [module.forward for module in model.modules()]
-    processors = {name: id(p) for name, p in model.attn_processors.items()} if hasattr(
-        model, "attn_processors"
-    ) else {}
+    processors = (
+        {name: id(p) for name, p in model.attn_processors.items()}
+        if hasattr(model, "attn_processors")
+        else {}
+    )
     expected = denoise(model, made=made)
     handle = attach(model, ARMS[arm][0], made)
     denoise(model, made=made)

@@ -1,12 +1,16 @@
 """Requests: defaults from the model, and everything that is refused."""
 
+import json
 import math
 
+import numpy as np
 import pytest
 
 from tracache import TraCacheConfig
-from tracache.methods import METHODS, Plan, find_method
+from tracache.methods import METHODS, Asked, Plan, find_method
 from tracache.models.registry import MODELS, find_model
+from tracache.policies import TeaCacheConfig, ToCaConfig
+from tracache.presets import Preset
 from tracache.request import make_request
 
 GOOD = {"model": "scenes-t2i", "prompt": "a shiny red sphere on water at sunset"}
@@ -23,7 +27,8 @@ def test_defaults_are_the_models():
 
 def test_full_compute_comes_first_and_no_arm_twice():
     request = make_request(**GOOD, arms=["reuse", "tracache", "full", "reuse"])
-    assert request.arms == ("full", "reuse", "tracache")
+    # TraCache before the others, which may need to know what it computed.
+    assert request.arms == ("full", "tracache", "reuse")
 
 
 def test_white_space_of_the_prompt_is_tidied():
@@ -58,6 +63,14 @@ def test_white_space_of_the_prompt_is_tidied():
         ({"arms": [3]}, ["list of names"]),
         ({"trace": 1}, ["trace", "True or False"]),
         ({"colour": "red"}, ["unknown setting colour"]),
+        ({"preset": "best"}, ["preset", "'best'"]),
+        ({"arms": ["gates"]}, ["gates needs a table"]),
+        ({"arms": ["gates"], "options": {"gates": {"file": 3}}}, ["gates needs a table"]),
+        ({"options": {"toca": {"ratio": 2}}}, ["ToCa: ratio", "0 to 1", "2"]),
+        ({"options": {"toca": {"speed": 2}}}, ["toca has no option 'speed'", "ratio"]),
+        ({"options": {"reuse": {"a": 2}}}, ["reuse has no option 'a'; it has none"]),
+        ({"options": {"magic": {}}}, ["unknown arm 'magic'"]),
+        ({"options": {"toca": 3}}, ["must be names with values"]),
     ],
 )
 def test_bad_input_says_what_to_do(change, words):
@@ -73,20 +86,89 @@ def test_every_model_is_consistent():
             make_request(spec.id, prompt)
 
 
-@pytest.mark.parametrize("arm", METHODS)
+FORECASTS = ("tracache", "reuse", "taylorseer", "tracache-fixed", "hicache", "toca")
+FEWER = ("fewer-steps", "dpm-solver++", "ddim", "deis", "ddpm")
+
+
+@pytest.mark.parametrize("arm", FORECASTS + FEWER)
 @pytest.mark.parametrize("last_step", [False, True])
 def test_arms_meet_at_equal_cost(arm, last_step):
-    """Every arm but the reference computes as many full steps as TraCache."""
+    """Arms that take the schedule compute as many full steps as TraCache."""
+    if arm == "toca":
+        last_step = False  # it has an interval of its own
     config = TraCacheConfig(stride=3, max_order=2, last_step=last_step)
-    plan = find_method(arm).plan(20, config)
-    assert len(plan.full_steps) == (20 if arm == "full" else 8 if last_step else 7)
+    plan = find_method(arm).plan(Asked(20, config))
+    assert len(plan.full_steps) == (8 if last_step else 7)
+    assert plan.num_steps == (20 if arm in FORECASTS else len(plan.full_steps))
 
 
 def test_arms_differ_in_what_they_should():
     config = TraCacheConfig(stride=4, max_order=3)
-    plans = {arm: METHODS[arm].plan(20, config) for arm in METHODS}
+    asked = Asked(20, config)
+    plans = {arm: METHODS[arm].plan(asked) for arm in METHODS if arm != "gates"}
     assert plans["full"] == Plan(20)
     assert plans["fewer-steps"] == Plan(5)
+    assert plans["deis"] == Plan(5, scheduler="deis")
     assert (plans["reuse"].cache.rule, plans["taylorseer"].cache.rule) == ("reuse", "taylor")
     assert plans["tracache-fixed"].cache.order == plans["taylorseer"].cache.order == "fixed"
+    assert plans["hicache"].cache.abscissa == "step"
     assert plans["tracache"].cache == config
+    assert len({plans[arm] for arm in plans}) == len(plans)
+
+
+def test_an_arms_own_settings_reach_its_plan():
+    request = make_request(
+        **GOOD,
+        arms=["toca", "teacache", "fastercache"],
+        guidance_scale=1.0,
+        options={"toca": {"ratio": 0.5}, "teacache": {"threshold": 0.25}},
+    )
+    assert request.plan("toca").cache == ToCaConfig(ratio=0.5)
+    assert request.plan("teacache").cache == TeaCacheConfig(threshold=0.25)
+    # Without guidance the batch has no two halves.
+    assert not request.plan("fastercache").cache.guided
+
+
+def test_an_adaptive_stride_tells_the_others_what_it_computed():
+    request = make_request(**GOOD, arms=["fewer-steps", "tracache"], stride="auto")
+    assert request.arms == ("full", "tracache", "fewer-steps")
+    assert request.plan("tracache").full_steps is None
+    assert request.plan("fewer-steps", computed=9) == Plan(9)
+    with pytest.raises(ValueError, match="choose TraCache too"):
+        make_request(**GOOD, arms=["fewer-steps"], stride="auto")
+
+
+def test_gates_come_from_a_file(tmp_path):
+    table = np.ones((20, 3), dtype=bool)
+    table[1::2, 1] = False
+    np.save(tmp_path / "gates.npy", table)
+    (tmp_path / "gates.json").write_text(json.dumps(table.tolist()))
+    for name in ("gates.npy", "gates.json"):
+        request = make_request(
+            **GOOD, arms=["gates"], options={"gates": {"file": str(tmp_path / name)}}
+        )
+        assert request.plan("gates").full_steps == tuple(range(0, 20, 2))
+    with pytest.raises(ValueError, match="for 20 steps, not 10"):
+        make_request(
+            **GOOD, steps=10, arms=["gates"], options={"gates": {"file": f"{tmp_path}/gates.npy"}}
+        )
+    np.save(tmp_path / "numbers.npy", np.ones((20, 3)))
+    with pytest.raises(ValueError, match="float64"):
+        make_request(
+            **GOOD, arms=["gates"], options={"gates": {"file": f"{tmp_path}/numbers.npy"}}
+        )
+
+
+def test_every_preset_is_a_request():
+    for spec in MODELS.values():
+        for preset in spec.presets.values():
+            request = make_request(spec.id, "a prompt", preset=preset.id, stride=2)
+            assert (request.steps, request.cache) == (preset.steps, preset.cache)
+            assert Preset.from_dict(json.loads(json.dumps(preset.to_dict()))) == preset
+
+
+def test_every_option_says_what_it_is():
+    for method in METHODS.values():
+        for name, field in method.options.items():
+            assert {"low", "high", "label"} <= field.metadata.keys(), name
+            assert field.metadata["low"] <= field.default <= field.metadata["high"]

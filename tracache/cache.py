@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -79,25 +80,17 @@ class CacheHandle:
 
     def _attach(self, transformer: nn.Module) -> None:
         feeders = find_modules(transformer, find_layout(transformer).feeders)
-        hooks: dict[nn.Module, Detour] = {transformer: TransformerDetour(self, self._step)}
         self._latents = argument_reader(transformer.forward, "hidden_states")
         self._timestep = argument_reader(transformer.forward, "timestep")
-        hooks |= {
-            module: Detour(lambda call, name=name: self._run.policy.feeder(name, call))
-            for name, module in feeders.items()
-        }
-        hooks |= {
-            block: Detour(lambda call, index=index: self._run.policy.block(index, call))
-            for index, block in enumerate(find_blocks(transformer))
-        }
+        hooks: dict[nn.Module, Detour] = {transformer: TransformerDetour(self, self._step)}
+        for name, module in feeders.items():
+            hooks[module] = Detour(partial(self._feeder, name))
+        for index, block in enumerate(find_blocks(transformer)):
+            hooks[block] = Detour(partial(self._block, index))
         if self._run.policy.takes_modules:
-            hooks |= {
-                module: Detour(
-                    lambda call, index=index, part=part: self._run.policy.module(index, part, call)
-                )
-                for index, parts in enumerate(find_parts(transformer))
-                for part, module in parts.items()
-            }
+            for index, parts in enumerate(find_parts(transformer)):
+                for part, module in parts.items():
+                    hooks[module] = Detour(partial(self._module, index, part))
         if any(is_hooked(module) for module in hooks):
             raise RuntimeError("a cache is already attached to this transformer; detach it first")
         for module, hook in hooks.items():
@@ -159,6 +152,15 @@ class CacheHandle:
     @property
     def _run(self) -> _Run:
         return self._runs[self._context]
+
+    def _feeder(self, name: str, call: Call) -> Any:
+        return self._run.policy.feeder(name, call)
+
+    def _block(self, index: int, call: Call) -> Any:
+        return self._run.policy.block(index, call)
+
+    def _module(self, index: int, part: str, call: Call) -> Any:
+        return self._run.policy.module(index, part, call)
 
     def _step(self, call: Call) -> Any:
         """Answer for one forward of the transformer."""

@@ -13,15 +13,42 @@ from tqdm import tqdm
 
 from tracache.bench.command import run_bench
 from tracache.compare import compare
-from tracache.config import MAX_ORDER, MAX_STRIDE
+from tracache.config import (
+    ABSCISSAE,
+    CRITERIA,
+    GRANULARITIES,
+    MAX_ORDER,
+    MAX_STRIDE,
+    MAX_WINDOW,
+    ORDERS,
+    SPREADS,
+)
 from tracache.figures import order_heatmap
 from tracache.methods import METHODS
 from tracache.models.loading import DEVICES, LoadedModel, ModelUnavailableError, load_model
 from tracache.models.registry import DEFAULT_MODEL, MODELS
+from tracache.presets import CUSTOM
 from tracache.report import ArmDone, ArmStarted, Finished, Report, Stage, StepDone
 from tracache.request import make_request
 from tracache.settings import Settings
 from tracache.text import table, write_json
+
+#: Settings of the cache that the command line takes.
+SETTINGS = (
+    "max_order",
+    "warmup",
+    "last_step",
+    "local_extrapolation",
+    "order",
+    "granularity",
+    "criterion",
+    "exponent",
+    "window",
+    "spread",
+    "abscissa",
+    "tolerance",
+    "max_skips",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,11 +74,15 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--prompt", required=True, help="what the image should show")
     compare.add_argument("--seed", type=int, default=0, help="of the initial noise (default 0)")
     compare.add_argument("--steps", type=int, help="denoising steps (the model's default)")
-    compare.add_argument("--stride", type=int, help=f"1 to {MAX_STRIDE} (the model's default)")
+    compare.add_argument(
+        "--stride", type=_stride, help=f"1 to {MAX_STRIDE}, or auto (the model's default)"
+    )
+    compare.add_argument("--preset", default=CUSTOM, help="settings chosen beforehand, by name")
     compare.add_argument(
         "--arms", nargs="+", default=["tracache"], metavar="ARM", help=", ".join(METHODS)
     )
     _add_settings(compare)
+    _add_options(compare)
     compare.add_argument("--output", type=Path, required=True, help="folder for what is written")
     compare.set_defaults(run=_compare)
 
@@ -61,13 +92,14 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--quality", action="store_true", help="nearness to full compute, all arms")
     what.add_argument("--latency", action="store_true", help="speed-up, and where the rest goes")
     bench.add_argument("--steps", type=int, nargs="+", help="default 20 50; latency 20")
-    bench.add_argument("--strides", type=int, nargs="+", default=[2, 3, 4, 5])
+    bench.add_argument("--strides", type=_stride, nargs="+", default=[2, 3, 4, 5])
     bench.add_argument("--arms", nargs="+", default=["all"], metavar="ARM", help="or all")
     bench.add_argument("--prompts", type=Path, help="file, one prompt a line (the held-out ones)")
     bench.add_argument("--count", type=int, default=32, help="prompts to take (default 32)")
     bench.add_argument("--batch", type=int, default=1, help="prompts per run (default 1)")
     bench.add_argument("--rounds", type=int, default=7, help="timed rounds (default 7)")
     _add_settings(bench)
+    _add_options(bench)
     bench.set_defaults(run=_bench)
     return parser
 
@@ -92,11 +124,57 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         help="take φ_n (Eq. 7 as written) rather than φ_{n−1}",
     )
 
+    parser.add_argument("--order", choices=ORDERS, help="chosen per block and step, or highest")
+    parser.add_argument("--granularity", choices=GRANULARITIES, help="what has a trajectory")
+    parser.add_argument("--criterion", choices=CRITERIA, help="how residuals are judged")
+    parser.add_argument("--exponent", type=float, help="of the criterion power")
+    parser.add_argument("--window", type=int, help=f"average spreads over steps, 1 to {MAX_WINDOW}")
+    parser.add_argument("--spread", choices=SPREADS, help="over the batch, or each item of it")
+    parser.add_argument("--abscissa", choices=ABSCISSAE, help="along what to extrapolate")
+    parser.add_argument("--tolerance", type=float, help="of --stride auto: relative error")
+    parser.add_argument("--max-skips", type=int, help="of --stride auto: at most, in a row")
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    there = (f"{method.id}.{name}" for method in METHODS.values() for name in method.options)
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="ARM.NAME=VALUE",
+        help=f"an arm's own setting: {', '.join(there)}, gates.file",
+    )
+
+
+def _stride(text: str) -> int | str:
+    return text if text == "auto" else int(text)
+
+
+def _options(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """The arms' own settings that were given on the command line."""
+    options: dict[str, dict[str, Any]] = {}
+    for text in args.option:
+        path, equals, value = text.partition("=")
+        arm, dot, name = path.partition(".")
+        if not (equals and dot):
+            raise ValueError(f"--option takes ARM.NAME=VALUE, got {text!r}")
+        options.setdefault(arm, {})[name] = _number(value)
+    return options
+
+
+def _number(text: str) -> int | float | str:
+    """Return a number where the text is one, whole where it can be."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
     """Cache settings that were given on the command line."""
-    names = ("max_order", "warmup", "last_step", "local_extrapolation")
-    return {n: getattr(args, n) for n in names if getattr(args, n) is not None}
+    return {name: value for name in SETTINGS if (value := getattr(args, name)) is not None}
 
 
 def _load(args: argparse.Namespace) -> LoadedModel:
@@ -107,7 +185,7 @@ def _load(args: argparse.Namespace) -> LoadedModel:
 
 
 def _bench(args: argparse.Namespace) -> None:
-    figures = run_bench(args, _given(args), lambda: _load(args))
+    figures = run_bench(args, _given(args), _options(args), lambda: _load(args))
     if args.json is not None:
         write_json(args.json, figures)
 
@@ -122,6 +200,8 @@ def _compare(args: argparse.Namespace) -> None:
         scheduler=args.scheduler,
         stride=args.stride,
         arms=args.arms,
+        options=_options(args),
+        preset=args.preset,
         **_given(args),
     )
     args.output.mkdir(parents=True, exist_ok=True)

@@ -7,28 +7,43 @@ from collections import Counter
 import numpy as np
 import plotly.graph_objects as go
 
-from tracache.trace import COMPUTED, UNTRACED, Trace
+from tracache.trace import COMPUTED, PARTIAL, UNTRACED, Trace
 
 #: One colour per order, 0 … 5: dark to light, apart for the colour-blind, legible on light and
 #: dark pages.
 ORDER_COLOURS = ("#3b4cc0", "#2a9d8f", "#e9c46a", "#f4843c", "#d1495b", "#7b2d8b")
 COMPUTED_COLOUR = "#9aa0a6"
+PARTIAL_COLOUR = "#c9a3d6"
 UNTRACED_COLOUR = "rgba(0,0,0,0)"
+
+_CODE_NAMES = {COMPUTED: "computed", UNTRACED: "not watched", PARTIAL: "computed in part"}
+_CODE_COLOURS = {
+    COMPUTED: COMPUTED_COLOUR,
+    UNTRACED: UNTRACED_COLOUR,
+    PARTIAL: PARTIAL_COLOUR,
+}
+
+#: Names of a block's parts, for people.
+_PARTS = {"attn1": "self-attention", "attn2": "cross-attention", "ff": "MLP"}
 
 
 def order_name(order: int) -> str:
     """Return a cell's value in words."""
-    if order == COMPUTED:
-        return "computed"
-    if order == UNTRACED:
-        return "not watched"
+    if order in _CODE_NAMES:
+        return _CODE_NAMES[order]
     return "order 0 (reuse)" if order == 0 else f"order {order}"
 
 
-def order_heatmap(trace: Trace) -> go.Figure:
-    """Draw the order of every block at every timestep.
+def row_name(label: str) -> str:
+    """Return what a row is about in words, counting blocks from 1."""
+    block, _, part = label.partition(" ")
+    return f"{int(block) + 1} {_PARTS.get(part, part)}".strip()
 
-    Rows are blocks, the last one, which makes the image, on top; columns are the steps in
+
+def order_heatmap(trace: Trace) -> go.Figure:
+    """Draw the order of every block, or part of one, at every timestep.
+
+    Rows are blocks, the last one, which makes the image, on top, or their parts; columns are the steps in
     denoising order, noisiest first.
 
     Parameters
@@ -39,7 +54,7 @@ def order_heatmap(trace: Trace) -> go.Figure:
     orders = trace.orders
     values = sorted(set(orders.ravel().tolist()))
     steps = [f"{i + 1}" for i in range(len(trace))]
-    blocks = [f"{b + 1}" for b in range(len(trace.labels))]
+    blocks = [row_name(label) for label in trace.labels]
     figure = go.Figure()
     for value in values:
         figure.add_trace(_layer(trace, orders, value, steps, blocks))
@@ -105,7 +120,7 @@ def _lay_out(figure: go.Figure, trace: Trace, steps: list[str]) -> None:
     shown = list(range(0, len(steps), every))
     grey = "#80868b"
     figure.update_layout(
-        height=150 + 22 * len(trace.labels),
+        height=150 + (22 if len(trace.labels) <= 28 else 14) * len(trace.labels),
         margin={"l": 48, "r": 12, "t": 36, "b": 48},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
@@ -127,9 +142,7 @@ def _lay_out(figure: go.Figure, trace: Trace, steps: list[str]) -> None:
 
 
 def _colour(value: int) -> str:
-    if value == COMPUTED:
-        return COMPUTED_COLOUR
-    return UNTRACED_COLOUR if value == UNTRACED else ORDER_COLOURS[value]
+    return _CODE_COLOURS[value] if value in _CODE_COLOURS else ORDER_COLOURS[value]
 
 
 def describe_trace(trace: Trace) -> str:
@@ -141,17 +154,28 @@ def describe_trace(trace: Trace) -> str:
         Of a run, best with every block watched.
     """
     full = int(trace.computed.sum())
-    text = f"{full} of {len(trace)} steps computed all {len(trace.labels)} blocks."
-    last = trace.orders[~trace.computed, -1].tolist()
-    if not last:
+    whole = all(" " not in label for label in trace.labels)
+    rows = "blocks" if whole else "parts of blocks"
+    text = f"{full} of {len(trace)} steps computed all {len(trace.labels)} {rows}."
+    others = trace.orders[~trace.computed]
+    if not len(others):
         return f"{text} No step was skipped."
-    counts = Counter(last)
+    if whole and COMPUTED not in others:
+        return f"{text} {_describe_skips(others)}"
+    # Where steps are left out in part, no one row speaks for the others.
+    counts = Counter(others.ravel().tolist())
+    shares = [f"{counts[o] / others.size:.0%} {order_name(o)}" for o in sorted(counts)]
+    return f"{text} At the {len(others)} other steps, of the {rows}: {_join(shares)}."
+
+
+def _describe_skips(orders: np.ndarray) -> str:
+    """Say which orders the skipped steps took; the last block's make the image."""
+    counts = Counter(orders[:, -1].tolist())
     parts = [f"{order_name(order)} at {counts[order]}" for order in sorted(counts)]
-    text += f" At the {len(last)} skipped steps, the last block, which makes the image, used "
+    text = f"At the {len(orders)} skipped steps, the last block, which makes the image, used "
     text += f"{_join(parts)} of them."
-    watched = trace.orders[~trace.computed]
-    if (watched != UNTRACED).all():
-        alike = int((watched == watched[:, -1:]).all(axis=1).sum())
+    if UNTRACED not in orders:
+        alike = int((orders == orders[:, -1:]).all(axis=1).sum())
         text += f" At {alike} of them every block chose the same order."
     return text
 

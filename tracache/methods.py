@@ -144,7 +144,7 @@ def _faster_cache(asked: Asked) -> Plan:
 
 
 def _gates(asked: Asked) -> Plan:
-    if "file" not in asked.options:
+    if not isinstance(asked.options.get("file"), str):
         raise ValueError("the arm gates needs a table: give it as --option gates.file=PATH")
     config = GatesConfig.from_file(asked.options["file"])
     if len(config.gates) != asked.num_steps:

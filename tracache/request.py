@@ -16,6 +16,7 @@ from tracache.config import (
 )
 from tracache.methods import METHODS, REFERENCE, Asked, Plan, check_options, find_method
 from tracache.models.registry import ModelSpec, find_model
+from tracache.presets import CUSTOM
 
 MAX_SEED = 2**32 - 1
 
@@ -91,6 +92,7 @@ def make_request(
     arms: tuple[str, ...] | list[str] = ("tracache",),
     trace: bool = True,
     options: Mapping[str, Mapping[str, Any]] | None = None,
+    preset: str = CUSTOM,
     **cache: Any,
 ) -> Request:
     """Check what was asked for, fill in the model's defaults, and return the request.
@@ -99,6 +101,9 @@ def make_request(
     ----------
     model, prompt, seed, steps, guidance_scale, scheduler, arms, trace, options
         See :class:`Request`; ``seed=None`` draws one, other None take the model's default.
+    preset : str, default "custom"
+        One of the model's; its steps, scheduler and cache settings then take the place of those
+        given here.
     stride, max_order, last_step, **cache
         Fields of :class:`~tracache.config.TraCacheConfig`; the model's default where not given.
 
@@ -109,6 +114,10 @@ def make_request(
     """
     spec = find_model(model)
     settings = {"stride": stride, "max_order": max_order, "last_step": last_step, **cache}
+    if preset != CUSTOM:
+        chosen = spec.presets[require_choice("preset", preset, (CUSTOM, *spec.presets))]
+        steps, scheduler = chosen.steps, chosen.scheduler
+        settings = chosen.cache.to_dict()
     given = {name: value for name, value in settings.items() if value is not None}
     unknown = given.keys() - spec.cache.to_dict().keys()
     if unknown:

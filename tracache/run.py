@@ -19,7 +19,6 @@ from tracache.models.loading import LoadedModel
 from tracache.models.schedulers import make_scheduler
 from tracache.trace import Trace
 
-
 #: Added to an item's seed for the noise that a stochastic scheduler draws step by step.
 NOISE_SEED = 2**32
 
@@ -63,12 +62,22 @@ class Sample:
         Blocks that computed; a part of a block counts as that part of a call.
     trace : Trace or None
         What the cache decided, if there was one.
+    num_steps : int
+        Steps of the run.
     """
 
     latents: Tensor
     denoising_s: float
     block_calls: float
     trace: Trace | None
+    num_steps: int
+
+    @property
+    def full_steps(self) -> tuple[int, ...]:
+        """Indices of the steps that computed everything."""
+        if self.trace is None:
+            return tuple(range(self.num_steps))
+        return tuple(i for i in range(self.num_steps) if self.trace.computed_at(i))
 
 
 def prepare(
@@ -130,9 +139,8 @@ def sample(
             # Not the initial noise's generators: theirs must not be drawn twice.
             [torch.Generator().manual_seed(seed + NOISE_SEED) for seed in inputs.seeds],
         )
-    return Sample(
-        latents, loop.seconds, block_equivalents(calls), handle.trace if handle else None
-    )
+    trace_of = handle.trace if handle is not None else None
+    return Sample(latents, loop.seconds, block_equivalents(calls), trace_of, plan.num_steps)
 
 
 class Loop:

@@ -107,8 +107,7 @@ class Trace:
         rows = [_to_numpy(row) for row in self._rows if row is not None]
         batch = max((row.shape[1] for row in rows if row.ndim == 2), default=1)
         items = [
-            self._read(lambda row, i=i: row[:, i] if row.ndim == 2 else row)  # type: ignore[misc]
-            for i in range(batch)
+            self._read(lambda row, i=i: row[:, i] if row.ndim == 2 else row) for i in range(batch)
         ]
         return np.stack(items, axis=-1)
 

@@ -135,9 +135,7 @@ class Trajectory:
         self.spreads = self._take_spreads() if spreads else ()
 
     def _take_spreads(self) -> tuple[Tensor, ...]:
-        newest = tuple(
-            spread_of(d, self.criterion, self.per_sample) for d in self.differences[1:]
-        )
+        newest = tuple(spread_of(d, self.criterion, self.per_sample) for d in self.differences[1:])
         if self.window == 1:
             return newest
         self._past = [newest, *self._past[: self.window - 1]]

@@ -8,6 +8,8 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from tracache.ui.controls import arm_options, option_name
+
 GOOD = {
     "model": "scenes-t2i",
     "prompt": "a matte blue cube on snow in daylight",
@@ -15,12 +17,23 @@ GOOD = {
     "randomise": False,
     "steps": 6,
     "guidance_scale": 3.5,
+    "scheduler": "dpm-solver++",
     "stride": 3,
+    "adaptive": False,
+    "tolerance": 0.1,
     "max_order": 2,
     "last_step": False,
     "arm": "tracache",
+    "preset": "custom",
+    "granularity": "block",
+    "local_extrapolation": False,
+    "criterion": "std",
+    "exponent": 0.5,
+    "window": 1,
+    "spread": "batch",
+    "abscissa": "timestep",
+    **{option_name(arm, name): field.default for arm, name, field in arm_options()},
     "fewer_steps": False,
-    "scheduler": "dpm-solver++",
 }
 
 
@@ -56,6 +69,10 @@ def test_a_run(client):
         ({"prompt": "x" * 10_000}, "The prompt has 10,000 characters; shorten it to 300"),
         ({"model": "sdxl"}, "sdxl"),
         ({"arm": "magic"}, "magic"),
+        ({"arm": "gates"}, "not on the page"),
+        ({"arm": "toca", "toca_ratio": 7}, "7 is greater than maximum value 1"),
+        ({"criterion": "power", "exponent": 0}, "Exponent must be 0.2 to 1 in size"),
+        ({"preset": "best"}, "best"),
     ],
 )
 def test_bad_input_gets_a_message(client, change, words):
@@ -97,3 +114,23 @@ def test_the_endpoint_is_documented(server):
     assert set(info["named_endpoints"]) == {"/compare"}
     names = [p["parameter_name"] for p in info["named_endpoints"]["/compare"]["parameters"]]
     assert names == list(GOOD)
+    described = info["named_endpoints"]["/compare"]["description"]
+    assert described.startswith("Compare full compute with an accelerated arm")
+
+
+def test_every_arm_runs_from_the_page(client):
+    """A module-wise, an adaptive and a token-wise arm, each with settings of its own."""
+    changes = [
+        {"granularity": "module"},
+        {"adaptive": True, "tolerance": 0.5},
+        {"arm": "toca", "toca_interval": 2, "toca_ratio": None},
+        {"arm": "teacache", "teacache_threshold": 0.9},
+        {"arm": "ddpm"},
+    ]
+    for change in changes:
+        status, headline, *_, orders, _ = client.predict(
+            *{**GOOD, **change}.values(), api_name="/compare"
+        )
+        assert "Done." in status
+        assert headline.startswith("**")
+        assert orders

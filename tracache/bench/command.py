@@ -10,10 +10,11 @@ from typing import Any
 from tqdm import tqdm
 
 from tracache.bench.latency import LatencyRow, measure_latency
-from tracache.bench.quality import QualityRow, count_runs, measure_quality
+from tracache.bench.quality import Distance, QualityRow, count_runs, measure_quality
 from tracache.config import TraCacheConfig, require_integer
 from tracache.methods import METHODS, REFERENCE
 from tracache.models.loading import LoadedModel
+from tracache.models.registry import find_model
 from tracache.report import versions
 from tracache.request import Request, make_request
 from tracache.settings import Settings
@@ -21,7 +22,10 @@ from tracache.text import table
 
 
 def run_bench(
-    args: argparse.Namespace, cache: dict[str, Any], load: Callable[[], LoadedModel]
+    args: argparse.Namespace,
+    cache: dict[str, Any],
+    options: dict[str, dict[str, Any]],
+    load: Callable[[], LoadedModel],
 ) -> dict[str, Any]:
     """Run ``bench --quality`` or ``bench --latency`` and return the figures, ready for JSON.
 
@@ -31,6 +35,8 @@ def run_bench(
         The parsed command line.
     cache : dict
         Cache settings that were given; the model's default otherwise.
+    options : dict
+        The arms' own settings that were given.
     load : callable
         Loads the model; called once everything has been checked.
 
@@ -40,7 +46,7 @@ def run_bench(
         If something is not allowed; before any work starts.
     """
     steps = args.steps or ([20, 50] if args.quality else [20])
-    arms = [arm for arm in METHODS if arm != REFERENCE] if args.arms == ["all"] else args.arms
+    arms = _all_arms(args.model, options) if args.arms == ["all"] else args.arms
     requests = [
         make_request(
             args.model,
@@ -51,6 +57,7 @@ def run_bench(
             guidance_scale=args.guidance_scale,
             scheduler=args.scheduler,
             arms=arms,
+            options=options,
             **cache,
         )
         for num_steps in steps
@@ -70,27 +77,27 @@ def _quality(
     prompts: list[str],
     steps: list[int],
 ) -> dict[str, Any]:
-    configs = _configs(requests)
-    arms = [arm for arm in requests[0].arms if arm != REFERENCE]
-    with tqdm(total=count_runs(len(prompts), steps, configs, arms), unit="image") as bar:
+    distance, features = _distance(model)
+    with tqdm(total=count_runs(len(prompts), requests), unit="image") as bar:
         rows = list(
             measure_quality(
                 model,
                 prompts,
-                steps=steps,
-                configs=configs,
-                arms=arms,
-                scheduler=requests[0].scheduler,
-                guidance_scale=requests[0].guidance_scale,
+                requests,
                 batch=args.batch,
+                distance=distance,
                 progress=bar.update,
             )
         )
     print(table([_show_quality(row) for row in rows]))
+    if features:
+        print(f"\nFréchet distance to renders; features: {features}")
     return {
         **_circumstances(model, requests[0]),
+        "options": requests[0].options,
         "prompts": len(prompts),
         "batch": args.batch,
+        "features": features,
         "rows": [row.to_dict() for row in rows],
     }
 
@@ -131,11 +138,30 @@ def _show_quality(row: QualityRow) -> dict[str, str]:
         "steps": str(row.steps),
         "stride": str(row.stride),
         "arm": METHODS[row.arm].title,
-        "full steps": str(row.full_steps),
+        "full steps": f"{row.full_steps:.4g}",
+        "block calls": f"{row.block_calls:.1%}",
+        "MACs": f"{row.macs:.1%}",
         "PSNR": f"{row.psnr:.2f} dB",
         "SSIM": f"{row.ssim:.4f}",
         "latent error": f"{row.latent_error:.4f}",
+        "Fréchet": "" if row.distance is None else f"{row.distance:.3f}",
     }
+
+
+def _all_arms(model_id: str, options: dict[str, Any]) -> list[str]:
+    """Every arm that this model can run; gates only with a table."""
+    spec = find_model(model_id)
+    arms = (m for m in METHODS.values() if m.id != REFERENCE and not m.refusal(spec))
+    return [m.id for m in arms if m.id != "gates" or "gates" in options]
+
+
+def _distance(model: LoadedModel) -> tuple[Distance | None, str | None]:
+    """What measures a set of images, and the name of its features."""
+    if not model.spec.embedded:
+        return None, None
+    from tracache.measure.features import SCENE_FEATURES, RenderDistance
+
+    return RenderDistance(), SCENE_FEATURES
 
 
 def _show_latency(row: LatencyRow) -> dict[str, str]:

@@ -22,7 +22,9 @@ class LatencyRow:
 
     Attributes
     ----------
-    stride, steps, full_steps : int
+    stride : int or str
+        What was asked for.
+    steps, full_steps : int
         The schedule.
     denoising_s : float
         The denoising loop, seconds.
@@ -36,7 +38,7 @@ class LatencyRow:
         Rest of a step (scheduler, guidance), milliseconds.
     """
 
-    stride: int
+    stride: int | str
     steps: int
     full_steps: int
     denoising_s: float
@@ -86,13 +88,13 @@ def measure_latency(
                 kept.append(timing)
             progress()
     full_s = median(t.denoising_s for t in timings[0])
-    cached = zip(configs, plans[1:], timings[1:], calls[1:], strict=True)
-    for config, plan, kept, block_calls in cached:
+    cached = zip(configs, timings[1:], calls[1:], strict=True)
+    for config, kept, block_calls in cached:
         denoising_s = median(t.denoising_s for t in kept)
         yield LatencyRow(
             stride=config.stride,
             steps=steps,
-            full_steps=len(plan.full_steps),
+            full_steps=len(kept[0].full_steps),
             denoising_s=denoising_s,
             speed_up=full_s / denoising_s,
             block_ratio=calls[0] / block_calls,
@@ -108,7 +110,8 @@ class _Timing:
     computed_s: float
     skipped_s: float
     outside_s: float
-    block_calls: int
+    block_calls: float
+    full_steps: tuple[int, ...]
 
 
 def _time(model: LoadedModel, inputs: Inputs, plan: Plan) -> _Timing:
@@ -117,7 +120,7 @@ def _time(model: LoadedModel, inputs: Inputs, plan: Plan) -> _Timing:
     with _timed_forwards(model) as forwards:
         # Waiting for the device around every forward would disturb the timing of the loop.
         apart = sample(model, inputs, plan)
-    full = set(plan.full_steps)
+    full = set(timed.full_steps)
     computed = [s for i, s in enumerate(forwards) if i in full]
     skipped = [s for i, s in enumerate(forwards) if i not in full]
     return _Timing(
@@ -126,6 +129,7 @@ def _time(model: LoadedModel, inputs: Inputs, plan: Plan) -> _Timing:
         skipped_s=median(skipped) if skipped else 0.0,
         outside_s=(apart.denoising_s - sum(forwards)) / len(forwards),
         block_calls=timed.block_calls,
+        full_steps=timed.full_steps,
     )
 
 

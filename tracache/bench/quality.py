@@ -1,60 +1,89 @@
-"""How near each arm stays to full compute, over many prompts."""
+"""How near each arm stays to full compute, and its images to renders, over many prompts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
+from typing import Any
 
-from tracache.config import TraCacheConfig
+from PIL.Image import Image
+from torch import Tensor
+
+from tracache.measure.macs import count_macs
 from tracache.measure.quality import image_quality, relative_error
-from tracache.methods import METHODS, Plan
+from tracache.methods import Plan
 from tracache.models.loading import LoadedModel
+from tracache.request import Request
 from tracache.run import Inputs, prepare, sample
+
+#: Distance of a set of images to some other set.
+Distance = Callable[[Sequence[Image]], float]
 
 
 @dataclass(frozen=True)
 class QualityRow:
-    """One arm at one number of steps and one stride; means over the prompts.
+    """One arm at one number of steps and one setting; means over the prompts.
 
     Attributes
     ----------
     arm : str
         Name of the arm.
-    steps, stride, max_order : int
+    steps : int
+        Denoising steps of full compute.
+    stride : int or str
         What was asked for.
-    full_steps : int
-        Steps that ran the blocks.
+    max_order : int
+        What was asked for.
+    full_steps : float
+        Steps that computed everything.
+    block_calls : float
+        Blocks computed per step of full compute and block, 0 … 1: the share of full compute.
+    macs : float
+        Multiply–accumulates, as a share of full compute's.
     psnr, ssim : float
         To full compute at the same number of steps, dB and 0 … 1.
     latent_error : float
         ‖latents − reference‖ / ‖reference‖ of the final latents.
+    distance : float or None
+        Fréchet distance of the images to renders; None where nothing measures it.
     """
 
     arm: str
     steps: int
-    stride: int
+    stride: int | str
     max_order: int
-    full_steps: int
+    full_steps: float
+    block_calls: float
+    macs: float
     psnr: float
     ssim: float
     latent_error: float
+    distance: float | None
 
-    def to_dict(self) -> dict[str, float | int | str]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the row, ready for JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What one plan made of all prompts."""
+
+    latents: list[Tensor]
+    images: list[Image]
+    full_steps: list[int]
+    block_calls: float
+    macs: int
 
 
 def measure_quality(
     model: LoadedModel,
     prompts: Sequence[str],
+    requests: Sequence[Request],
     *,
-    steps: Sequence[int],
-    configs: Sequence[TraCacheConfig],
-    arms: Sequence[str],
-    scheduler: str,
-    guidance_scale: float,
     batch: int = 1,
+    distance: Distance | None = None,
     progress: Callable[[int], None] = lambda runs: None,
 ) -> Iterator[QualityRow]:
     """Compare arms with full compute from the same noise, prompt by prompt.
@@ -64,13 +93,14 @@ def measure_quality(
     model : LoadedModel
         Where the transformer is.
     prompts : sequence of str
-        The seed of the i-th is i.
-    steps, configs, arms
-        Every combination is a row.
-    scheduler, guidance_scale
-        As for a request.
+        In place of the requests' own; the seed of the i-th is i.
+    requests : sequence of Request
+        Every arm of each is a row, full compute once per number of steps. Scheduler and guidance
+        scale are those of the first.
     batch : int, default 1
-        Prompts per run. An order is chosen over the whole batch, so 1 is what a visitor gets.
+        Prompts per run. An order may be chosen over the whole batch; 1 is what a visitor gets.
+    distance : callable, optional
+        Measures the images as a set.
     progress : callable, optional
         Called with the number of prompts that another plan has finished.
     """
@@ -79,66 +109,72 @@ def measure_quality(
             model,
             prompts[start : start + batch],
             range(start, min(start + batch, len(prompts))),
-            guidance_scale,
-            scheduler,
+            requests[0].guidance_scale,
+            requests[0].scheduler,
         )
         for start in range(0, len(prompts), batch)
     ]
-    for num_steps in steps:
-        references = []
-        for inputs in batches:
-            references.append(_generate(model, inputs, Plan(num_steps)))
-            progress(len(references[-1]))
-        measured: dict[Plan, tuple[float, float, float]] = {}
-        for config in configs:
-            for arm in arms:
-                plan = METHODS[arm].plan(num_steps, config)
+    for num_steps in dict.fromkeys(request.steps for request in requests):
+        reference = _make(model, batches, Plan(num_steps), progress)
+        measured: dict[Plan, _Made] = {Plan(num_steps): reference}
+        full_said = False
+        for request in (r for r in requests if r.steps == num_steps):
+            computed: int | None = None
+            for arm in request.arms:
+                if arm == "full" and full_said:
+                    continue
+                full_said = True
+                plan = request.plan(arm, computed)
                 # Some settings differ only in what this arm does not use.
                 if plan not in measured:
-                    measured[plan] = _compare(model, batches, references, plan, progress)
-                psnr, ssim, error = measured[plan]
-                yield QualityRow(
-                    arm,
-                    num_steps,
-                    config.stride,
-                    config.max_order,
-                    len(plan.full_steps),
-                    psnr,
-                    ssim,
-                    error,
-                )
+                    measured[plan] = _make(model, batches, plan, progress)
+                made = measured[plan]
+                if arm == "tracache":
+                    computed = round(fmean(made.full_steps))
+                yield _row(arm, request, made, reference, distance)
 
 
-def count_runs(
-    num_prompts: int, steps: Sequence[int], configs: Sequence[TraCacheConfig], arms: Sequence[str]
-) -> int:
+def count_runs(num_prompts: int, requests: Sequence[Request]) -> int:
     """How often :func:`measure_quality` will report progress, in prompts."""
-    plans = {(n, METHODS[arm].plan(n, config)) for n in steps for config in configs for arm in arms}
-    return num_prompts * (len(steps) + len(plans))
+    steps = {request.steps for request in requests}
+    plans = {(r.steps, r.plan(arm, computed=1)) for r in requests for arm in r.arms}
+    return num_prompts * len(plans | {(n, Plan(n)) for n in steps})
 
 
-def _generate(model: LoadedModel, inputs: Inputs, plan: Plan) -> list[tuple]:
-    """Return (latents, image) of every item."""
-    latents = sample(model, inputs, plan).latents
-    return list(zip(latents, model.spec.family.decode(model.pipe, latents), strict=True))
+def _make(
+    model: LoadedModel, batches: Sequence[Inputs], plan: Plan, progress: Callable[[int], None]
+) -> _Made:
+    latents: list[Tensor] = []
+    images: list[Image] = []
+    full_steps: list[int] = []
+    calls = 0.0
+    with count_macs() as macs:
+        sample(model, batches[0], plan)
+    for inputs in batches:
+        done = sample(model, inputs, plan)
+        latents += done.latents
+        images += model.spec.family.decode(model.pipe, done.latents)
+        full_steps += [len(done.full_steps)] * len(inputs.seeds)
+        calls += done.block_calls
+        progress(len(inputs.seeds))
+    return _Made(latents, images, full_steps, calls / len(batches), macs.total)
 
 
-def _compare(
-    model: LoadedModel,
-    batches: Sequence[Inputs],
-    references: Sequence[list[tuple]],
-    plan: Plan,
-    progress: Callable[[int], None],
-) -> tuple[float, float, float]:
-    """Mean PSNR, SSIM and relative latent error of a plan."""
-    figures = []
-    for inputs, reference in zip(batches, references, strict=True):
-        for (latents, image), (true_latents, true_image) in zip(
-            _generate(model, inputs, plan), reference, strict=True
-        ):
-            quality = image_quality(image, true_image)
-            error = relative_error(latents, true_latents)
-            figures.append((quality.psnr, quality.ssim, error))
-        progress(len(reference))
-    psnr, ssim, error = (fmean(column) for column in zip(*figures, strict=True))
-    return psnr, ssim, error
+def _row(
+    arm: str, request: Request, made: _Made, reference: _Made, distance: Distance | None
+) -> QualityRow:
+    quality = [image_quality(a, b) for a, b in zip(made.images, reference.images, strict=True)]
+    errors = [relative_error(a, b) for a, b in zip(made.latents, reference.latents, strict=True)]
+    return QualityRow(
+        arm=arm,
+        steps=request.steps,
+        stride=request.cache.stride,
+        max_order=request.cache.max_order,
+        full_steps=fmean(made.full_steps),
+        block_calls=made.block_calls / reference.block_calls,
+        macs=made.macs / reference.macs,
+        psnr=fmean(q.psnr for q in quality),
+        ssim=fmean(q.ssim for q in quality),
+        latent_error=fmean(errors),
+        distance=distance(made.images) if distance is not None else None,
+    )

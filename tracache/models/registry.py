@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tracache.config import TraCacheConfig
 from tracache.models.family import Family
 from tracache.models.pixart import PIXART
+from tracache.presets import Preset, load_presets
+
+#: Where presets are: with the embedded models that they were measured on.
+PRESETS = Path(__file__).resolve().parents[2] / "demo_assets" / "presets"
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,11 @@ class ModelSpec:
     max_guidance_scale: float = 20.0
     max_prompt_length: int = 300
     example_prompts: tuple[str, ...] = field(default=())
+
+    @property
+    def presets(self) -> dict[str, Preset]:
+        """Settings chosen for this model beforehand, by name."""
+        return load_presets(PRESETS / f"{self.id}.json")
 
 
 MODELS: dict[str, ModelSpec] = {

@@ -76,8 +76,10 @@ class DeltaDiT(Policy):
     def block(self, index: int, call: Call) -> Tensor:
         if index in self._passed:
             passed = self._passed
-            return call.hidden_states + self._changes[passed] if index == passed[0] else (
-                call.hidden_states
+            return (
+                call.hidden_states + self._changes[passed]
+                if index == passed[0]
+                else (call.hidden_states)
             )
         if self._passed:
             return call()

@@ -102,8 +102,8 @@ class FasterCache(Policy):
             )
         if not self._halved:
             output = compute(*args, **kwargs)
-            halves = _sample_of(output).chunk(2)
-            self._remember(halves[self._conditional], halves[1 - self._conditional])
+            both = _sample_of(output).chunk(2)
+            self._remember(both[self._conditional], both[1 - self._conditional])
             return output
         mine = _half(args, batch, self._conditional), _half(kwargs, batch, self._conditional)
         output = compute(*mine[0], **mine[1])
@@ -118,7 +118,8 @@ class FasterCache(Policy):
         self._low, self._high = low_u - low, high_u - high
 
     def _unconditional(self, conditional: Tensor) -> Tensor:
-        assert self._low is not None and self._high is not None
+        assert self._low is not None
+        assert self._high is not None
         low, high = _split(conditional)
         early = self._progress < 0.5
         low = low + self._low * (self.config.weight if early else 1.0)

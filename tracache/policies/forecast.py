@@ -82,9 +82,7 @@ class Forecast(Policy):
         c = self.config
         if not c.adaptive:
             stride = c.stride if isinstance(c.stride, int) else 1
-            return is_full(
-                step.index, stride, c.warmup, c.last_step, step.num_steps, c.full_steps
-            )
+            return is_full(step.index, stride, c.warmup, c.last_step, step.num_steps, c.full_steps)
         if step.index < c.warmup or (c.last_step and step.is_last) or self._skips >= c.max_skips:
             return True
         return self._estimate() > c.tolerance
@@ -210,6 +208,4 @@ class ModuleForecast(Forecast):
 
 def lebesgue(points: tuple[float, ...], point: float) -> float:
     """How much an extrapolation to ``point`` magnifies errors of the values at ``points``."""
-    return sum(
-        abs(prod((point - u) / (t - u) for u in points if u != t)) for t in points
-    )
+    return sum(abs(prod((point - u) / (t - u) for u in points if u != t)) for t in points)

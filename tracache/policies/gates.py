@@ -61,7 +61,9 @@ class GatesConfig:
         if path.suffix == ".npy":
             table = np.load(path, allow_pickle=False)
             if table.dtype != bool or table.ndim != 2:
-                raise ValueError(f"{path.name} holds {table.dtype} {table.shape}, not [steps, blocks]")
+                raise ValueError(
+                    f"{path.name} holds {table.dtype} {table.shape}, not [steps, blocks]"
+                )
             return cls(tuple(tuple(row) for row in table.tolist()))
         rows = json.loads(path.read_text())
         if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
@@ -84,7 +86,9 @@ class Gates(Policy):
         super().__init__(config, stack, watch_all)
         width = len(config.gates[0])
         if width != stack.depth:
-            raise ValueError(f"the gates are for {width} blocks; this transformer has {stack.depth}")
+            raise ValueError(
+                f"the gates are for {width} blocks; this transformer has {stack.depth}"
+            )
         self.clear()
 
     def clear(self) -> None:

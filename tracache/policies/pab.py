@@ -77,4 +77,6 @@ class PAB(Policy):
     def row(self) -> Any:
         if not self._repeated:
             return None
-        return [0 if p in self._repeated else -1 for p in self.stack.layout.parts] * self.stack.depth
+        return [
+            0 if p in self._repeated else -1 for p in self.stack.layout.parts
+        ] * self.stack.depth

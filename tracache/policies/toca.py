@@ -102,7 +102,7 @@ class ToCa(Policy):
 
     def _refresh(self, index: int, call: Call, cached: Tensor) -> Tensor:
         """Compute the tokens of highest score and put them into the cached output."""
-        batch, tokens, width = cached.shape
+        _, tokens, width = cached.shape
         count = round((1.0 - self.config.ratio) * tokens)
         self._age[index] += 1.0 / self.config.interval
         if count == 0:

@@ -14,9 +14,9 @@ from tracache.compare import compare
 from tracache.figures import describe_trace, order_heatmap
 from tracache.models.loading import ModelUnavailableError, load_model
 from tracache.report import ArmDone, ArmResult, ArmStarted, Event, Finished, Stage, StepDone
-from tracache.request import Request, make_request
+from tracache.request import Request
 from tracache.settings import Settings
-from tracache.ui.numbers import whole
+from tracache.ui.asking import read_request
 from tracache.ui.runs import Runs
 from tracache.ui.views import ArmProgress, Progress, headline, show_progress, table
 
@@ -36,8 +36,6 @@ OUTPUTS = (
     "seed",
 )
 
-EXTRA_ARM = "fewer-steps"
-
 SECONDS_BETWEEN_UPDATES = 0.25
 
 
@@ -48,69 +46,10 @@ class Handlers:
         self._settings = settings
         self._runs = Runs()
 
-    def generate(
-        self,
-        model: str,
-        prompt: str,
-        seed: float,
-        randomise: bool,
-        steps: float,
-        guidance_scale: float,
-        stride: float,
-        max_order: float,
-        last_step: bool,
-        arm: str,
-        fewer_steps: bool,
-        scheduler: str,
-        request: gr.Request,
-    ) -> Iterator[tuple[Any, ...]]:
-        """Compare full compute with an accelerated arm, from the same prompt and noise.
-
-        Parameters
-        ----------
-        model
-            Name of the model.
-        prompt
-            What the image should show.
-        seed
-            Of the initial noise, 0 to 4294967295; ignored with randomise.
-        randomise
-            Draw a new seed.
-        steps
-            Denoising steps of full compute.
-        guidance_scale
-            Strength of the prompt; 1 is none.
-        stride
-            Every so many steps one computes fully.
-        max_order
-            Highest order of the extrapolation, 0 to 5.
-        last_step
-            Compute the last step too.
-        arm
-            The accelerated arm.
-        fewer_steps
-            Also run full compute with as few steps as cost the same.
-        scheduler
-            Of the model's schedulers.
-        request
-            Supplied by Gradio.
-        """
-        arms = [arm, *([EXTRA_ARM] if fewer_steps is True else [])]
+    def generate(self, values: dict[str, Any], request: gr.Request) -> Iterator[tuple[Any, ...]]:
+        """Compare full compute with an accelerated arm, from the same prompt and noise."""
         try:
-            if seed is None and randomise is not True:
-                raise ValueError("seed is empty: enter a number, or randomise it")
-            asked = make_request(
-                model,
-                prompt,
-                seed=None if randomise is True else whole(seed),
-                steps=whole(steps),
-                guidance_scale=guidance_scale,
-                stride=whole(stride),
-                max_order=whole(max_order),
-                last_step=last_step,
-                scheduler=scheduler,
-                arms=arms,
-            )
+            asked = read_request(values)
             loaded = load_model(asked.model, self._settings)
         except (ValueError, ModelUnavailableError) as error:
             raise _tell(error) from error
@@ -199,9 +138,7 @@ class _Screen:
                 self.progress.message = f"{event.message} …"
             case ArmStarted():
                 self.progress.message = f"{event.title} …"
-                self.progress.arms.append(
-                    ArmProgress(event.title, event.num_steps)
-                )
+                self.progress.arms.append(ArmProgress(event.title, event.num_steps))
             case StepDone():
                 self.progress.arms[-1].computed.append(event.computed)
                 self.progress.arms[-1].elapsed_s = event.elapsed_s

@@ -7,18 +7,14 @@ from typing import Any
 
 import gradio as gr
 
-from tracache.config import MAX_ORDER
-from tracache.methods import METHODS, REFERENCE
 from tracache.models.loading import ModelUnavailableError, load_model
-from tracache.models.registry import DEFAULT_MODEL, MODELS, ModelSpec, find_model
+from tracache.models.registry import DEFAULT_MODEL, find_model
 from tracache.models.vocabulary import Vocabulary
-from tracache.request import MAX_SEED
 from tracache.settings import Settings
-from tracache.ui.builder import add_builder
-from tracache.ui.handlers import EXTRA_ARM, OUTPUTS, Handlers
-from tracache.ui.views import EMPTY_STATUS, vocabulary_note
-
-MAX_STRIDE_SHOWN = 8
+from tracache.ui.asking import as_endpoint
+from tracache.ui.controls import add_controls
+from tracache.ui.handlers import OUTPUTS, Handlers
+from tracache.ui.views import EMPTY_STATUS
 
 INTRO = """# TraCache
 The same prompt and the same noise: full computation, and the same transformer with most steps
@@ -46,9 +42,10 @@ def build_page(settings: Settings) -> gr.Blocks:
         gr.HTML(_banner(settings), padding=False)
         with gr.Row(elem_classes="tc-main"):
             with gr.Column(scale=4, min_width=300):
-                inputs, buttons = _controls(spec, vocabulary)
+                controls = add_controls(spec, vocabulary)
             with gr.Column(scale=7, min_width=300):
                 outputs = _results()
+        inputs = {name: control.component for name, control in controls.inputs.items()}
         outputs["seed"] = inputs["seed"]
         inputs["fewer_steps"].change(
             lambda wanted: gr.update(visible=wanted),
@@ -58,7 +55,7 @@ def build_page(settings: Settings) -> gr.Blocks:
             api_visibility="private",
         )
         press = {
-            "fn": handlers.generate,
+            "fn": as_endpoint(handlers.generate, controls.inputs),
             "inputs": list(inputs.values()),
             "outputs": [outputs[name] for name in OUTPUTS],
             # Shows the place in the queue where others run.
@@ -67,8 +64,8 @@ def build_page(settings: Settings) -> gr.Blocks:
             "concurrency_id": "run",
             "concurrency_limit": 1,
         }
-        gr.on([buttons["generate"].click, inputs["prompt"].submit], **press, api_name="compare")
-        buttons["stop"].click(
+        gr.on([controls.generate.click, inputs["prompt"].submit], **press, api_name="compare")
+        controls.stop.click(
             handlers.stop, queue=False, show_progress="hidden", api_visibility="private"
         )
         page.unload(handlers.leave)
@@ -85,94 +82,6 @@ def _banner(settings: Settings) -> str:
         f'<p class="tc-banner">Runs on <b>{escape(model.device_name)}</b>, {model.dtype_name}. '
         "The timings below are its own.</p>"
     )
-
-
-def _controls(
-    spec: ModelSpec, vocabulary: Vocabulary | None
-) -> tuple[dict[str, Any], dict[str, gr.Button]]:
-    """Lay out the left column; inputs in the order of ``Handlers.generate``."""
-    model = gr.Dropdown(
-        [(entry.title, entry.id) for entry in MODELS.values()],
-        value=spec.id,
-        label="Model",
-        interactive=True,
-    )
-    prompt = gr.Textbox(
-        label="Prompt",
-        placeholder=spec.example_prompts[0],
-        lines=2,
-        max_lines=4,
-        autofocus=True,
-    )
-    note = gr.HTML(vocabulary_note("", vocabulary), padding=False, elem_id="vocabulary")
-    prompt.change(
-        lambda text: vocabulary_note(text, vocabulary),
-        prompt,
-        note,
-        show_progress="hidden",
-        api_visibility="private",
-        trigger_mode="always_last",
-    )
-    with gr.Row():
-        generate = gr.Button("Generate", variant="primary", scale=3, min_width=120)
-        stop = gr.Button("Stop", variant="stop", scale=1, min_width=80)
-    fewer_steps = gr.Checkbox(
-        label="Also run fewer steps at equal cost",
-        info="Full compute with just as many full steps: what the cache has to beat.",
-    )
-    if vocabulary is not None:
-        add_builder(vocabulary, prompt)
-    gr.Examples([[text] for text in spec.example_prompts], [prompt], label="Examples")
-    with gr.Group():
-        arm = gr.Dropdown(
-            [(m.title, m.id) for m in METHODS.values() if m.id not in (REFERENCE, EXTRA_ARM)],
-            value="tracache",
-            label="Accelerated by",
-            interactive=True,
-        )
-        stride = gr.Slider(
-            1,
-            MAX_STRIDE_SHOWN,
-            spec.cache.stride,
-            step=1,
-            label="Stride",
-            info="Every so many steps, one computes fully; 1 skips none.",
-        )
-        max_order = gr.Slider(
-            0,
-            MAX_ORDER,
-            spec.cache.max_order,
-            step=1,
-            label="Max order",
-            info="Highest order tried; 0 is reuse, and so is 1 where the order is chosen.",
-        )
-        last_step = gr.Checkbox(spec.cache.last_step, label="Compute the last step")
-    with gr.Accordion("Steps, guidance, seed", open=False):
-        steps = gr.Slider(2, spec.max_steps, spec.steps, step=1, label="Steps")
-        guidance_scale = gr.Slider(
-            1, spec.max_guidance_scale, spec.guidance_scale, step=0.1, label="Guidance scale"
-        )
-        scheduler = gr.Dropdown(
-            list(spec.schedulers), value=spec.schedulers[0], label="Scheduler", interactive=True
-        )
-        with gr.Row():
-            seed = gr.Number(0, label="Seed", minimum=0, maximum=MAX_SEED, min_width=120)
-            randomise = gr.Checkbox(False, label="Randomise", min_width=120)
-    inputs = {
-        "model": model,
-        "prompt": prompt,
-        "seed": seed,
-        "randomise": randomise,
-        "steps": steps,
-        "guidance_scale": guidance_scale,
-        "stride": stride,
-        "max_order": max_order,
-        "last_step": last_step,
-        "arm": arm,
-        "fewer_steps": fewer_steps,
-        "scheduler": scheduler,
-    }
-    return inputs, {"generate": generate, "stop": stop}
 
 
 def _results() -> dict[str, Any]:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
+from tracache.methods import METHODS
+from tracache.models.registry import ModelSpec
 from tracache.models.vocabulary import Vocabulary
 from tracache.report import ArmResult, Report
 
@@ -145,6 +147,36 @@ def _row(arm: ArmResult) -> str:
     )
     values = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
     return f'<tr><th scope="row">{escape(arm.title)}</th>{values}</tr>'
+
+
+def arm_note(arm: str, spec: ModelSpec, not_here: Sequence[str] = ()) -> str:
+    """Say what an arm does, what to know about it, and why it cannot run where it cannot.
+
+    Parameters
+    ----------
+    arm : str
+        Name of the arm.
+    spec : ModelSpec
+        The model.
+    not_here : sequence of str
+        Arms that the page does not run; their caveat says why.
+    """
+    method = METHODS[arm]
+    refusal = method.refusal(spec) or (method.caveat if arm in not_here else "")
+    if refusal:
+        return (
+            f'<div class="tc-words tc-warn"><p>{escape(method.summary)}</p>'
+            f'<p role="alert">Not available here. {escape(refusal)}</p></div>'
+        )
+    caveat = f"<p>{escape(method.caveat)}</p>" if method.caveat else ""
+    return f'<div class="tc-words tc-quiet"><p>{escape(method.summary)}</p>{caveat}</div>'
+
+
+def preset_note(preset: str, spec: ModelSpec) -> str:
+    """Say what a preset does; empty where the visitor sets everything."""
+    if preset not in spec.presets:
+        return ""
+    return f'<div class="tc-words tc-quiet"><p>{escape(spec.presets[preset].about)}</p></div>'
 
 
 def vocabulary_note(prompt: str, vocabulary: Vocabulary | None) -> str:
