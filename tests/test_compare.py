@@ -78,7 +78,9 @@ def test_events_tell_the_whole_story(events):
     for start in (e for e in events if isinstance(e, ArmStarted)):
         steps = [e for e in events if isinstance(e, StepDone) and e.arm == start.arm]
         assert [e.step for e in steps] == list(range(start.num_steps))
-        result = next(e.result for e in events if isinstance(e, ArmDone) and e.result.arm == start.arm)
+        result = next(
+            e.result for e in events if isinstance(e, ArmDone) and e.result.arm == start.arm
+        )
         assert sum(e.computed for e in steps) == result.full_steps
         assert [e.elapsed_s for e in steps] == sorted(e.elapsed_s for e in steps)
 

@@ -137,16 +137,17 @@ def test_it_leaves_something_out_and_stays_finite(model, arm):
     assert handle.trace.computed[0]
 
 
+OTHERS = [{"num_steps": 7}, {"batch": 4}, {"size": 16}, {"stop": 4}, {"num_steps": 1}]
+#: Made for one number of steps.
+BOUND = ("gates", "learned", "chosen-steps")
+
+
 @pytest.mark.parametrize(
-    "other",
-    [{"num_steps": 7}, {"batch": 4}, {"size": 16}, {"stop": 4}, {"num_steps": 1}],
+    "arm, other",
+    [(a, o) for a in ARMS for o in OTHERS if a not in BOUND or "num_steps" not in o],
     ids=str,
 )
 def test_whatever_ran_before_the_next_run_equals_the_first(model, arm, other):
-    if arm in ("gates", "learned") and "num_steps" in other:
-        pytest.skip("made for one number of steps")
-    if arm == "chosen-steps" and other == {"num_steps": 7}:
-        pytest.skip("made for one number of steps")
     made = scheduler("ddim")
     handle = attach(model, ARMS[arm][0], made)
     first = denoise(model, made=made)

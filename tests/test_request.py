@@ -154,9 +154,7 @@ def test_gates_come_from_a_file(tmp_path):
         )
     np.save(tmp_path / "numbers.npy", np.ones((20, 3)))
     with pytest.raises(ValueError, match="float64"):
-        make_request(
-            **GOOD, arms=["gates"], options={"gates": {"file": f"{tmp_path}/numbers.npy"}}
-        )
+        make_request(**GOOD, arms=["gates"], options={"gates": {"file": f"{tmp_path}/numbers.npy"}})
 
 
 def test_every_preset_is_a_request():

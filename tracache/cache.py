@@ -85,9 +85,10 @@ class CacheHandle:
         hooks: dict[nn.Module, Detour] = {transformer: TransformerDetour(self, self._step)}
         for name, module in feeders.items():
             hooks[module] = Detour(partial(self._feeder, name))
+        by_modules = self._run.policy.takes_modules
         for index, block in enumerate(find_blocks(transformer)):
-            hooks[block] = Detour(partial(self._block, index))
-        if self._run.policy.takes_modules:
+            hooks[block] = Detour(partial(self._block, index), compiled=not by_modules)
+        if by_modules:
             for index, parts in enumerate(find_parts(transformer)):
                 for part, module in parts.items():
                     hooks[module] = Detour(partial(self._module, index, part))

@@ -6,6 +6,13 @@ from typing import Any
 
 from torch import Tensor
 
+_TWICE = (
+    "the transformer ran twice at the same timestep. If this pipeline calls it twice per step, name "
+    "each call: with handle.context('cond'): … and with handle.context('uncond'): …. Schedulers "
+    "that visit timesteps twice (Heun, KDPM2) are not supported. If an earlier run was broken off "
+    "here, call handle.reset() first"
+)
+
 
 class RunClock:
     """Counts the steps of a run and notices when another one starts.
@@ -51,13 +58,24 @@ class RunClock:
         return len(self._ahead) or self._told
 
     def tick(self, latents: Tensor, timestep: Any) -> bool:
-        """Advance to the step of the coming forward; return whether it starts a new run."""
+        """Advance to the step of the coming forward; return whether it starts a new run.
+
+        Raises
+        ------
+        RuntimeError
+            If the second step's timestep comes twice: two trajectories would be taken for one.
+        """
         schedule = getattr(self._scheduler, "timesteps", None)
         identity = (schedule, latents.shape, latents.dtype, latents.device)
         if self.broken or not _same(identity, self._identity):
             self._start(identity, timestep)
             return True
         value = self._value(self.step + 1, timestep)
+        # Two forwards per step look like a run that starts again at every step: the first step's
+        # pair passes for one broken off, the second's cannot.
+        if value == self.timestep and self.step == 1 and self.num_steps != 2:
+            self.broken = True
+            raise RuntimeError(_TWICE)
         if value >= self.timestep:
             self._start(identity, timestep)
             return True

@@ -25,11 +25,14 @@ class Detour(ModelHook):
     ----------
     answer : callable
         ``answer(call)`` returns what the forward would; ``call()`` runs the module's own.
+    compiled : bool, default True
+        Whether ``call()`` may run a compiled module as compiled; not where other hooks sit inside.
     """
 
-    def __init__(self, answer: Callable[[Call], Any]) -> None:
+    def __init__(self, answer: Callable[[Call], Any], compiled: bool = True) -> None:
         super().__init__()
         self._answer = answer
+        self._may_compile = compiled
         self._compiled: Any = None
         self._direct = False
 
@@ -50,7 +53,7 @@ class Detour(ModelHook):
         return self._answer(Call(self._run_own, args, kwargs))
 
     def _run_own(self, *args: Any, **kwargs: Any) -> Any:
-        if self._compiled is None:
+        if self._compiled is None or not self._may_compile:
             return self._own_forward(*args, **kwargs)
         self._direct = True
         try:
@@ -79,7 +82,7 @@ class TransformerDetour(Detour):
     _is_stateful = True
 
     def __init__(self, cache: CacheHandle, answer: Callable[[Call], Any]) -> None:
-        super().__init__(answer)
+        super().__init__(answer, compiled=False)
         self._contexts = _Contexts(cache)
         self._cache = cache
 

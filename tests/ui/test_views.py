@@ -80,7 +80,9 @@ def test_the_table_has_a_row_per_arm_and_names_its_memory():
 
 
 def test_the_strip_fills():
-    progress = Progress([ArmProgress("TraCache", 6, [True, False, False, True], elapsed_s=1.25)], "Running <b>")
+    progress = Progress(
+        [ArmProgress("TraCache", 6, [True, False, False, True], elapsed_s=1.25)], "Running <b>"
+    )
     html = show_progress(progress)
     strip = html.split('class="tc-strip"')[1].split("</span>")[0]
     kinds = re.findall(r'class="tc-cell( tc-\w+)?"', strip)
