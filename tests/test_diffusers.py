@@ -237,8 +237,8 @@ def test_per_sample_orders_do_not_depend_on_batch_mates(model, granularity):
 
 
 @torch.no_grad()
-def denoise_items(model, items, num_steps=12):
-    made = scheduler("ddim")
+def denoise_items(model, items, num_steps=20):
+    made = scheduler("dpm")
     made.set_timesteps(num_steps)
     seeds = [torch.Generator().manual_seed(50 + i) for i in items]
     latents = torch.stack([torch.randn(4, 8, 8, generator=g) for g in seeds])

@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor
 
 _TWICE = (
-    "the transformer ran twice at the same timestep. If this pipeline calls it twice per step, name "
-    "each call: with handle.context('cond'): … and with handle.context('uncond'): …. Schedulers "
+    "the transformer ran twice at the same timestep. If this pipeline calls it twice per step, "
+    "name each call: with handle.context('cond'): … (and the other). Schedulers "
     "that visit timesteps twice (Heun, KDPM2) are not supported. If an earlier run was broken off "
     "here, call handle.reset() first"
 )

@@ -43,8 +43,8 @@ def row_name(label: str) -> str:
 def order_heatmap(trace: Trace) -> go.Figure:
     """Draw the order of every block, or part of one, at every timestep.
 
-    Rows are blocks, the last one, which makes the image, on top, or their parts; columns are the steps in
-    denoising order, noisiest first.
+    Rows are blocks, the last one, which makes the image, on top, or their parts; columns are the
+    steps in denoising order, noisiest first.
 
     Parameters
     ----------
