@@ -86,11 +86,12 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--output", type=Path, required=True, help="folder for what is written")
     compare.set_defaults(run=_compare)
 
-    bench = commands.add_parser("bench", help="quality or latency over strides")
+    bench = commands.add_parser("bench", help="quality, latency, or the paper's MACs")
     _add_common(bench)
     what = bench.add_mutually_exclusive_group(required=True)
     what.add_argument("--quality", action="store_true", help="nearness to full compute, all arms")
     what.add_argument("--latency", action="store_true", help="speed-up, and where the rest goes")
+    what.add_argument("--macs", action="store_true", help="the paper's tables, full-size models")
     bench.add_argument("--steps", type=int, nargs="+", help="default 20 50; latency 20")
     bench.add_argument("--strides", type=_stride, nargs="+", default=[2, 3, 4, 5])
     bench.add_argument("--arms", nargs="+", default=["all"], metavar="ARM", help="or all")

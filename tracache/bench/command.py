@@ -10,6 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from tracache.bench.latency import LatencyRow, measure_latency
+from tracache.bench.macs import MacsRow, measure_macs, paper_rows
 from tracache.bench.quality import Distance, QualityRow, count_runs, measure_quality
 from tracache.config import TraCacheConfig, require_integer
 from tracache.methods import METHODS, REFERENCE
@@ -27,7 +28,7 @@ def run_bench(
     options: dict[str, dict[str, Any]],
     load: Callable[[], LoadedModel],
 ) -> dict[str, Any]:
-    """Run ``bench --quality`` or ``bench --latency`` and return the figures, ready for JSON.
+    """Run one of the benchmarks and return the figures, ready for JSON.
 
     Parameters
     ----------
@@ -45,6 +46,8 @@ def run_bench(
     ValueError
         If something is not allowed; before any work starts.
     """
+    if args.macs:
+        return _macs()
     steps = args.steps or ([20, 50] if args.quality else [20])
     arms = _all_arms(args.model, options) if args.arms == ["all"] else args.arms
     requests = [
@@ -130,6 +133,30 @@ def _latency(
         **_circumstances(model, requests[0]),
         "rounds": args.rounds,
         "rows": [row.to_dict() for row in rows],
+    }
+
+
+def _macs() -> dict[str, Any]:
+    """Count the full-size models, which takes no weights and no model of the registry."""
+    asked = paper_rows()
+    with tqdm(total=len(asked), unit="row") as bar:
+        rows = list(measure_macs(asked, bar.update))
+    print(table([_show_macs(row) for row in rows]))
+    print("\nIn 10¹² multiply–accumulates. The paper counts products with weights only, without")
+    print("the caption's projection; the last column counts everything, attention included.")
+    return {"versions": versions(), "rows": [row.to_dict() for row in rows]}
+
+
+def _show_macs(row: MacsRow) -> dict[str, str]:
+    return {
+        "table": row.table,
+        "model": row.model.rpartition("/")[2],
+        "row": row.name,
+        "paper": f"{row.paper:.2f}",
+        "ours": "" if row.ours is None else f"{row.ours:.2f}",
+        "of the paper's": "" if row.ratio is None else f"{row.ratio:.1%}",
+        "all products": "" if row.all_products is None else f"{row.all_products:.2f}",
+        "note": row.note,
     }
 
 

@@ -1,7 +1,8 @@
 """Command line of the recipe: ``python -m tracache.embedded.train STAGE``.
 
 The stages in their order: ``prompts``, ``render``, ``vae``, ``encode``, ``classifier``, ``t2i``,
-``export``; ``all`` runs them one after another. Every training stage goes on from its checkpoint
+``export``; ``all`` runs them one after another. After ``vae``, the class-conditional model is
+``render-class``, ``class`` and ``export-class``, or ``all-class``. Every training stage goes on from its checkpoint
 in the work folder if there is one, on CUDA where there is a GPU, else on the CPU.
 """
 
@@ -13,7 +14,8 @@ from pathlib import Path
 from tracache.embedded.scenes import ASSETS
 
 STAGES = ("prompts", "render", "vae", "encode", "classifier", "t2i", "export")
-MINUTES = {"vae": 11.0, "classifier": 4.0, "t2i": 65.0}
+CLASS_STAGES = ("render-class", "class", "export-class")
+MINUTES = {"vae": 11.0, "classifier": 4.0, "t2i": 65.0, "class": 100.0}
 """Default budgets, on two CPU cores."""
 
 
@@ -21,10 +23,12 @@ def build_parser() -> argparse.ArgumentParser:
     """The arguments of the command."""
     parser = argparse.ArgumentParser(
         prog="python -m tracache.embedded.train",
-        description="Train the embedded text-to-image model from nothing but this repository.",
+        description="Train the embedded models from nothing but this repository.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("stage", choices=(*STAGES, "all"), help="what to do")
+    parser.add_argument(
+        "stage", choices=(*STAGES, "all", *CLASS_STAGES, "all-class"), help="what to do"
+    )
     parser.add_argument(
         "--work",
         type=Path,
@@ -41,12 +45,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="seed of a training stage")
     parser.add_argument("--images", type=int, default=20480, help="pictures to render")
     parser.add_argument("--pairs", type=float, default=0.5, help="share of pictures of two objects")
-    parser.add_argument("--compile", action="store_true", help="t2i: compile the blocks")
+    parser.add_argument("--compile", action="store_true", help="t2i, class: compile blocks")
     parser.add_argument(
-        "--shared", action="store_true", help="t2i: adapt to other work on the same CPU"
+        "--shared", action="store_true", help="t2i, class: adapt to other work on the same CPU"
     )
     parser.add_argument(
-        "--folder", type=Path, default=ASSETS / "scenes-t2i", help="where export writes"
+        "--folder", type=Path, help="where export writes, instead of the committed assets"
     )
     return parser
 
@@ -70,7 +74,7 @@ def run_stage(stage: str, args: argparse.Namespace) -> None:
 
         train_vae(args.work, budget, **extra)
     elif stage == "encode":
-        from tracache.embedded.t2i import encode_dataset
+        from tracache.embedded.denoise import encode_dataset
 
         encode_dataset(args.work)
     elif stage == "classifier":
@@ -84,13 +88,26 @@ def run_stage(stage: str, args: argparse.Namespace) -> None:
     elif stage == "export":
         from tracache.embedded.export import export_t2i
 
-        export_t2i(args.work, args.folder)
+        export_t2i(args.work, args.folder or ASSETS / "scenes-t2i")
+    elif stage == "render-class":
+        from tracache.embedded.class_dit import render_class
+
+        render_class(args.work, args.images)
+    elif stage == "class":
+        from tracache.embedded.class_dit import train_class
+
+        train_class(args.work, budget, compiled=args.compile, shared=args.shared, **extra)
+    elif stage == "export-class":
+        from tracache.embedded.export import export_class
+
+        export_class(args.work, args.folder or ASSETS / "scenes-class")
 
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point."""
     args = build_parser().parse_args(argv)
-    for stage in STAGES if args.stage == "all" else (args.stage,):
+    groups = {"all": STAGES, "all-class": CLASS_STAGES}
+    for stage in groups.get(args.stage, (args.stage,)):
         run_stage(stage, args)
 
 

@@ -31,11 +31,14 @@ class Macs:
         PixArt-α and DiT.
     by_operation : dict of str to int
         All products, by the operation that made them.
+    excluded : int
+        All products of the modules that were left out; in none of the other figures.
     """
 
     total: int = 0
     linear: int = 0
     by_operation: dict[str, int] = field(default_factory=dict)
+    excluded: int = 0
 
     @property
     def attention(self) -> int:
@@ -63,6 +66,7 @@ def count_macs(exclude: Sequence[nn.Module] = ()) -> Iterator[Macs]:
         yield macs
     _add(macs, mode)
     macs.total -= left_out.total
+    macs.excluded = left_out.total
     macs.linear -= left_out.linear
     for name, count in left_out.by_operation.items():
         macs.by_operation[name] -= count
@@ -92,7 +96,7 @@ def _counting(modules: Sequence[nn.Module], into: Macs) -> Iterator[None]:
 
 
 def _add(macs: Macs, mode: FlopCounterMode) -> None:
-    for operation, flops in mode.get_flop_counts()["Global"].items():
+    for operation, flops in mode.get_flop_counts().get("Global", {}).items():
         name, count = str(operation).removeprefix("aten."), flops // 2
         macs.by_operation[name] = macs.by_operation.get(name, 0) + count
         macs.total += count

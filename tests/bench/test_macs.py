@@ -1,0 +1,49 @@
+"""MACs of the full-size models, counted on the meta device, beside the paper's."""
+
+import pytest
+
+from tracache.bench.macs import measure_macs, paper_rows
+
+ROWS = {(row.table, row.model.rpartition("-")[2], row.name): row for row in paper_rows()}
+
+
+def measured(*keys):
+    return list(measure_macs([ROWS[key] for key in keys]))
+
+
+def test_full_compute_is_the_papers_within_a_percent():
+    rows = measured(("1", "256x256", "DPM++ 7 steps"), ("3", "256", "DDIM 20 steps"))
+    for row in rows:
+        assert row.ratio == pytest.approx(1, abs=0.01)
+        assert row.all_products > row.ours
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        ("1", "256x256", "FORA-2 (k=3)"),
+        ("1", "256x256", "Δ-DiT"),
+        ("1", "256x256", "ToCa-2"),
+        ("3", "256", "TraCache k=5, o=4"),
+    ],
+    ids=lambda key: key[2],
+)
+def test_arms_are_within_three_percent_of_their_rows(key):
+    (row,) = measured(key)
+    assert row.ratio == pytest.approx(1, abs=0.03)
+
+
+def test_tracache_costs_no_more_than_the_paper_says():
+    """Only the last block is kept and predicted, so a little less."""
+    (row,) = measured(("1", "256x256", "TraCache k=4, o=2"))
+    assert 0.95 < row.ratio <= 1
+
+
+def test_rows_without_a_plan_say_why():
+    (row,) = measured(("3", "256", "L2C"))
+    assert row.ours is None
+    assert "gates" in row.note
+
+
+def test_every_row_of_tables_1_and_3_is_there():
+    assert len(ROWS) == 11 + 9 + 11

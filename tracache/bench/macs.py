@@ -1,0 +1,240 @@
+"""What each arm computes on the full-size models, beside the paper's tables.
+
+The models are built on the meta device from their published configurations: shapes without
+numbers, so that any machine counts them. Every product is counted by running the real forward
+under the real cache; no formula stands in for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
+
+import diffusers
+import torch
+from torch import Tensor, nn
+
+from tracache.cache import attach
+from tracache.config import TraCacheConfig
+from tracache.measure.macs import Macs, count_macs
+from tracache.methods import Plan
+from tracache.models.published import TRANSFORMERS
+from tracache.policies import DeltaDiTConfig, ToCaConfig
+
+#: Tokens that a caption is padded to.
+TEXT_TOKENS = 120
+
+PIXART_256 = "PixArt-alpha/PixArt-XL-2-256x256"
+PIXART_512 = "PixArt-alpha/PixArt-XL-2-512x512"
+DIT = "facebook/DiT-XL-2-256"
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """One row of a table of the paper.
+
+    Attributes
+    ----------
+    table : str
+        The paper's number of the table.
+    model : str
+        Repository of the model.
+    name : str
+        The row.
+    tera : float
+        Its MACs, 10¹²; the paper counts products with weights only, and the caption's
+        projection not at all.
+    plan : Plan or None
+        Ours for it; None where there is none, and ``note`` says why.
+    note : str
+        What to know about our plan.
+    """
+
+    table: str
+    model: str
+    name: str
+    tera: float
+    plan: Plan | None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class MacsRow:
+    """A row of the paper and what we count for it, in 10¹² multiply–accumulates.
+
+    Attributes
+    ----------
+    table, model, name, paper, note
+        As in :class:`PaperRow`; ``paper`` is its figure.
+    ours : float or None
+        As the paper counts.
+    all_products : float or None
+        With attention's score and value products and the caption's projection.
+    """
+
+    table: str
+    model: str
+    name: str
+    paper: float
+    ours: float | None
+    all_products: float | None
+    note: str
+
+    @property
+    def ratio(self) -> float | None:
+        """Ours over the paper's."""
+        return None if self.ours is None else self.ours / self.paper
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row, ready for JSON."""
+        return {**asdict(self), "ratio": self.ratio}
+
+
+def _skipping(steps: int, stride: int, order: int, warmup: int = 1, **changes: Any) -> Plan:
+    return Plan(steps, TraCacheConfig(stride=stride, max_order=order, warmup=warmup, **changes))
+
+
+_NO_GATES = "needs trained gates, which are not published in usable form; see the arm gates"
+_TOCA = "interval and ratio inferred from the row's budget"
+_DELTA = "interval and share inferred from the row's budget"
+_LEAN = "we keep and predict the last block alone, the paper every block"
+
+
+def _pixart_rows(model: str, figures: dict[str, float]) -> Iterator[PaperRow]:
+    toca = {"ToCa-1": ToCaConfig(3, 0.9), "ToCa-2": ToCaConfig(4, 0.96)}
+    plans: dict[str, tuple[Plan, str]] = {
+        "PixArt-α DPM++ 20": (Plan(20), ""),
+        "DPM++ 10 steps": (Plan(10), ""),
+        "DPM++ 7 steps": (Plan(7), ""),
+        "Δ-DiT": (Plan(20, DeltaDiTConfig()), _DELTA),
+        "FORA-1 (k=2)": (_skipping(20, 2, 0, rule="reuse"), ""),
+        "FORA-2 (k=3)": (_skipping(20, 3, 0, rule="reuse"), ""),
+        "FORA-3 (k=4)": (_skipping(20, 4, 0, rule="reuse"), ""),
+        "TraCache k=2, o=2": (_skipping(20, 2, 2), _LEAN),
+        "TraCache k=3, o=2": (_skipping(20, 3, 2), _LEAN),
+        "TraCache k=4, o=2": (_skipping(20, 4, 2), _LEAN),
+        "ToCa-1": (Plan(20, toca["ToCa-1"]), _TOCA),
+        "ToCa-2": (Plan(20, toca["ToCa-2"]), _TOCA),
+    }
+    for name, tera in figures.items():
+        yield PaperRow("1", model, name, tera, *plans[name])
+
+
+def paper_rows() -> list[PaperRow]:
+    """Return the rows of Tables 1 and 3."""
+    pixart_256 = {
+        "PixArt-α DPM++ 20": 5.68,
+        "DPM++ 10 steps": 2.84,
+        "Δ-DiT": 3.74,
+        "FORA-1 (k=2)": 2.88,
+        "TraCache k=2, o=2": 2.91,
+        "DPM++ 7 steps": 1.99,
+        "FORA-2 (k=3)": 2.02,
+        "ToCa-1": 2.19,
+        "TraCache k=3, o=2": 2.06,
+        "ToCa-2": 1.51,
+        "TraCache k=4, o=2": 1.48,
+    }
+    pixart_512 = {
+        "PixArt-α DPM++ 20": 21.67,
+        "DPM++ 10 steps": 10.84,
+        "FORA-1 (k=2)": 10.94,
+        "TraCache k=2, o=2": 11.17,
+        "ToCa-1": 8.30,
+        "TraCache k=3, o=2": 7.91,
+        "FORA-3 (k=4)": 5.46,
+        "ToCa-2": 5.73,
+        "TraCache k=4, o=2": 5.61,
+    }
+    dit = [
+        ("DiT-XL/2 DDIM-50", 11.44, Plan(50), ""),
+        ("DDIM 20 steps", 4.58, Plan(20), ""),
+        ("DEIS 20 steps", 4.58, Plan(20, scheduler="deis"), ""),
+        ("FORA", 4.12, _skipping(50, 3, 0, 2, rule="reuse"), ""),
+        ("ToCa-1", 4.92, Plan(50, ToCaConfig(3, 0.8)), _TOCA),
+        ("TraCache k=3, o=3", 4.19, _skipping(50, 3, 3, 2), _LEAN),
+        ("ToCa-2", 3.28, Plan(50, ToCaConfig(4, 0.95)), _TOCA),
+        ("L2C", 3.56, None, _NO_GATES),
+        ("LazyDiT", 3.20, None, _NO_GATES),
+        ("TraCache k=4, o=4", 3.22, _skipping(50, 4, 4, 2), _LEAN),
+        ("TraCache k=5, o=4", 2.54, _skipping(50, 5, 4, 2), _LEAN),
+    ]
+    return [
+        *_pixart_rows(PIXART_256, pixart_256),
+        *_pixart_rows(PIXART_512, pixart_512),
+        *(PaperRow("3", DIT, *row) for row in dit),
+    ]
+
+
+def measure_macs(
+    rows: list[PaperRow], progress: Callable[[], None] = lambda: None
+) -> Iterator[MacsRow]:
+    """Count each row's plan on its model, guidance's two halves included."""
+    for row in rows:
+        ours = everything = None
+        if row.plan is not None:
+            macs = count_run(row.model, row.plan)
+            ours = macs.linear / 1e12
+            everything = (macs.total + macs.excluded) / 1e12
+        progress()
+        yield MacsRow(row.table, row.model, row.name, row.tera, ours, everything, row.note)
+
+
+def count_run(model: str, plan: Plan) -> Macs:
+    """Count a denoising run of a full-size model, for one image with guidance.
+
+    The projection of the caption is left out, as the paper does.
+    """
+    transformer = meta_transformer(model)
+    projection = getattr(transformer, "caption_projection", None)
+    left_out = [] if projection is None else [projection]
+    with torch.no_grad(), count_macs(exclude=left_out) as macs:
+        _run(transformer, plan)
+    return macs
+
+
+@lru_cache(maxsize=1)
+def meta_transformer(model: str) -> Any:
+    """Build a published transformer on the meta device."""
+    name, config = TRANSFORMERS[model]
+    with torch.device("meta"):
+        transformer = getattr(diffusers, name)(**config).eval()
+    # Timesteps keep their values, by which caches tell steps apart; only the embedding, which
+    # would mix them with weights that have none, gets them without.
+    for module in transformer.modules():
+        if type(module).__name__.startswith(("PixArtAlphaCombined", "CombinedTimestep")):
+            module.register_forward_pre_hook(_without_values, with_kwargs=True)
+    return transformer
+
+
+def _without_values(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+    return (
+        tuple(a.to("meta") if isinstance(a, Tensor) else a for a in args),
+        {k: v.to("meta") if isinstance(v, Tensor) else v for k, v in kwargs.items()},
+    )
+
+
+def _run(transformer: Any, plan: Plan) -> None:
+    config = transformer.config
+    latents = torch.empty(
+        2, config.in_channels, config.sample_size, config.sample_size, device="meta"
+    )
+    given: dict[str, Any]
+    if hasattr(transformer, "caption_projection"):
+        text = torch.empty(2, TEXT_TOKENS, config.caption_channels, device="meta")
+        sizes = {"resolution": None, "aspect_ratio": None}
+        given = {"encoder_hidden_states": text, "added_cond_kwargs": sizes}
+    else:
+        given = {"class_labels": torch.zeros(2, dtype=torch.long, device="meta")}
+    handle = None
+    if plan.cache is not None:
+        handle = attach(transformer, plan.cache, num_steps=plan.num_steps)
+    try:
+        for step in range(plan.num_steps):
+            timestep = torch.full((2,), 999.0 * (1 - step / plan.num_steps))
+            transformer(latents, timestep=timestep, **given)
+    finally:
+        if handle is not None:
+            handle.detach()
