@@ -180,7 +180,8 @@ class CacheHandle:
                     f"the run goes on past the {clock.num_steps} steps it was announced with; "
                     "pass the right num_steps"
                 )
-            policy.begin(Step(clock.step, clock.timestep, clock.num_steps))
+            step = Step(clock.step, clock.timestep, clock.num_steps, clock.next_timestep)
+            policy.begin(step)
             output = policy.transformer(call.args, call.kwargs, call.function)
             run.trace.record(clock.timestep, policy.row())
             clock.broken = False

@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tracache.bench.command import run_bench
+from tracache.bench.command import run_bench, run_tune
 from tracache.compare import compare
 from tracache.config import (
     ABSCISSAE,
@@ -102,6 +102,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_settings(bench)
     _add_options(bench)
     bench.set_defaults(run=_bench)
+
+    tune = commands.add_parser("tune", help="find which steps to compute for a budget")
+    _add_common(tune)
+    tune.add_argument("--steps", type=int, help="denoising steps (the model's default)")
+    tune.add_argument("--budgets", type=int, nargs="+", default=[10, 9, 8, 7, 6, 5])
+    tune.add_argument("--prompts", type=Path, help="file, one prompt a line (the tuning ones)")
+    tune.add_argument("--count", type=int, default=32, help="prompts to take (default 32)")
+    tune.add_argument("--batch", type=int, default=16, help="prompts per run (default 16)")
+    tune.set_defaults(run=_tune)
     return parser
 
 
@@ -189,6 +198,12 @@ def _bench(args: argparse.Namespace) -> None:
     figures = run_bench(args, _given(args), _options(args), lambda: _load(args))
     if args.json is not None:
         write_json(args.json, figures)
+
+
+def _tune(args: argparse.Namespace) -> None:
+    presets = run_tune(args, lambda: _load(args))
+    if args.json is not None:
+        write_json(args.json, presets)
 
 
 def _compare(args: argparse.Namespace) -> None:

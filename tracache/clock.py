@@ -53,6 +53,11 @@ class RunClock:
         self._ahead: list[float] = []
 
     @property
+    def next_timestep(self) -> float | None:
+        """Timestep of the step after the current one, if the scheduler tells."""
+        return self._ahead[self.step + 1] if self.step + 1 < len(self._ahead) else None
+
+    @property
     def num_steps(self) -> int | None:
         """Steps in the current run, if known."""
         return len(self._ahead) or self._told

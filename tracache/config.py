@@ -30,7 +30,8 @@ class TraCacheConfig:
     ----------
     stride : int or "auto", default 3
         Every ``stride``-th step after the warm-up computes fully (1 … 50). 1 is full compute.
-        ``"auto"`` computes a step where its predicted error passes ``tolerance``.
+        ``"auto"`` computes a step where its predicted error passes ``tolerance``; it needs the
+        scheduler, which :func:`tracache.accelerate` takes from the pipeline.
     max_order : int, default 2
         Highest degree of the extrapolating polynomial (0 … 5); 0 is reuse of the last features.
         Degree n needs n + 1 fully computed steps, so the first skips use lower degrees.
@@ -74,8 +75,8 @@ class TraCacheConfig:
         Exactly these steps compute, in place of ``stride``, ``warmup`` and ``last_step``; must
         begin with 0.
     tolerance : float, default 0.1
-        For ``stride="auto"``: the least spread of ``φ_n − φ_{n−1}``, relative to that of the
-        features, up to which a step is skipped.
+        For ``stride="auto"``: how far the steps skipped in a row may move the final latents,
+        relative to their size, by the estimate of the least spread of ``φ_n − φ_{n−1}``.
     max_skips : int, default 6
         For ``stride="auto"``: compute after this many skips in a row (1 … 50).
 

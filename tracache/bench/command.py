@@ -12,6 +12,7 @@ from tqdm import tqdm
 from tracache.bench.latency import LatencyRow, measure_latency
 from tracache.bench.macs import MacsRow, measure_macs, paper_rows
 from tracache.bench.quality import Distance, QualityRow, count_runs, measure_quality
+from tracache.bench.tune import Tuned, tune
 from tracache.config import TraCacheConfig, require_integer
 from tracache.methods import METHODS, REFERENCE
 from tracache.models.loading import LoadedModel
@@ -223,9 +224,77 @@ def _circumstances(model: LoadedModel, request: Request) -> dict[str, Any]:
     }
 
 
-def _read_prompts(file: Path | None, count: int) -> list[str]:
+def run_tune(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> dict[str, Any]:
+    """Run ``tune`` and return the presets it found, ready for JSON.
+
+    Raises
+    ------
+    ValueError
+        If something is not allowed; before any work starts.
+    """
+    request = make_request(
+        args.model,
+        "any prompt",
+        seed=0,
+        steps=args.steps,
+        guidance_scale=args.guidance_scale,
+        scheduler=args.scheduler,
+    )
+    for budget in args.budgets:
+        require_integer("budgets", budget, 2, request.steps)
+    prompts = _read_prompts(args.prompts, args.count, "tuning.txt")
+    model = load()
+    found = []
+    for budget in args.budgets:
+        with tqdm(bar_format="{desc}", desc="") as bar:
+            found.append(
+                tune(
+                    model,
+                    prompts,
+                    num_steps=request.steps,
+                    budget=budget,
+                    scheduler=request.scheduler,
+                    guidance_scale=request.guidance_scale,
+                    batch=args.batch,
+                    progress=bar.set_description_str,
+                )
+            )
+        print(table([_show_tuned(tuned) for tuned in found[-1:]]))
+    circumstances = _circumstances(model, request)
+    circumstances.pop("settings")
+    return {
+        **circumstances,
+        "prompts": len(prompts),
+        "presets": [
+            {
+                **tuned.to_preset(request.scheduler).to_dict(),
+                "tuned": {
+                    "latent_error": round(tuned.error, 5),
+                    "fewer_steps": round(tuned.fewer_steps, 5),
+                    "tried": tuned.tried,
+                },
+            }
+            for tuned in found
+        ],
+    }
+
+
+def _show_tuned(tuned: Tuned) -> dict[str, str]:
+    cache = tuned.cache
+    return {
+        "steps": str(tuned.steps),
+        "computed": str(tuned.budget),
+        "latent error": f"{tuned.error:.4f}",
+        "fewer steps": f"{tuned.fewer_steps:.4f}",
+        "order": "linear" if cache.order == "fixed" else f"up to {cache.max_order}",
+        "along": cache.abscissa,
+        "which": " ".join(map(str, cache.full_steps or ())),
+    }
+
+
+def _read_prompts(file: Path | None, count: int, default: str = "heldout.txt") -> list[str]:
     """Prompts from the file given, or those that the embedded model has not been trained on."""
-    file = file or Settings.from_environment().assets / "prompts" / "heldout.txt"
+    file = file or Settings.from_environment().assets / "prompts" / default
     lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
     prompts = [line for line in lines if line]
     if not 1 <= count <= len(prompts):

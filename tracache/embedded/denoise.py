@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models.attention_processor import AttnProcessor
+from diffusers.models.attention_processor import Attention, AttnProcessor
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -88,7 +88,9 @@ def prepare(transformer: Any, device: torch.device, compiled: bool = False) -> N
     """Make a transformer train faster, without changing what it computes."""
     if device.type == "cpu":
         # Plain matrix products: on CPUs the fused kernel's backward took half of a step.
-        transformer.set_attn_processor(AttnProcessor())
+        for module in transformer.modules():
+            if isinstance(module, Attention):
+                module.set_processor(AttnProcessor())
     if compiled:
         for block in transformer.transformer_blocks:
             block.compile()

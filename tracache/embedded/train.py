@@ -2,8 +2,9 @@
 
 The stages in their order: ``prompts``, ``render``, ``vae``, ``encode``, ``classifier``, ``t2i``,
 ``export``; ``all`` runs them one after another. After ``vae``, the class-conditional model is
-``render-class``, ``class`` and ``export-class``, or ``all-class``. Every training stage goes on from its checkpoint
-in the work folder if there is one, on CUDA where there is a GPU, else on the CPU.
+``render-class``, ``class`` and ``export-class``, or ``all-class``. Every training stage goes on
+from its checkpoint in the work folder if there is one, on CUDA where there is a GPU, else on the
+CPU.
 """
 
 from __future__ import annotations

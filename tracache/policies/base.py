@@ -23,11 +23,14 @@ class Step:
         What the scheduler handed to the model.
     num_steps : int or None
         Steps of the run, if known.
+    next_timestep : float or None
+        That of the step after, if known; None at the last too.
     """
 
     index: int
     timestep: float
     num_steps: int | None
+    next_timestep: float | None = None
 
     @property
     def is_last(self) -> bool:

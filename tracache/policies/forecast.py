@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tracache.abscissa import make_abscissa
 from tracache.config import TraCacheConfig
+from tracache.noise import make_abscissa, noise_over_signal, step_weight
 from tracache.policies.base import Call, Policy, Stack, Step
 from tracache.schedule import is_full
 from tracache.trajectory import (
@@ -63,6 +63,7 @@ class Forecast(Policy):
         self._skips = 0
         self._relative: Any = None
         self._along: Any = None
+        self._added = 0.0
 
     def begin(self, step: Step) -> None:
         if self._along is None:
@@ -83,9 +84,20 @@ class Forecast(Policy):
         if not c.adaptive:
             stride = c.stride if isinstance(c.stride, int) else 1
             return is_full(step.index, stride, c.warmup, c.last_step, step.num_steps, c.full_steps)
-        if step.index < c.warmup or (c.last_step and step.is_last) or self._skips >= c.max_skips:
-            return True
-        return self._estimate() > c.tolerance
+        if step.index >= c.warmup and not (c.last_step and step.is_last):
+            added = self._added + self._weigh(step) * self._estimate()
+            if added <= c.tolerance and self._skips < c.max_skips:
+                self._added = added
+                return False
+        self._added = 0.0
+        return True
+
+    def _weigh(self, step: Step) -> float:
+        """How much a relative error at this step moves the final latents."""
+        sigma = noise_over_signal(self.stack.scheduler, "stride='auto'")
+        after = 0.0 if step.next_timestep is None else sigma(step.next_timestep)
+        config = self.stack.scheduler.config
+        return step_weight(sigma(step.timestep), after, config.get("prediction_type", "flow"))
 
     def _estimate(self) -> float:
         """Predicted error at the coming step, relative to the features' own spread."""

@@ -1,4 +1,4 @@
-"""The coordinate along which features are extrapolated."""
+"""What the scheduler's noise schedule says: coordinates to extrapolate along, weights of steps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 #: (timestep, step index) → coordinate.
 Abscissa = Callable[[float, int], float]
 
-NAMES = ("timestep", "step", "log-snr", "sigma")
+ABSCISSAE = ("timestep", "step", "log-snr", "sigma")
 
 
 def make_abscissa(name: str, scheduler: Any = None) -> Abscissa:
@@ -32,16 +32,29 @@ def make_abscissa(name: str, scheduler: Any = None) -> Abscissa:
         return lambda timestep, step: timestep
     if name == "step":
         return lambda timestep, step: float(step)
-    if name not in NAMES:
-        raise ValueError(f"abscissa must be one of {', '.join(NAMES)}; got {name!r}")
-    sigma = _noise_over_signal(name, scheduler)
+    if name not in ABSCISSAE:
+        raise ValueError(f"abscissa must be one of {', '.join(ABSCISSAE)}; got {name!r}")
+    sigma = noise_over_signal(scheduler, f"abscissa={name!r}")
     if name == "sigma":
         return lambda timestep, step: sigma(timestep)
     return lambda timestep, step: -math.log(sigma(timestep))
 
 
-def _noise_over_signal(name: str, scheduler: Any) -> Callable[[float], float]:
-    """σ/α as a function of the timestep."""
+def noise_over_signal(scheduler: Any, who: str) -> Callable[[float], float]:
+    """Return σ/α as a function of the timestep.
+
+    Parameters
+    ----------
+    scheduler
+        A diffusion scheduler with ``alphas_cumprod``, or one of rectified flow.
+    who : str
+        The setting that needs it, for the message.
+
+    Raises
+    ------
+    ValueError
+        If the scheduler is missing or has no noise schedule.
+    """
     alphas = getattr(scheduler, "alphas_cumprod", None)
     if alphas is not None:
         table = [math.sqrt((1 - a) / a) for a in alphas.double().tolist()]
@@ -61,6 +74,26 @@ def _noise_over_signal(name: str, scheduler: Any) -> Callable[[float], float]:
 
         return flow
     raise ValueError(
-        f"abscissa={name!r} needs the noise schedule: pass scheduler=…, or use "
+        f"{who} needs the noise schedule: pass scheduler=…, or use "
         "tracache.accelerate(pipe, …), which takes the pipeline's"
     )
+
+
+def step_weight(sigma: float, next_sigma: float, prediction: str) -> float:
+    """How much a relative error of the model's output at one step moves the final latents.
+
+    With noise over signal s, a step from s to s' adds (1 − s'/s) of the error of the denoised
+    estimate. The rest of the run shrinks it: for data of variance 1, what was disturbed at noise s
+    ends up 1/√(1 + s²) as far off. The estimate's own error is σ times the output's for velocity,
+    s times for noise.
+
+    Parameters
+    ----------
+    sigma, next_sigma : float
+        Noise over signal at this step and at the next; 0 after the last.
+    prediction : str
+        What the model predicts: ``v_prediction``, ``epsilon``, ``sample`` or ``flow``.
+    """
+    shrinking = 1.0 / math.sqrt(1.0 + sigma**2)
+    scale = {"epsilon": sigma, "sample": 1.0}.get(prediction, sigma * shrinking)
+    return (1.0 - next_sigma / sigma) * scale * shrinking
