@@ -27,7 +27,7 @@ def test_it_runs_as_a_module():
     command = [sys.executable, "-m", "tracache", "bench"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "--quality --latency is required" in done.stderr
+    assert "--quality --latency --macs is required" in done.stderr
 
 
 def test_compare_writes_everything(tmp_path, capsys):

@@ -12,6 +12,7 @@ from typing import Any
 from PIL.Image import Image
 from torch import Tensor
 
+from tracache.blocks import find_blocks
 from tracache.config import TraCacheConfig
 from tracache.measure.latency import synchronize
 from tracache.measure.macs import count_macs
@@ -187,8 +188,9 @@ class _Comparison:
             images = model.spec.family.decode(model.pipe, done.latents)
             synchronize(model.device)
         end_to_end_s = encoding_s + time.perf_counter() - begin
-        if arm == "tracache":
-            self.computed = full_steps
+        if arm == self.request.matched:
+            blocks = len(find_blocks(model.pipe.transformer))
+            self.computed = max(1, round(done.block_calls / blocks))
         total, linear = counted or macs.of(full_steps, plan.num_steps)
         if self.reference is None:
             self.reference = _Reference(images[0], done.latents, done.denoising_s, total)

@@ -40,7 +40,8 @@ class TraCacheConfig:
         Open-Sora, 2 for DiT-XL/2.
     last_step : bool, default False
         Also compute the last step. The number of steps must then be known: it is read from the
-        pipeline's scheduler, or given as ``num_steps`` to :func:`tracache.attach`.
+        pipeline's scheduler, or given as ``num_steps`` to :func:`tracache.attach`. With
+        ``stride="auto"`` it is the last two steps.
     order : {"dynamic", "fixed"}, default "dynamic"
         ``dynamic`` chooses the degree per block and timestep (Eq. 7); ``fixed`` takes the
         highest degree the history allows.

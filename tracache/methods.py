@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from tracache.models.registry import ModelSpec
 
 
+#: The arm that all others are held against.
+REFERENCE = "full"
+
+
 @dataclass(frozen=True)
 class Plan:
     """What an arm does with one request.
@@ -67,8 +71,8 @@ class Asked:
     guided : bool
         Whether the batch has the two halves of classifier-free guidance.
     computed : int or None
-        How many steps TraCache computed, if it has run; known beforehand unless its stride is
-        "auto".
+        How many steps' worth of blocks the arm to be matched has computed, once it has run: the
+        one of TraCache, or else the first that caches.
     """
 
     num_steps: int
@@ -79,22 +83,22 @@ class Asked:
 
     @property
     def budget(self) -> int:
-        """How many steps TraCache computes.
+        """How many steps cost as much as the arm to be matched.
 
         Raises
         ------
         ValueError
-            If its run decides that and has not run yet.
+            If its run decides that and it has not run.
         """
+        if self.computed is not None:
+            return self.computed
         steps = self.cache.plan_steps(self.num_steps)
-        if steps is not None:
-            return len(steps)
-        if self.computed is None:
+        if steps is None:
             raise ValueError(
-                "with stride='auto' this arm takes as many steps as TraCache turns out to "
+                "with stride='auto' this arm takes as many steps as another turns out to "
                 "compute: choose TraCache too"
             )
-        return self.computed
+        return len(steps)
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,8 @@ class Method:
         ``refusal(spec) -> str``: why a model cannot run the arm; empty if it can.
     caveat : str
         What a visitor should know before choosing it; may be empty.
+    matches : bool
+        Whether it takes as many steps as another arm costs.
     """
 
     id: str
@@ -122,6 +128,12 @@ class Method:
     settings: type | None = None
     refusal: Callable[[ModelSpec], str] = lambda spec: ""
     caveat: str = ""
+    matches: bool = False
+
+    @property
+    def forecasts(self) -> bool:
+        """Whether it shares TraCache's schedule and other settings."""
+        return self.settings is None and not self.matches and self.id not in (REFERENCE, "gates")
 
     @property
     def options(self) -> dict[str, Any]:
@@ -163,6 +175,7 @@ def _scheduler(name: str, title: str) -> Method:
         f"Full compute with {title}, at as many steps as the cache computes.",
         lambda asked: Plan(asked.budget, scheduler=name),
         refusal=refusal,
+        matches=True,
     )
 
 
@@ -188,6 +201,7 @@ METHODS: dict[str, Method] = {
             "Fewer steps",
             "Full compute with as many steps as the cache computes: the same cost, no cache.",
             lambda asked: Plan(asked.budget),
+            matches=True,
         ),
         Method(
             "reuse",
@@ -276,8 +290,6 @@ METHODS: dict[str, Method] = {
         _scheduler("ddpm", "DDPM"),
     )
 }
-
-REFERENCE = "full"
 
 
 def find_method(method_id: str) -> Method:

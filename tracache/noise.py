@@ -9,6 +9,10 @@ from typing import Any
 #: (timestep, step index) → coordinate.
 Abscissa = Callable[[float, int], float]
 
+#: How latents vary, as (share, standard deviation): coarse structure, where many elements move
+#: together, and fine detail.
+DATA_SCALES = ((0.5, 10.0), (0.5, 0.3))
+
 ABSCISSAE = ("timestep", "step", "log-snr", "sigma")
 
 
@@ -83,9 +87,9 @@ def step_weight(sigma: float, next_sigma: float, prediction: str) -> float:
     """How much a relative error of the model's output at one step moves the final latents.
 
     With noise over signal s, a step from s to s' adds (1 − s'/s) of the error of the denoised
-    estimate. The rest of the run shrinks it: for data of variance 1, what was disturbed at noise s
-    ends up 1/√(1 + s²) as far off. The estimate's own error is σ times the output's for velocity,
-    s times for noise.
+    estimate. The rest of the run shrinks it: for data of scale d, what was disturbed at noise s
+    ends up d/√(d² + s²) as far off, which :data:`DATA_SCALES` averages. The estimate's own error
+    is σ times the output's for velocity, s times for noise.
 
     Parameters
     ----------
@@ -94,6 +98,6 @@ def step_weight(sigma: float, next_sigma: float, prediction: str) -> float:
     prediction : str
         What the model predicts: ``v_prediction``, ``epsilon``, ``sample`` or ``flow``.
     """
-    shrinking = 1.0 / math.sqrt(1.0 + sigma**2)
-    scale = {"epsilon": sigma, "sample": 1.0}.get(prediction, sigma * shrinking)
+    shrinking = sum(share * d / math.hypot(d, sigma) for share, d in DATA_SCALES)
+    scale = {"epsilon": sigma, "sample": 1.0}.get(prediction, sigma / math.hypot(1.0, sigma))
     return (1.0 - next_sigma / sigma) * scale * shrinking

@@ -73,6 +73,12 @@ class Request:
         )
 
     @property
+    def matched(self) -> str | None:
+        """The arm whose cost others match: TraCache, or else the first that caches."""
+        cached = [a for a in self.arms if a != REFERENCE and not METHODS[a].matches]
+        return cached[0] if cached else None
+
+    @property
     def spec(self) -> ModelSpec:
         """The model's entry in the registry."""
         return find_model(self.model)
@@ -142,7 +148,7 @@ def make_request(
     )
     for arm in request.arms:
         # Whatever a plan refuses is refused here, before any work.
-        request.plan(arm, computed=1 if "tracache" in request.arms else None)
+        request.plan(arm, computed=1 if request.matched is not None else None)
     return request
 
 
@@ -166,6 +172,6 @@ def _check_arms(arms: Any, spec: ModelSpec) -> tuple[str, ...]:
     for arm in chosen:
         if why := METHODS[arm].refusal(spec):
             raise ValueError(f"{METHODS[arm].title} is not for this model: {why}")
-    # Whatever takes as many steps as TraCache computes must know how many that were.
-    first = ("tracache",) if "tracache" in chosen else ()
-    return (REFERENCE, *first, *(arm for arm in chosen if arm not in first))
+    # Whatever takes as many steps as another arm costs must know how many that were.
+    order = sorted(chosen, key=lambda arm: (METHODS[arm].matches, arm != "tracache"))
+    return (REFERENCE, *order)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
@@ -62,8 +63,8 @@ class QualityRow:
     distance: float | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the row, ready for JSON."""
-        return asdict(self)
+        """Return the row, ready for JSON; the reference's infinite PSNR becomes "inf"."""
+        return {k: "inf" if v == math.inf else v for k, v in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,9 @@ def measure_quality(
                 if plan not in measured:
                     measured[plan] = _make(model, batches, plan, progress)
                 made = measured[plan]
-                if arm == "tracache":
-                    computed = round(fmean(made.full_steps))
+                if arm == request.matched:
+                    share = made.block_calls / reference.block_calls
+                    computed = max(1, round(share * num_steps))
                 yield _row(arm, request, made, reference, distance)
 
 

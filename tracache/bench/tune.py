@@ -165,7 +165,13 @@ def tune(
         Called with a line of text after every trial.
     """
     batches = [
-        prepare(model, prompts[i : i + batch], range(i, i + batch), guidance_scale, scheduler)
+        prepare(
+            model,
+            prompts[i : i + batch],
+            range(i, min(i + batch, len(prompts))),
+            guidance_scale,
+            scheduler,
+        )
         for i in range(0, len(prompts), batch)
     ]
     trials = _Trials(model, batches, num_steps, progress)

@@ -21,6 +21,9 @@ from tracache.trajectory import (
     weighted_sum,
 )
 
+#: What the relative error of repeating features is taken to be before two computed steps can tell.
+UNKNOWN_ERROR = 0.1
+
 
 class Forecast(Policy):
     """The schedule and the choice of orders, whatever it is that has trajectories."""
@@ -84,7 +87,9 @@ class Forecast(Policy):
         if not c.adaptive:
             stride = c.stride if isinstance(c.stride, int) else 1
             return is_full(step.index, stride, c.warmup, c.last_step, step.num_steps, c.full_steps)
-        if step.index >= c.warmup and not (c.last_step and step.is_last):
+        # Features turn sharply at the end, which no history foretells: two steps, not one.
+        ending = step.num_steps is not None and step.index >= step.num_steps - 2
+        if step.index >= c.warmup and not (c.last_step and ending):
             added = self._added + self._weigh(step) * self._estimate()
             if added <= c.tolerance and self._skips < c.max_skips:
                 self._added = added
@@ -102,7 +107,7 @@ class Forecast(Policy):
     def _estimate(self) -> float:
         """Predicted error at the coming step, relative to the features' own spread."""
         if self._relative is None:
-            return float("inf")
+            return UNKNOWN_ERROR
         if not isinstance(self._relative, list):
             # The one reading of a device in a run: a handful of scalars per computed step.
             self._relative = self._relative.tolist()

@@ -137,11 +137,16 @@ def _arms(spec: ModelSpec) -> dict[str, Control]:
         preset_text = gr.HTML("", padding=True, visible=False, elem_id="preset-note")
         with gr.Column() as by_hand:
             schedule = _schedule(spec.cache)
-    tracache = _refinements(spec.cache)
+    refined, tracache = _refinements(spec.cache)
     arm.change(
-        lambda chosen: arm_note(chosen, spec, NOT_HERE),
-        arm,
-        note,
+        lambda chosen, named: (
+            arm_note(chosen, spec, NOT_HERE),
+            gr.update(visible=_has_schedule(chosen) and bool(spec.presets)),
+            gr.update(visible=_has_schedule(chosen) and named == CUSTOM),
+            gr.update(visible=METHODS[chosen].forecasts),
+        ),
+        [arm, preset],
+        [note, preset, by_hand, refined],
         show_progress="hidden",
         api_visibility="private",
     )
@@ -163,6 +168,11 @@ def _arms(spec: ModelSpec) -> dict[str, Control]:
         **tracache,
         **own,
     }
+
+
+def _has_schedule(arm: str) -> bool:
+    """Whether an arm takes the stride, if only to know how many steps it may cost."""
+    return METHODS[arm].forecasts or METHODS[arm].matches
 
 
 def _schedule(cache: TraCacheConfig) -> dict[str, Control]:
@@ -209,8 +219,8 @@ def _schedule(cache: TraCacheConfig) -> dict[str, Control]:
     }
 
 
-def _refinements(cache: TraCacheConfig) -> dict[str, Control]:
-    with gr.Accordion("How TraCache predicts and chooses", open=False):
+def _refinements(cache: TraCacheConfig) -> tuple[gr.Accordion, dict[str, Control]]:
+    with gr.Accordion("How it predicts and chooses", open=False) as accordion:
         granularity = gr.Radio(
             list(GRANULARITIES),
             value=cache.granularity,
@@ -265,7 +275,7 @@ def _refinements(cache: TraCacheConfig) -> dict[str, Control]:
         show_progress="hidden",
         api_visibility="private",
     )
-    return {
+    return accordion, {
         "granularity": Control(granularity, f"What has a trajectory: {_either(GRANULARITIES)}."),
         "local_extrapolation": Control(reading, "Take φ_n, as Eq. 7 is written, not φ_(n−1)."),
         "criterion": Control(criterion, f"How residuals are judged: {_either(CRITERIA)}."),

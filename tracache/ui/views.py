@@ -61,7 +61,7 @@ def show_progress(progress: Progress) -> str:
     strips = "".join(_strip(arm) for arm in progress.arms)
     legend = (
         '<p class="tc-legend"><i class="tc-cell tc-full"></i> computed '
-        '<i class="tc-cell tc-skip"></i> skipped <i class="tc-cell"></i> to come</p>'
+        '<i class="tc-cell tc-skip"></i> skipped, or in part <i class="tc-cell"></i> to come</p>'
         if strips
         else ""
     )
