@@ -245,7 +245,8 @@ def faster(guided):
     def computes(step, block, part):
         late = timesteps()[step] < 681
         batch = 0.5 if guided and late and step % 5 else 1.0
-        return 0.0 if late and step % 2 and part != "ff" else batch
+        refreshed = guided and step % 5 == 0
+        return 0.0 if late and step % 2 and not refreshed and part != "ff" else batch
 
     return computes
 

@@ -94,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--macs", action="store_true", help="the paper's tables, full-size models")
     bench.add_argument("--steps", type=int, nargs="+", help="default 20 50; latency 20")
     bench.add_argument("--strides", type=_stride, nargs="+", default=[2, 3, 4, 5])
+    bench.add_argument("--presets", nargs="+", metavar="NAME", help="in place of strides; or all")
     bench.add_argument("--arms", nargs="+", default=["all"], metavar="ARM", help="or all")
     bench.add_argument("--prompts", type=Path, help="file, one prompt a line (the held-out ones)")
     bench.add_argument("--count", type=int, default=32, help="prompts to take (default 32)")

@@ -47,6 +47,8 @@ class Request:
         Whether to run TraCache once more, untimed, to watch every block.
     options : dict
         The arms' own settings: arm → name → value.
+    preset : str
+        Where the settings come from, or "custom".
     """
 
     model: str
@@ -59,6 +61,7 @@ class Request:
     arms: tuple[str, ...]
     trace: bool = True
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    preset: str = CUSTOM
 
     def plan(self, arm: str, computed: int | None = None) -> Plan:
         """Return an arm's plan; ``computed`` as for :class:`~tracache.methods.Asked`."""
@@ -145,6 +148,7 @@ def make_request(
         arms=_check_arms(arms, spec),
         trace=require_bool("trace", trace),
         options=check_options(options or {}),
+        preset=preset,
     )
     for arm in request.arms:
         # Whatever a plan refuses is refused here, before any work.

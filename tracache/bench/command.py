@@ -17,6 +17,7 @@ from tracache.config import TraCacheConfig, require_integer
 from tracache.methods import METHODS, REFERENCE
 from tracache.models.loading import LoadedModel
 from tracache.models.registry import find_model
+from tracache.presets import CUSTOM
 from tracache.report import versions
 from tracache.request import Request, make_request
 from tracache.settings import Settings
@@ -51,21 +52,23 @@ def run_bench(
         return _macs()
     steps = args.steps or ([20, 50] if args.quality else [20])
     arms = _all_arms(args.model, options) if args.arms == ["all"] else args.arms
+    settings = (
+        [{"preset": preset} for preset in _all_presets(args)]
+        if args.presets
+        else [{"steps": n, "stride": k, **cache} for n in steps for k in args.strides]
+    )
     requests = [
         make_request(
             args.model,
             "any prompt",
             seed=0,
-            steps=num_steps,
-            stride=stride,
             guidance_scale=args.guidance_scale,
             scheduler=args.scheduler,
             arms=arms,
             options=options,
-            **cache,
+            **setting,
         )
-        for num_steps in steps
-        for stride in args.strides
+        for setting in settings
     ]
     prompts = _read_prompts(args.prompts, args.count)
     require_integer("batch", args.batch, 1, 64)
@@ -164,7 +167,7 @@ def _show_macs(row: MacsRow) -> dict[str, str]:
 def _show_quality(row: QualityRow) -> dict[str, str]:
     return {
         "steps": str(row.steps),
-        "stride": str(row.stride),
+        "stride": str(row.stride) if row.preset == CUSTOM else f"preset {row.preset}",
         "arm": METHODS[row.arm].title,
         "full steps": f"{row.full_steps:.4g}",
         "block calls": f"{row.block_calls:.1%}",
@@ -174,6 +177,11 @@ def _show_quality(row: QualityRow) -> dict[str, str]:
         "latent error": f"{row.latent_error:.4f}",
         "Fréchet": "" if row.distance is None else f"{row.distance:.3f}",
     }
+
+
+def _all_presets(args: argparse.Namespace) -> list[str]:
+    presets = find_model(args.model).presets
+    return list(presets) if args.presets == ["all"] else args.presets
 
 
 def _all_arms(model_id: str, options: dict[str, Any]) -> list[str]:

@@ -36,6 +36,8 @@ class QualityRow:
         What was asked for.
     max_order : int
         What was asked for.
+    preset : str
+        Name of the settings, or "custom".
     full_steps : float
         Steps that computed everything.
     block_calls : float
@@ -54,6 +56,7 @@ class QualityRow:
     steps: int
     stride: int | str
     max_order: int
+    preset: str
     full_steps: float
     block_calls: float
     macs: float
@@ -172,6 +175,7 @@ def _row(
         steps=request.steps,
         stride=request.cache.stride,
         max_order=request.cache.max_order,
+        preset=request.preset,
         full_steps=fmean(made.full_steps),
         block_calls=made.block_calls / reference.block_calls,
         macs=made.macs / reference.macs,

@@ -60,12 +60,13 @@ class Tuned:
     def to_preset(self, scheduler: str) -> Preset:
         """Return the settings as a preset for a scheduler."""
         ratio = self.steps / self.budget
-        kind = "linear" if self.cache.order == "fixed" else "of the chosen order"
+        along = {"log-snr": "log-SNR"}.get(self.cache.abscissa, f"the {self.cache.abscissa}")
+        kind = "linearly" if self.cache.order == "fixed" else "at the order chosen for each step"
         return Preset(
             id=f"{self.steps}-{self.budget}",
             title=f"{self.steps} steps, {self.budget} computed ({ratio:.1f}× fewer block calls)",
             about=f"Computes the {self.budget} steps that a search found to matter most; the "
-            f"others are extrapolated along {self.cache.abscissa}, {kind}.",
+            f"others are extrapolated {kind}, along {along}.",
             steps=self.steps,
             scheduler=scheduler,
             cache=self.cache,

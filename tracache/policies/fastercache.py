@@ -81,8 +81,11 @@ class FasterCache(Policy):
         self._start = step.timestep if self._start is None else self._start
         self._progress = 1.0 - step.timestep / self._start if self._start else 1.0
         late = step.index > 0 and step.timestep < c.start
-        self._repeating = late and step.index % c.attention_range != 0
         self._halved = c.guided and late and step.index % c.guidance_range != 0
+        # Where the unconditional half computes again, its attentions have rested too long to be
+        # moved on.
+        refreshed = c.guided and c.guidance_range > 1 and not self._halved
+        self._repeating = late and step.index % c.attention_range != 0 and not refreshed
 
     # Guidance
 
