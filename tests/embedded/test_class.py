@@ -89,6 +89,20 @@ def test_a_cut_run_goes_on_as_if_it_had_not_been_cut(work, monkeypatch):
     assert load_trained(work / "cut.pt", layers=1)[1]["steps"] == 4
 
 
+def test_a_resumed_run_reports_the_mean_of_its_own_steps(work, monkeypatch, capsys):
+    losses, whole = [], Run.update
+
+    def note(run, loss, clip=1.0):
+        losses.append(loss.item())
+        whole(run, loss, clip)
+
+    train_class(work, Budget(steps=47, warmup=2), batch=2, layers=1)
+    monkeypatch.setattr(Run, "update", note)
+    train_class(work, Budget(steps=50, warmup=2), batch=2, layers=1)
+    assert len(losses) == 3
+    assert f"loss {sum(losses) / 3:.4f} " in capsys.readouterr().out
+
+
 def test_muon_takes_attention_and_feed_forward_only():
     model = torch.nn.Module()
     model.transformer = build_transformer(layers=1)

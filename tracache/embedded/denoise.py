@@ -125,7 +125,7 @@ def train_loop(
     """
     device = pick_device()
     threads = ThreadChooser() if shared and device.type == "cpu" else None
-    total = 0.0
+    total, since = 0.0, run.step  # a resumed run may start between two reports
     while not run.finished:
         g = step_generator(seed, run.step)
         index = torch.randint(len(latents), (batch,), generator=g)
@@ -145,11 +145,11 @@ def train_loop(
         if run.step % 50 == 0:
             rate = run.step * batch / run.elapsed
             print(
-                f"step {run.step} {run.elapsed:.0f}s loss {total / 50:.4f} {rate:.1f} samples/s "
-                f"{torch.get_num_threads()} threads",
+                f"step {run.step} {run.elapsed:.0f}s loss {total / (run.step - since):.4f} "
+                f"{rate:.1f} samples/s {torch.get_num_threads()} threads",
                 flush=True,
             )
-            total = 0.0
+            total, since = 0.0, run.step
     run.save()
     report = {"steps": run.step, "samples": run.step * batch, "minutes": run.elapsed / 60}
     print(json.dumps(report), flush=True)
