@@ -14,14 +14,33 @@ from torch import Tensor
 class Family(Protocol):
     """How one family of pipelines is loaded and driven; one implementation per file."""
 
-    def load(self, source: str | Path, dtype: torch.dtype, offline: bool) -> Any:
-        """Load a pipeline from a folder or a repository of the Hub."""
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """Components that only :meth:`encode` needs; the rest runs without them."""
+        ...
+
+    def load(
+        self, source: str | Path, dtype: torch.dtype, offline: bool, without: Sequence[str] = ()
+    ) -> Any:
+        """Load a pipeline from a folder or a repository of the Hub.
+
+        Parameters
+        ----------
+        source : str or Path
+            Repository or folder.
+        dtype : torch.dtype
+            Format of the weights.
+        offline : bool
+            Whether to refuse to ask the Hub.
+        without : sequence of str
+            Components to leave out.
+        """
         ...
 
     def encode(
-        self, pipe: Any, prompts: Sequence[str], guidance_scale: float, max_tokens: int
+        self, pipe: Any, prompts: Sequence[Any], guidance_scale: float, max_tokens: int
     ) -> dict[str, Any]:
-        """Turn prompts into the keyword arguments that :meth:`denoise` hands to the pipeline."""
+        """Turn prompts or classes into the keyword arguments that :meth:`denoise` hands on."""
         ...
 
     def noise(self, pipe: Any, seeds: Sequence[int], size: int) -> Tensor:

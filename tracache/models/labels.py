@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -54,9 +55,9 @@ class Labels:
 
         ImageNet has two cranes: a bird and a machine.
         """
-        names = list(self.names.values())
+        count = Counter(self.names.values())
         return [
-            (name if names.count(name) == 1 else f"{name} ({number})", number)
+            (name if count[name] == 1 else f"{name} ({number})", number)
             for number, name in self.names.items()
         ]
 

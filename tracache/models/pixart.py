@@ -11,13 +11,23 @@ from diffusers import PixArtAlphaPipeline
 from PIL.Image import Image
 from torch import Tensor
 
+from tracache.models.decoding import decode_latents
+
 
 class PixArtFamily:
     """Drives a stock ``PixArtAlphaPipeline``; see :class:`~tracache.models.family.Family`."""
 
-    def load(self, source: str | Path, dtype: torch.dtype, offline: bool) -> Any:
+    #: Components that are needed only to read the prompt.
+    encoders: tuple[str, ...] = ("tokenizer", "text_encoder")
+
+    def load(
+        self, source: str | Path, dtype: torch.dtype, offline: bool, without: Sequence[str] = ()
+    ) -> Any:
         """Load the pipeline; ``offline`` refuses to ask the Hub."""
-        return PixArtAlphaPipeline.from_pretrained(source, dtype=dtype, local_files_only=offline)
+        left_out: dict[str, Any] = dict.fromkeys(without)
+        return PixArtAlphaPipeline.from_pretrained(
+            source, dtype=dtype, local_files_only=offline, **left_out
+        )
 
     def encode(
         self, pipe: Any, prompts: Sequence[str], guidance_scale: float, max_tokens: int
@@ -77,7 +87,7 @@ class PixArtFamily:
     @torch.no_grad()
     def decode(self, pipe: Any, latents: Tensor) -> list[Image]:
         """Decode latents as the pipeline itself does."""
-        pixels = pipe.vae.decode(latents / pipe.vae.config.scaling_factor, return_dict=False)[0]
+        pixels = decode_latents(pipe.vae, latents / pipe.vae.config.scaling_factor)
         return pipe.image_processor.postprocess(pixels, output_type="pil")
 
 

@@ -1,0 +1,166 @@
+"""How a model fits the memory that is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import psutil
+import torch
+
+if TYPE_CHECKING:
+    from tracache.models.registry import ModelSpec
+
+GB = 10**9
+
+#: Left free for the system, the page and what libraries take, bytes.
+HOST_RESERVE = 1 * GB
+DEVICE_RESERVE = GB // 2
+
+Kind = Literal["whole", "offload", "encode-first"]
+
+ABOUT: dict[str, str] = {
+    "whole": "whole on the device",
+    "offload": "text encoder and transformer take turns on the device",
+    "encode-first": "text encoder loaded for each new prompt and freed again",
+}
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a model takes.
+
+    Attributes
+    ----------
+    transformer, text_encoder, vae : float
+        Parameters, billions.
+    working_gb : float
+        Peak of everything that is not weights, GB in half precision; twice that in float32.
+    download_gb : float
+        Files on the Hub, GB.
+    """
+
+    transformer: float
+    text_encoder: float
+    vae: float
+    working_gb: float
+    download_gb: float
+
+    def weights(self, width: int) -> int:
+        """Bytes of transformer and VAE with so many bytes a parameter."""
+        return int((self.transformer + self.vae) * GB * width)
+
+    def encoder(self, width: int) -> int:
+        """Bytes of the text encoder with so many bytes a parameter."""
+        return int(self.text_encoder * GB * width)
+
+    def working(self, width: int) -> int:
+        """Bytes beside the weights with so many bytes a number."""
+        return int(self.working_gb * GB * width / 2)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a model's parts are while it runs.
+
+    Attributes
+    ----------
+    kind : {"whole", "offload", "encode-first"}
+        Everything stays on the device; text encoder and the rest take turns on it and wait in the
+        host's memory; or the text encoder is loaded for each new prompt, and freed before the
+        rest runs.
+    encoder_dtype : torch.dtype or None
+        Format of the text encoder; None is that of the rest.
+    """
+
+    kind: Kind
+    encoder_dtype: torch.dtype | None = None
+
+
+class DoesNotFitError(ValueError):
+    """The memory is too small for a model; the message says what does not fit."""
+
+
+def choose_placement(
+    device_memory: int | None, host_memory: int, spec: ModelSpec
+) -> Placement:
+    """Choose the simplest placement that fits.
+
+    Parameters
+    ----------
+    device_memory : int or None
+        Free memory of the GPU, bytes, where the model runs in half precision; None where it runs
+        in float32 in the host's own memory (CPU and MPS).
+    host_memory : int
+        Free memory of the host, bytes.
+    spec : ModelSpec
+        The model.
+
+    Raises
+    ------
+    DoesNotFitError
+        If none fits.
+    """
+    need = spec.footprint
+    if need is None:
+        return Placement("whole")
+    if device_memory is None:
+        return _on_host(host_memory - HOST_RESERVE, need, spec)
+    return _on_device(device_memory - DEVICE_RESERVE, host_memory - HOST_RESERVE, need, spec)
+
+
+def _on_device(device: int, host: int, need: Footprint, spec: ModelSpec) -> Placement:
+    rest = need.weights(2) + need.working(2)
+    encoder = need.encoder(2)
+    if need.weights(2) > host:
+        raise _refuse(spec, "loading its transformer and VAE", need.weights(2), host, "main memory")
+    if rest > device:
+        raise _refuse(spec, "running its transformer and VAE", rest, device, "GPU memory")
+    # Weights are loaded into main memory part by part on their way to the device.
+    if rest + encoder <= device and encoder <= host:
+        return Placement("whole")
+    if encoder > device:
+        raise _refuse(spec, "its text encoder", encoder, device, "GPU memory")
+    if encoder > host:
+        raise _refuse(spec, "loading its text encoder", encoder, host, "main memory")
+    together = encoder + need.weights(2) <= host
+    return Placement("offload" if together else "encode-first")
+
+
+def _on_host(host: int, need: Footprint, spec: ModelSpec) -> Placement:
+    rest, working = need.weights(4), need.working(4)
+    if rest + working > host:
+        raise _refuse(spec, "its transformer and VAE", rest + working, host, "memory")
+    if rest + need.encoder(4) + working <= host:
+        return Placement("whole")
+    # The rest is in memory while the prompt is read; what it works with is not.
+    if rest + need.encoder(4) <= host:
+        return Placement("encode-first")
+    if rest + need.encoder(2) <= host:
+        return Placement("encode-first", torch.bfloat16)
+    least = rest + need.encoder(2)
+    raise _refuse(spec, "its text encoder beside its transformer", least, host, "memory")
+
+
+def _refuse(spec: ModelSpec, what: str, need: int, have: int, where: str) -> DoesNotFitError:
+    return DoesNotFitError(
+        f"{spec.title} does not fit: {what} needs {need / GB:.1f} GB of {where}, and "
+        f"{max(have, 0) / GB:.1f} GB are free for it; choose a smaller model"
+    )
+
+
+def pick_dtype(device: torch.device) -> torch.dtype:
+    """Return bfloat16 on a GPU that computes in it, float16 on another, float32 elsewhere."""
+    if device.type != "cuda":
+        return torch.float32
+    # is_bf16_supported() alone counts emulation, which is slower than float32.
+    native = torch.cuda.get_device_capability(device)[0] >= 8
+    return torch.bfloat16 if native else torch.float16
+
+
+def free_memory(device: torch.device) -> tuple[int | None, int]:
+    """Return the bytes free on the GPU (None without one of its own) and on the host."""
+    host = psutil.virtual_memory().available
+    if device.type != "cuda":
+        return None, host
+    return torch.cuda.mem_get_info(device)[0], host
