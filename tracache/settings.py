@@ -17,6 +17,9 @@ class Settings:
     ----------
     assets : Path
         Folder of the embedded models (``TRACACHE_ASSETS``), by default ``demo_assets``.
+    models : Path or None
+        Folder with models of the Hub, each under its repository's name (``TRACACHE_MODELS``), for
+        machines that cannot or should not download; what is not there comes from the Hub.
     device : str or None
         ``TRACACHE_DEVICE``: cuda, mps or cpu; the best there is if not set.
     host, port : str, int
@@ -31,6 +34,7 @@ class Settings:
     host: str
     port: int
     deadline_s: float
+    models: Path | None = None
 
     @classmethod
     def from_environment(cls) -> Settings:
@@ -41,12 +45,14 @@ class Settings:
         ValueError
             If a number is not one; the message names the variable.
         """
+        models = os.environ.get("TRACACHE_MODELS")
         return cls(
             assets=Path(os.environ.get("TRACACHE_ASSETS") or _PROJECT / "demo_assets"),
             device=os.environ.get("TRACACHE_DEVICE") or None,
             host=os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1",
             port=int(_number("GRADIO_SERVER_PORT", 7860)),
             deadline_s=_number("TRACACHE_DEADLINE", 600),
+            models=Path(models) if models else None,
         )
 
 

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from tracache.models.failures import explain
+from tracache.models.memory import (
+    DoesNotFitError,
+    Placement,
+    choose_placement,
+    free_memory,
+    pick_dtype,
+)
+from tracache.models.reading import Reader
 from tracache.models.registry import ModelSpec, find_model
+from tracache.models.sources import locate, missing
 from tracache.settings import Settings
 
 DEVICES = ("cuda", "mps", "cpu")
@@ -34,6 +45,10 @@ class LoadedModel:
         Of the scheduler that the model came with; every run makes its own from it.
     device, dtype : torch.device, torch.dtype
         Where it computes, and in which format.
+    placement : Placement
+        Where its parts are while it runs.
+    reader : Reader
+        Reads prompts, wherever the text encoder is.
     lock : threading.Lock
         Held by whoever runs it: a pipeline serves one run at a time.
     """
@@ -43,6 +58,8 @@ class LoadedModel:
     scheduler_config: Any
     device: torch.device
     dtype: torch.dtype
+    placement: Placement
+    reader: Reader
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
@@ -75,26 +92,115 @@ def load_model(model_id: str, settings: Settings | None = None) -> LoadedModel:
     """
     settings = settings or Settings.from_environment()
     spec = find_model(model_id)
-    return _load(spec.id, settings.assets, str(pick_device(settings.device)))
+    device = pick_device(settings.device)
+    key = _Key(spec.id, locate(spec, settings), str(device))
+    return _SHELF.get(key, lambda: _load(spec, settings, device))
 
 
-@lru_cache(maxsize=2)
-def _load(model_id: str, assets: Path, device: str) -> LoadedModel:
+def why_unavailable(model_id: str, settings: Settings) -> str:
+    """Say why a model cannot run here; empty if nothing speaks against it.
+
+    Nothing is loaded for it and nobody is asked: a repository that is gone shows when it is first
+    wanted, and is remembered.
+    """
     spec = find_model(model_id)
-    folder = assets / spec.source
-    if spec.embedded and not (folder / "model_index.json").is_file():
-        raise ModelUnavailableError(
-            f"{spec.title} is not in {assets}: clone the whole repository, or train it with "
-            "python -m tracache.embedded.train"
-        )
-    dtype = torch.float32
     try:
-        pipe = spec.family.load(folder if spec.embedded else spec.source, dtype, spec.embedded)
+        device = pick_device(settings.device)
+    except ValueError as error:
+        return str(error)
+    key = _Key(spec.id, locate(spec, settings), str(device))
+    if _SHELF.holds(key):
+        return ""
+    try:
+        _check(spec, settings, device)
+    except ModelUnavailableError as error:
+        return str(error)
+    return _SHELF.failures.get(key, "")
+
+
+@dataclass(frozen=True)
+class _Key:
+    """What makes two requests for a model the same."""
+
+    model_id: str
+    source: Path | str
+    device: str
+
+
+class _Shelf:
+    """The models in memory: those of the project, and the last one of the Hub."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._models: dict[_Key, LoadedModel] = {}
+        self.failures: dict[_Key, str] = {}
+
+    def holds(self, key: _Key) -> bool:
+        return key in self._models
+
+    def get(self, key: _Key, load: Callable[[], LoadedModel]) -> LoadedModel:
+        """Return the model, loaded if need be; what fails is remembered, and tried again."""
+        with self._lock:
+            if key in self._models:
+                return self._models[key]
+            for other in [k for k, m in self._models.items() if not m.spec.embedded]:
+                # Two at once would need the memory of both.
+                del self._models[other]
+            _free()
+            try:
+                self._models[key] = load()
+            except ModelUnavailableError as error:
+                self.failures[key] = str(error)
+                raise
+            self.failures.pop(key, None)
+            return self._models[key]
+
+
+_SHELF = _Shelf()
+
+
+def _check(spec: ModelSpec, settings: Settings, device: torch.device) -> Placement:
+    """Return the placement, or raise why a model cannot be loaded as far as can be told."""
+    if reason := missing(spec, settings):
+        raise ModelUnavailableError(reason)
+    try:
+        return choose_placement(*free_memory(device), spec)
+    except DoesNotFitError as error:
+        raise ModelUnavailableError(str(error)) from error
+
+
+def _load(spec: ModelSpec, settings: Settings, device: torch.device) -> LoadedModel:
+    placement = _check(spec, settings, device)
+    source = locate(spec, settings)
+    offline = isinstance(source, Path)
+    dtype = torch.float32 if spec.footprint is None else pick_dtype(device)
+    family = spec.family
+
+    def load_pipe(wide: torch.dtype, without: Sequence[str]) -> Any:
+        try:
+            return family.load(source, wide, offline, without)
+        except Exception as error:
+            reason = explain(error, spec.title, str(source), not offline)
+            raise ModelUnavailableError(reason) from error
+
+    def load_encoder() -> Any:
+        return load_pipe(placement.encoder_dtype or dtype, ("transformer", "vae"))
+
+    pipe = load_pipe(dtype, () if placement.kind == "whole" else family.encoders)
+    try:
         pipe.to(device)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ModelUnavailableError(f"{spec.title} could not be loaded: {error}") from error
+    except (RuntimeError, MemoryError) as error:
+        reason = explain(error, spec.title, str(source), not offline)
+        raise ModelUnavailableError(reason) from error
     pipe.set_progress_bar_config(disable=True)
-    return LoadedModel(spec, pipe, pipe.scheduler.config, torch.device(device), dtype)
+    reader = Reader(family, pipe, placement, load_encoder, device, dtype)
+    return LoadedModel(spec, pipe, pipe.scheduler.config, device, dtype, placement, reader)
+
+
+def _free() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def pick_device(name: str | None = None) -> torch.device:

@@ -38,6 +38,9 @@ class Footprint:
         Peak of everything that is not weights, GB in half precision; twice that in float32.
     download_gb : float
         Files on the Hub, GB.
+    kept_wide : float, default 0
+        Parameters of the text encoder, billions, that transformers keeps in float32 where the rest
+        is float16 (T5's, which would overflow).
     """
 
     transformer: float
@@ -45,6 +48,7 @@ class Footprint:
     vae: float
     working_gb: float
     download_gb: float
+    kept_wide: float = 0.0
 
     def weights(self, width: int) -> int:
         """Bytes of transformer and VAE with so many bytes a parameter."""
@@ -111,7 +115,7 @@ def choose_placement(
 
 def _on_device(device: int, host: int, need: Footprint, spec: ModelSpec) -> Placement:
     rest = need.weights(2) + need.working(2)
-    encoder = need.encoder(2)
+    encoder = need.encoder(2) + int(need.kept_wide * GB * 2)
     if need.weights(2) > host:
         raise _refuse(spec, "loading its transformer and VAE", need.weights(2), host, "main memory")
     if rest > device:

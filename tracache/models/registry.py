@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tracache.config import TraCacheConfig
+from tracache.models.dit import DIT
 from tracache.models.family import Family
+from tracache.models.memory import Footprint
 from tracache.models.pixart import PIXART
 from tracache.presets import Preset, load_presets
 
@@ -23,7 +25,7 @@ class ModelSpec:
     id, title, summary : str
         Name in code, name on the page, one plain sentence.
     task : str
-        ``text-to-image``.
+        ``text-to-image`` or ``class-to-image``.
     source : str
         Folder under the assets (``embedded=True``) or repository on the Hub.
     embedded : bool
@@ -44,6 +46,12 @@ class ModelSpec:
         Length to which prompts are padded or cut, tokens.
     example_prompts : tuple of str
         Shown on the page.
+    footprint : Footprint or None
+        The memory and disk it takes; None where any machine has enough.
+    classes : str
+        ``imagenet`` where the classes are ImageNet's; otherwise only the model's files name them.
+    note : str
+        What a visitor should know about the defaults; may be empty.
     """
 
     id: str
@@ -63,6 +71,9 @@ class ModelSpec:
     max_guidance_scale: float = 20.0
     max_prompt_length: int = 300
     example_prompts: tuple[str, ...] = field(default=())
+    footprint: Footprint | None = None
+    classes: str = ""
+    note: str = ""
 
     @property
     def presets(self) -> dict[str, Preset]:
@@ -70,32 +81,104 @@ class ModelSpec:
         return load_presets(PRESETS / f"{self.id}.json")
 
 
+_SCENES = ModelSpec(
+    id="scenes-t2i",
+    title="Scenes (embedded, text to image)",
+    summary="A small PixArt transformer trained by this project on rendered solids.",
+    source="scenes-t2i",
+    embedded=True,
+    family=PIXART,
+    schedulers=("dpm-solver++", "ddim", "deis", "ddpm"),
+    size=128,
+    steps=20,
+    guidance_scale=2.5,
+    # Chosen on demo_assets/prompts/tuning.txt; what supports it, on the held-out prompts,
+    # is in demo_assets/benchmarks.
+    cache=TraCacheConfig(stride=3, max_order=2, last_step=True),
+    max_tokens=20,
+    example_prompts=(
+        "a shiny red sphere on water at sunset",
+        "a matte blue cube on snow in daylight",
+        "a shiny yellow ring on grass at night",
+        "a matte green cone left of a shiny white sphere on sand in daylight",
+        "a shiny purple sphere on top of a matte orange cube on grass at sunset",
+    ),
+)
+
+_SCENES_CLASS = ModelSpec(
+    id="scenes-class",
+    title="Scenes by class (embedded, class to image)",
+    summary="A small DiT transformer trained by this project on single rendered solids.",
+    task="class-to-image",
+    source="scenes-class",
+    embedded=True,
+    family=DIT,
+    schedulers=("ddim", "dpm-solver++", "deis", "ddpm"),
+    size=128,
+    steps=50,
+    guidance_scale=2.0,
+    cache=TraCacheConfig(stride=3, max_order=3, warmup=2),
+    max_tokens=0,
+)
+
+
+def _dit(size: int, working_gb: float) -> ModelSpec:
+    return ModelSpec(
+        id=f"dit-xl-2-{size}",
+        title=f"DiT-XL/2, {size} × {size} (class to image)",
+        summary="The diffusion transformer of Peebles and Xie, on ImageNet's thousand classes.",
+        task="class-to-image",
+        source=f"facebook/DiT-XL-2-{size}",
+        embedded=False,
+        family=DIT,
+        schedulers=("ddim", "ddpm", "dpm-solver++", "deis"),
+        size=size,
+        steps=50,
+        guidance_scale=4.0,
+        cache=TraCacheConfig(stride=3, max_order=3, warmup=2),
+        max_tokens=0,
+        max_steps=250,
+        footprint=Footprint(0.675, 0.0, 0.084, working_gb, 3.1),
+        classes="imagenet",
+        note="Guidance 4 as released; DiT's published FID protocol uses 1.5 and 250 DDPM steps.",
+    )
+
+
+def _pixart(name: str, size: int, working_gb: float) -> ModelSpec:
+    return ModelSpec(
+        id=f"pixart-{size}",
+        title=f"PixArt-α, {size} × {size} (text to image)",
+        summary="The text-to-image diffusion transformer of Chen et al., with a T5-XXL encoder.",
+        source=f"PixArt-alpha/PixArt-XL-2-{name}",
+        embedded=False,
+        family=PIXART,
+        schedulers=("dpm-solver++", "ddim", "deis", "ddpm"),
+        size=size,
+        steps=20,
+        guidance_scale=4.5,
+        cache=TraCacheConfig(stride=3, max_order=2),
+        max_tokens=120,
+        footprint=Footprint(0.611, 4.762, 0.084, working_gb, 21.8, kept_wide=1.01),
+        example_prompts=(
+            "a small cactus with a happy face in the Sahara desert",
+            "an oil painting of a lighthouse in a storm at dusk",
+            "a photograph of an astronaut riding a horse on a beach",
+        ),
+        note="T5-XXL, which reads the prompt, is eight times the size of the rest: where memory is "
+        "short it is freed before the image is made.",
+    )
+
+
 MODELS: dict[str, ModelSpec] = {
     spec.id: spec
     for spec in (
-        ModelSpec(
-            id="scenes-t2i",
-            title="Scenes (embedded, text to image)",
-            summary="A small PixArt transformer trained by this project on rendered solids.",
-            source="scenes-t2i",
-            embedded=True,
-            family=PIXART,
-            schedulers=("dpm-solver++", "ddim", "deis", "ddpm"),
-            size=128,
-            steps=20,
-            guidance_scale=2.5,
-            # Chosen on demo_assets/prompts/tuning.txt; what supports it, on the held-out prompts,
-            # is in demo_assets/benchmarks.
-            cache=TraCacheConfig(stride=3, max_order=2, last_step=True),
-            max_tokens=20,
-            example_prompts=(
-                "a shiny red sphere on water at sunset",
-                "a matte blue cube on snow in daylight",
-                "a shiny yellow ring on grass at night",
-                "a matte green cone left of a shiny white sphere on sand in daylight",
-                "a shiny purple sphere on top of a matte orange cube on grass at sunset",
-            ),
-        ),
+        _SCENES,
+        _SCENES_CLASS,
+        _pixart("256x256", 256, 1.0),
+        _pixart("512x512", 512, 1.5),
+        _pixart("1024-MS", 1024, 4.0),
+        _dit(256, 1.0),
+        _dit(512, 1.5),
     )
 }
 
