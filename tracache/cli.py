@@ -71,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
 
     compare = commands.add_parser("compare", help="one prompt, arm by arm, with images and figures")
     _add_common(compare)
-    compare.add_argument("--prompt", required=True, help="what the image should show")
+    what = compare.add_mutually_exclusive_group(required=True)
+    what.add_argument("--prompt", help="what the image should show")
+    what.add_argument("--class-label", metavar="CLASS", help="name or number, in place of it")
     compare.add_argument("--seed", type=int, default=0, help="of the initial noise (default 0)")
     compare.add_argument("--steps", type=int, help="denoising steps (the model's default)")
     compare.add_argument(
@@ -88,10 +90,10 @@ def _parser() -> argparse.ArgumentParser:
 
     bench = commands.add_parser("bench", help="quality, latency, or the paper's MACs")
     _add_common(bench)
-    what = bench.add_mutually_exclusive_group(required=True)
-    what.add_argument("--quality", action="store_true", help="nearness to full compute, all arms")
-    what.add_argument("--latency", action="store_true", help="speed-up, and where the rest goes")
-    what.add_argument("--macs", action="store_true", help="the paper's tables, full-size models")
+    kind = bench.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--quality", action="store_true", help="nearness to full compute, all arms")
+    kind.add_argument("--latency", action="store_true", help="speed-up, and where the rest goes")
+    kind.add_argument("--macs", action="store_true", help="the paper's tables, full-size models")
     bench.add_argument("--steps", type=int, nargs="+", help="default 20 50; latency 20")
     bench.add_argument("--strides", type=_stride, nargs="+", default=[2, 3, 4, 5])
     bench.add_argument("--presets", nargs="+", metavar="NAME", help="in place of strides; or all")
@@ -211,6 +213,7 @@ def _compare(args: argparse.Namespace) -> None:
     request = make_request(
         args.model,
         args.prompt,
+        class_label=args.class_label,
         seed=args.seed,
         steps=args.steps,
         guidance_scale=args.guidance_scale,

@@ -124,7 +124,7 @@ class _Comparison:
         start = time.perf_counter()
         inputs = prepare(
             self.model,
-            [request.prompt],
+            [request.subject],
             [request.seed],
             request.guidance_scale,
             request.scheduler,

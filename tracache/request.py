@@ -16,7 +16,9 @@ from tracache.config import (
 )
 from tracache.methods import METHODS, REFERENCE, Asked, Plan, check_options, find_method
 from tracache.models.registry import ModelSpec, find_model
+from tracache.models.sources import labels_of, missing
 from tracache.presets import CUSTOM
+from tracache.settings import Settings
 
 MAX_SEED = 2**32 - 1
 
@@ -30,7 +32,7 @@ class Request:
     model : str
         A key of the registry.
     prompt : str
-        What the image shows.
+        What the image shows; the class's name where the model takes classes.
     seed : int
         Of the initial noise, 0 … 2³² − 1.
     steps : int
@@ -49,6 +51,8 @@ class Request:
         The arms' own settings: arm → name → value.
     preset : str
         Where the settings come from, or "custom".
+    class_label : int or None
+        Number of the class, where the model takes classes.
     """
 
     model: str
@@ -62,6 +66,12 @@ class Request:
     trace: bool = True
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
     preset: str = CUSTOM
+    class_label: int | None = None
+
+    @property
+    def subject(self) -> str | int:
+        """What the model's family reads: the prompt, or the number of the class."""
+        return self.prompt if self.class_label is None else self.class_label
 
     def plan(self, arm: str, computed: int | None = None) -> Plan:
         """Return an arm's plan; ``computed`` as for :class:`~tracache.methods.Asked`."""
@@ -89,8 +99,9 @@ class Request:
 
 def make_request(
     model: str,
-    prompt: str,
+    prompt: str | None = None,
     *,
+    class_label: str | int | None = None,
     seed: int | None = None,
     steps: int | None = None,
     guidance_scale: float | None = None,
@@ -102,6 +113,7 @@ def make_request(
     trace: bool = True,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     preset: str = CUSTOM,
+    environment: Settings | None = None,
     **cache: Any,
 ) -> Request:
     """Check what was asked for, fill in the model's defaults, and return the request.
@@ -110,9 +122,13 @@ def make_request(
     ----------
     model, prompt, seed, steps, guidance_scale, scheduler, arms, trace, options
         See :class:`Request`; ``seed=None`` draws one, other None take the model's default.
+    class_label : str or int, optional
+        In place of the prompt where the model takes classes: a number, a name or a synonym.
     preset : str, default "custom"
         One of the model's; its steps, scheduler and cache settings then take the place of those
         given here.
+    environment : Settings, optional
+        Says where the models' files are, which name the classes; by default the process's.
     stride, max_order, last_step, **cache
         Fields of :class:`~tracache.config.TraCacheConfig`; the model's default where not given.
 
@@ -131,9 +147,10 @@ def make_request(
     unknown = given.keys() - spec.cache.to_dict().keys()
     if unknown:
         raise ValueError(f"unknown setting {', '.join(sorted(unknown))}")
+    text, number = _check_subject(spec, prompt, class_label, environment)
     request = Request(
         model=spec.id,
-        prompt=_check_prompt(prompt, spec.max_prompt_length),
+        prompt=text,
         seed=random.randint(0, MAX_SEED)
         if seed is None
         else require_integer("seed", seed, 0, MAX_SEED),
@@ -149,11 +166,33 @@ def make_request(
         trace=require_bool("trace", trace),
         options=check_options(options or {}),
         preset=preset,
+        class_label=number,
     )
     for arm in request.arms:
         # Whatever a plan refuses is refused here, before any work.
         request.plan(arm, computed=1 if request.matched is not None else None)
     return request
+
+
+def _check_subject(
+    spec: ModelSpec, prompt: Any, class_label: Any, environment: Settings | None
+) -> tuple[str, int | None]:
+    """Return the prompt and no class, or the class's name and number."""
+    if spec.task != "class-to-image":
+        if class_label is not None:
+            raise ValueError(f"{spec.title} takes a prompt, not a class: leave out class_label")
+        return _check_prompt(prompt, spec.max_prompt_length), None
+    if prompt is not None:
+        raise ValueError(f"{spec.title} takes a class, not a prompt: give class_label")
+    environment = environment or Settings.from_environment()
+    labels = labels_of(spec, environment)
+    if labels is None:
+        why = missing(spec, environment) or "its files name no classes"
+        raise ValueError(f"the classes of {spec.title} are not known: {why}")
+    if class_label is None:
+        raise ValueError("class_label is empty: choose a class")
+    number = labels.find(class_label)
+    return labels.names[number], number
 
 
 def _check_prompt(prompt: Any, longest: int) -> str:

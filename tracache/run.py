@@ -82,15 +82,15 @@ class Sample:
 
 def prepare(
     model: LoadedModel,
-    prompts: Sequence[str],
+    prompts: Sequence[str | int],
     seeds: Sequence[int],
     guidance_scale: float,
     scheduler: str,
 ) -> Inputs:
-    """Encode prompts and draw one initial noise per seed."""
+    """Encode prompts, or classes, and draw one initial noise per seed."""
     family, spec = model.spec.family, model.spec
     with torch.no_grad():
-        conditions = family.encode(model.pipe, prompts, guidance_scale, spec.max_tokens)
+        conditions = model.reader.read(prompts, guidance_scale, spec.max_tokens)
     noise = family.noise(model.pipe, seeds, spec.size)
     return Inputs(conditions, noise, guidance_scale, scheduler, tuple(seeds))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from tracache.config import TraCacheConfig, require_integer
 from tracache.methods import METHODS, REFERENCE
 from tracache.models.loading import LoadedModel
 from tracache.models.registry import find_model
+from tracache.models.sources import labels_of
 from tracache.presets import CUSTOM
 from tracache.report import versions
 from tracache.request import Request, make_request
@@ -57,10 +58,11 @@ def run_bench(
         if args.presets
         else [{"steps": n, "stride": k, **cache} for n in steps for k in args.strides]
     )
+    subject = _any_subject(args.model)
     requests = [
         make_request(
             args.model,
-            "any prompt",
+            **subject,
             seed=0,
             guidance_scale=args.guidance_scale,
             scheduler=args.scheduler,
@@ -70,7 +72,7 @@ def run_bench(
         )
         for setting in settings
     ]
-    prompts = _read_prompts(args.prompts, args.count)
+    prompts = _subjects(args, "heldout.txt")
     require_integer("batch", args.batch, 1, 64)
     require_integer("rounds", args.rounds, 1, 1000)
     run = _quality if args.quality else _latency
@@ -81,7 +83,7 @@ def _quality(
     args: argparse.Namespace,
     model: LoadedModel,
     requests: list[Request],
-    prompts: list[str],
+    prompts: list[str | int],
     steps: list[int],
 ) -> dict[str, Any]:
     distance, features = _distance(model)
@@ -113,7 +115,7 @@ def _latency(
     args: argparse.Namespace,
     model: LoadedModel,
     requests: list[Request],
-    prompts: list[str],
+    prompts: list[str | int],
     steps: list[int],
 ) -> dict[str, Any]:
     configs = _configs(requests)
@@ -193,7 +195,7 @@ def _all_arms(model_id: str, options: dict[str, Any]) -> list[str]:
 
 def _distance(model: LoadedModel) -> tuple[Distance | None, str | None]:
     """What measures a set of images, and the name of its features."""
-    if not model.spec.embedded:
+    if not model.spec.embedded or model.spec.task != "text-to-image":
         return None, None
     from tracache.measure.features import SCENE_FEATURES, RenderDistance
 
@@ -242,7 +244,7 @@ def run_tune(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> dict[
     """
     request = make_request(
         args.model,
-        "any prompt",
+        **_any_subject(args.model),
         seed=0,
         steps=args.steps,
         guidance_scale=args.guidance_scale,
@@ -250,7 +252,7 @@ def run_tune(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> dict[
     )
     for budget in args.budgets:
         require_integer("budgets", budget, 2, request.steps)
-    prompts = _read_prompts(args.prompts, args.count, "tuning.txt")
+    prompts = _subjects(args, "tuning.txt")
     model = load()
     found = []
     for budget in args.budgets:
@@ -300,14 +302,32 @@ def _show_tuned(tuned: Tuned) -> dict[str, str]:
     }
 
 
-def _read_prompts(file: Path | None, count: int, default: str = "heldout.txt") -> list[str]:
+def _any_subject(model_id: str) -> dict[str, Any]:
+    """What to hand to ``make_request`` where only the settings matter."""
+    classes = find_model(model_id).task == "class-to-image"
+    return {"class_label": 0} if classes else {"prompt": "any prompt"}
+
+
+def _subjects(args: argparse.Namespace, default: str) -> list[str | int]:
+    """Prompts, or for a model that takes classes as many of them, spread over all."""
+    spec = find_model(args.model)
+    if spec.task != "class-to-image":
+        return _every_nth(_read_prompts(args.prompts, default), args.count, "prompts")
+    if args.prompts is not None:
+        raise ValueError(f"prompts: {spec.title} takes classes, not prompts")
+    labels = labels_of(spec, Settings.from_environment())
+    return _every_nth(list(labels.names) if labels is not None else [], args.count, "classes")
+
+
+def _read_prompts(file: Path | None, default: str) -> list[str]:
     """Prompts from the file given, or those that the embedded model has not been trained on."""
     file = file or Settings.from_environment().assets / "prompts" / default
     lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
-    prompts = [line for line in lines if line]
-    if not 1 <= count <= len(prompts):
-        raise ValueError(
-            f"count must be from 1 to {len(prompts)}, the prompts in {file.name}; got {count}"
-        )
-    # Every so many-th, since a list may be sorted by kind.
-    return [prompts[i * len(prompts) // count] for i in range(count)]
+    return [line for line in lines if line]
+
+
+def _every_nth(items: Sequence[str | int], count: int, kind: str) -> list[str | int]:
+    """So many of them, from all over, since a list may be sorted by kind."""
+    if not 1 <= count <= len(items):
+        raise ValueError(f"count must be from 1 to {len(items)}, the {kind} there are; got {count}")
+    return [items[i * len(items) // count] for i in range(count)]

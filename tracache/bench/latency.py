@@ -60,7 +60,7 @@ class LatencyRow:
 
 def measure_latency(
     model: LoadedModel,
-    prompt: str,
+    prompt: str | int,
     *,
     steps: int,
     configs: Sequence[TraCacheConfig],

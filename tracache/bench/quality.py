@@ -83,7 +83,7 @@ class _Made:
 
 def measure_quality(
     model: LoadedModel,
-    prompts: Sequence[str],
+    prompts: Sequence[str | int],
     requests: Sequence[Request],
     *,
     batch: int = 1,

@@ -136,7 +136,7 @@ class _Trials:
 
 def tune(
     model: LoadedModel,
-    prompts: Sequence[str],
+    prompts: Sequence[str | int],
     *,
     num_steps: int,
     budget: int,

@@ -91,8 +91,8 @@ class DiTFamily:
     def decode(self, pipe: Any, latents: Tensor) -> list[Image]:
         """Decode latents as the pipeline itself does."""
         pixels = decode_latents(pipe.vae, 1 / pipe.vae.config.scaling_factor * latents)
-        pixels = (pixels / 2 + 0.5).clamp(0, 1).cpu().permute(0, 2, 3, 1).float().numpy()
-        return pipe.numpy_to_pil(pixels)
+        pixels = (pixels / 2 + 0.5).clamp(0, 1).cpu().permute(0, 2, 3, 1).float()
+        return pipe.numpy_to_pil(pixels.numpy())
 
 
 @contextmanager

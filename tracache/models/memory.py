@@ -85,9 +85,7 @@ class DoesNotFitError(ValueError):
     """The memory is too small for a model; the message says what does not fit."""
 
 
-def choose_placement(
-    device_memory: int | None, host_memory: int, spec: ModelSpec
-) -> Placement:
+def choose_placement(device_memory: int | None, host_memory: int, spec: ModelSpec) -> Placement:
     """Choose the simplest placement that fits.
 
     Parameters

@@ -1,0 +1,176 @@
+"""Tiny checkpoints in the exact layouts of the Hub's repositories: files, indexes, fields."""
+
+import json
+
+import sentencepiece
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    DiTTransformer2DModel,
+    DPMSolverMultistepScheduler,
+    PixArtTransformer2DModel,
+)
+from safetensors.torch import load_file, save_file
+from transformers import T5Config, T5EncoderModel
+
+from tests.tiny import randomise
+from tracache.models.labels import imagenet
+from tracache.models.published import TRANSFORMERS
+from tracache.models.registry import MODELS
+
+#: What shrinks a published configuration.
+TINY = {"num_attention_heads": 2, "attention_head_dim": 12, "num_layers": 3}
+CAPTION = 16
+#: Entries of the tokenizer: pieces, and those that T5 adds.
+PIECES, EXTRA = 40, 100
+
+
+def write_json(file, data):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(data, indent=2))
+
+
+def write_model(root, model_id):
+    """Write the tiny twin of a model of the registry under its repository's name."""
+    spec = MODELS[model_id]
+    folder = root / spec.source
+    folder.mkdir(parents=True)
+    _write_vae(folder / "vae")
+    if spec.task == "class-to-image":
+        _write_dit(folder, spec.source)
+    else:
+        _write_pixart(folder, spec.source)
+    return folder
+
+
+def _write_vae(folder):
+    torch.manual_seed(5)
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8, 8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=1,
+        norm_num_groups=4,
+        latent_channels=4,
+        scaling_factor=0.18215,
+    )
+    vae.save_pretrained(folder)
+
+
+def _write_dit(folder, source):
+    """facebook/DiT-XL-2-*: pickled weights, the old name of the class, ``id2label``."""
+    _, config = TRANSFORMERS[source]
+    torch.manual_seed(6)
+    model = randomise(DiTTransformer2DModel(**{**config, **TINY}))
+    model.save_pretrained(folder / "transformer", safe_serialization=False)
+    _rename_class(folder / "transformer" / "config.json")
+    vae = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    torch.save(load_file(vae), vae.with_suffix(".bin"))
+    vae.unlink()
+    DDIMScheduler(
+        beta_schedule="linear", clip_sample=False, num_train_timesteps=1000
+    ).save_pretrained(folder / "scheduler")
+    write_json(
+        folder / "model_index.json",
+        {
+            "_class_name": "DiTPipeline",
+            "_diffusers_version": "0.12.0.dev0",
+            "id2label": {str(i): name for i, name in imagenet().names.items()},
+            "scheduler": ["diffusers", "DDIMScheduler"],
+            "transformer": ["diffusers", "Transformer2DModel"],
+            "vae": ["diffusers", "AutoencoderKL"],
+        },
+    )
+
+
+def _write_pixart(folder, source):
+    """PixArt-alpha/PixArt-XL-2-*: a sharded T5, the old name of the class."""
+    _, config = TRANSFORMERS[source]
+    torch.manual_seed(7)
+    tiny = {**TINY, "cross_attention_dim": 24, "caption_channels": CAPTION}
+    model = randomise(PixArtTransformer2DModel(**{**config, **tiny}))
+    model.save_pretrained(folder / "transformer")
+    _rename_class(folder / "transformer" / "config.json")
+    _write_t5(folder / "text_encoder")
+    _write_tokenizer(folder / "tokenizer")
+    DPMSolverMultistepScheduler(
+        beta_schedule="linear", solver_order=2, algorithm_type="dpmsolver++"
+    ).save_pretrained(folder / "scheduler")
+    write_json(
+        folder / "model_index.json",
+        {
+            "_class_name": "PixArtAlphaPipeline",
+            "_diffusers_version": "0.22.0.dev0",
+            "scheduler": ["diffusers", "DPMSolverMultistepScheduler"],
+            "text_encoder": ["transformers", "T5EncoderModel"],
+            "tokenizer": ["transformers", "T5Tokenizer"],
+            "transformer": ["diffusers", "Transformer2DModel"],
+            "vae": ["diffusers", "AutoencoderKL"],
+        },
+    )
+
+
+def _rename_class(file):
+    """The repositories are older than the classes that diffusers makes of them."""
+    config = json.loads(file.read_text())
+    write_json(file, {**config, "_class_name": "Transformer2DModel"})
+
+
+def _write_t5(folder):
+    """Two shards and their index, as the encoder of 4.7 B parameters comes."""
+    torch.manual_seed(8)
+    config = T5Config(
+        vocab_size=PIECES + EXTRA,
+        d_model=CAPTION,
+        d_kv=8,
+        d_ff=32,
+        num_layers=2,
+        num_heads=2,
+        feed_forward_proj="gated-gelu",
+        dropout_rate=0.1,
+        tie_word_embeddings=False,
+    )
+    T5EncoderModel(config).eval().save_pretrained(folder)
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    names = sorted(weights)
+    shards = [names[: len(names) // 2], names[len(names) // 2 :]]
+    places = {}
+    for i, shard in enumerate(shards, 1):
+        name = f"model-0000{i}-of-00002.safetensors"
+        save_file({key: weights[key] for key in shard}, folder / name, {"format": "pt"})
+        places |= dict.fromkeys(shard, name)
+    size = sum(tensor.nbytes for tensor in weights.values())
+    write_json(
+        folder / "model.safetensors.index.json",
+        {"metadata": {"total_size": size}, "weight_map": places},
+    )
+
+
+def _write_tokenizer(folder):
+    """A sentence piece model, as T5's tokenizer comes; there is no tokenizer.json."""
+    folder.mkdir(parents=True)
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(MODELS["pixart-256"].example_prompts * 20),
+        model_prefix=str(folder / "spiece"),
+        vocab_size=PIECES,
+        pad_id=0,
+        eos_id=1,
+        unk_id=2,
+        bos_id=-1,
+        minloglevel=2,
+    )
+    (folder / "spiece.vocab").unlink()
+    special = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    write_json(folder / "special_tokens_map.json", special)
+    write_json(
+        folder / "tokenizer_config.json",
+        {
+            **special,
+            "tokenizer_class": "T5Tokenizer",
+            "model_max_length": 512,
+            "extra_ids": EXTRA,
+            "legacy": True,
+        },
+    )

@@ -1,0 +1,180 @@
+"""Models of the Hub, from tiny checkpoints in its layouts: loaded, compared, equal to stock."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DiTPipeline, PixArtAlphaPipeline
+
+from tests.models.hub import write_model
+from tracache.compare import run
+from tracache.methods import Plan
+from tracache.models.loading import load_model
+from tracache.models.memory import Placement
+from tracache.models.reading import Reader
+from tracache.models.registry import MODELS
+from tracache.models.schedulers import make_scheduler
+from tracache.models.sources import labels_of
+from tracache.request import make_request
+from tracache.run import prepare, sample
+from tracache.settings import Settings
+
+HUB = [spec.id for spec in MODELS.values() if not spec.embedded]
+ASSETS = Path(__file__).resolve().parents[2] / "demo_assets"
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    """Every model of the Hub in a folder of ``TRACACHE_MODELS``."""
+    root = tmp_path_factory.mktemp("models")
+    for model_id in HUB:
+        write_model(root, model_id)
+    return Settings(
+        assets=ASSETS, device="cpu", host="127.0.0.1", port=7860, deadline_s=60, models=root
+    )
+
+
+def ask(settings, model_id, **changes):
+    spec = MODELS[model_id]
+    classes = spec.task == "class-to-image"
+    subject = {"class_label": "goldfish"} if classes else {"prompt": spec.example_prompts[0]}
+    return make_request(
+        model_id, **subject, seed=1, steps=5, stride=2, environment=settings, **changes
+    )
+
+
+@pytest.mark.parametrize("model_id", HUB)
+def test_a_comparison(settings, model_id):
+    model = load_model(model_id, settings)
+    report = run(model, ask(settings, model_id))
+    full, fast = report.arms
+    spec = MODELS[model_id]
+    assert full.image.size == fast.image.size == (spec.size, spec.size)
+    assert fast.full_steps == len(ask(settings, model_id).plan("tracache").full_steps)
+    assert fast.speed_up_macs > 1
+    assert 0 < fast.latent_error < 10
+    assert report.trace.orders.shape == (5, 3)
+
+
+def alone(call):
+    """Run in a thread of its own, as comparisons do: the order of sums depends on threads."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(call).result()
+
+
+def same(image, other):
+    return np.array_equal(np.asarray(image), np.asarray(other))
+
+
+@pytest.mark.parametrize("guidance_scale", [4.0, 1.0])
+@pytest.mark.parametrize("scheduler", ["ddim", "dpm-solver++", "deis"])
+def test_dit_is_the_stock_pipeline_bit_for_bit(settings, scheduler, guidance_scale):
+    model = load_model("dit-xl-2-256", settings)
+    family = model.spec.family
+    labels, seeds = [1, 7, 999], [3, 4, 5]
+    stock = DiTPipeline.from_pretrained(settings.models / model.spec.source)
+    stock.scheduler = make_scheduler(scheduler, stock.scheduler.config)
+    stock.set_progress_bar_config(disable=True)
+
+    def call():
+        return stock(
+            labels,
+            guidance_scale=guidance_scale,
+            generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+            num_inference_steps=4,
+        ).images
+
+    def ours():
+        inputs = prepare(model, labels, seeds, guidance_scale, scheduler)
+        state = torch.get_rng_state()
+        done = sample(model, inputs, Plan(4))
+        assert torch.equal(torch.get_rng_state(), state)
+        assert done.latents.shape == (3, 4, 32, 32)
+        return family.decode(model.pipe, done.latents)
+
+    for image, other in zip(alone(ours), alone(call), strict=True):
+        assert same(image, other)
+    # Everything that stood in for the pipeline's parts is gone.
+    assert "decode" not in vars(model.pipe.vae)
+    assert {"step", "scale_model_input"} & vars(model.pipe.scheduler).keys() == set()
+
+
+def test_pixart_is_the_stock_pipeline_bit_for_bit(settings):
+    model = load_model("pixart-256", settings)
+    prompt = model.spec.example_prompts[0]
+    stock = PixArtAlphaPipeline.from_pretrained(settings.models / model.spec.source)
+    stock.scheduler = make_scheduler("dpm-solver++", stock.scheduler.config)
+    stock.set_progress_bar_config(disable=True)
+
+    def call():
+        return stock(
+            prompt,
+            num_inference_steps=4,
+            guidance_scale=4.5,
+            generator=torch.Generator().manual_seed(3),
+            use_resolution_binning=False,
+            height=256,
+            width=256,
+            clean_caption=False,
+        ).images[0]
+
+    def ours():
+        inputs = prepare(model, [prompt], [3], 4.5, "dpm-solver++")
+        return model.spec.family.decode(model.pipe, sample(model, inputs, Plan(4)).latents)[0]
+
+    assert same(alone(ours), alone(call))
+
+
+def test_every_item_has_its_own_noise_under_ddpm(settings):
+    """An item's noise, drawn step by step, does not depend on its neighbours."""
+    model = load_model("dit-xl-2-256", settings)
+
+    def latents(labels, seeds):
+        inputs = prepare(model, labels, seeds, 4.0, "ddpm")
+        return sample(model, inputs, Plan(4)).latents
+
+    both, one = latents([1, 7], [3, 4]), latents([7], [4])
+    torch.testing.assert_close(both[1:], one, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(both[:1], one)
+
+
+def test_classes_by_name_number_and_synonym(settings):
+    for label in ("tench, Tinca tinca", "tinca  TINCA", "tench", 0, "0"):
+        request = (
+            ask(settings, "dit-xl-2-512")
+            if False
+            else make_request("dit-xl-2-512", class_label=label, environment=settings)
+        )
+        assert (request.class_label, request.prompt) == (0, "tench, Tinca tinca")
+    pipe = load_model("dit-xl-2-512", settings).pipe
+    family = MODELS["dit-xl-2-512"].family
+    assert family.encode(pipe, ["tench", 5], 4.0, 0) == {"class_labels": [0, 5]}
+    assert len(labels_of(MODELS["dit-xl-2-512"], settings).names) == 1000
+
+
+@pytest.mark.parametrize("kind", ["offload", "encode-first"])
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_a_text_encoder_that_is_elsewhere_reads_the_same(settings, kind, dtype):
+    model = load_model("pixart-256", settings)
+    family, folder = model.spec.family, settings.models / model.spec.source
+    made = []
+
+    def load_encoder():
+        made.append(1)
+        return family.load(folder, dtype or torch.float32, True, ("transformer", "vae"))
+
+    rest = family.load(folder, torch.float32, True, family.encoders)
+    assert rest.text_encoder is None
+    reader = Reader(
+        family, rest, Placement(kind, dtype), load_encoder, torch.device("cpu"), torch.float32
+    )
+    for _ in range(2):
+        found = reader.read(["a happy horse"], 4.5, 120)
+    expected = family.encode(model.pipe, ["a happy horse"], 4.5, 120)
+    assert len(made) == (1 if kind == "offload" else 2)
+    for name, value in expected.items():
+        tolerance = 0 if dtype is None else 0.05
+        assert found[name].dtype == value.dtype
+        torch.testing.assert_close(found[name], value, rtol=tolerance, atol=tolerance)
