@@ -120,7 +120,8 @@ class _Comparison:
 
     def run(self) -> None:
         request = self.request
-        self.emit(Stage("encode", "Reading the prompt"))
+        what = "prompt" if request.class_label is None else "class"
+        self.emit(Stage("encode", f"Reading the {what}"))
         start = time.perf_counter()
         inputs = prepare(
             self.model,

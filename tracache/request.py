@@ -187,8 +187,8 @@ def _check_subject(
     environment = environment or Settings.from_environment()
     labels = labels_of(spec, environment)
     if labels is None:
-        why = missing(spec, environment) or "its files name no classes"
-        raise ValueError(f"the classes of {spec.title} are not known: {why}")
+        why = missing(spec, environment)
+        raise ValueError(why or f"the classes of {spec.title} are not known: its files name none")
     if class_label is None:
         raise ValueError("class_label is empty: choose a class")
     number = labels.find(class_label)

@@ -1,6 +1,7 @@
 """Models of the Hub, from tiny checkpoints in its layouts: loaded, compared, equal to stock."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ from diffusers import DiTPipeline, PixArtAlphaPipeline
 
 from tests.models.hub import write_model
 from tracache.compare import run
+from tracache.measure.quality import relative_error
 from tracache.methods import Plan
 from tracache.models.loading import load_model
-from tracache.models.memory import Placement
+from tracache.models.memory import Footprint, Placement
 from tracache.models.reading import Reader
 from tracache.models.registry import MODELS
 from tracache.models.schedulers import make_scheduler
@@ -29,11 +31,15 @@ ASSETS = Path(__file__).resolve().parents[2] / "demo_assets"
 def settings(tmp_path_factory):
     """Every model of the Hub in a folder of ``TRACACHE_MODELS``."""
     root = tmp_path_factory.mktemp("models")
-    for model_id in HUB:
-        write_model(root, model_id)
-    return Settings(
-        assets=ASSETS, device="cpu", host="127.0.0.1", port=7860, deadline_s=60, models=root
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        for model_id in HUB:
+            write_model(root, model_id)
+            # The twins fit everywhere, whatever the machine of the test could hold.
+            tiny = replace(MODELS[model_id], footprint=Footprint(0.0, 0.0, 0.0, 0.1, 0.0))
+            patch.setitem(MODELS, model_id, tiny)
+        yield Settings(
+            assets=ASSETS, device="cpu", host="127.0.0.1", port=7860, deadline_s=60, models=root
+        )
 
 
 def ask(settings, model_id, **changes):
@@ -136,8 +142,9 @@ def test_every_item_has_its_own_noise_under_ddpm(settings):
         return sample(model, inputs, Plan(4)).latents
 
     both, one = latents([1, 7], [3, 4]), latents([7], [4])
-    torch.testing.assert_close(both[1:], one, rtol=1e-4, atol=1e-4)
-    assert not torch.allclose(both[:1], one)
+    # Sums of a larger batch are in another order, which random weights amplify.
+    assert relative_error(both[1:], one) < 1e-3
+    assert relative_error(both[:1], one) > 0.1
 
 
 def test_classes_by_name_number_and_synonym(settings):

@@ -105,17 +105,27 @@ def why_unavailable(model_id: str, settings: Settings) -> str:
     """
     spec = find_model(model_id)
     try:
-        device = pick_device(settings.device)
-    except ValueError as error:
+        require_available(model_id, settings)
+    except (ModelUnavailableError, ValueError) as error:
         return str(error)
-    key = _Key(spec.id, locate(spec, settings), str(device))
-    if _SHELF.holds(key):
-        return ""
-    try:
-        _check(spec, settings, device)
-    except ModelUnavailableError as error:
-        return str(error)
+    key = _Key(spec.id, locate(spec, settings), str(pick_device(settings.device)))
     return _SHELF.failures.get(key, "")
+
+
+def require_available(model_id: str, settings: Settings) -> None:
+    """Raise where it is plain that a model cannot run here.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model or device.
+    ModelUnavailableError
+        If its files cannot be had, or it does not fit.
+    """
+    spec = find_model(model_id)
+    device = pick_device(settings.device)
+    if not _SHELF.holds(_Key(spec.id, locate(spec, settings), str(device))):
+        _check(spec, settings, device)
 
 
 @dataclass(frozen=True)
@@ -136,6 +146,7 @@ class _Shelf:
         self.failures: dict[_Key, str] = {}
 
     def holds(self, key: _Key) -> bool:
+        """Whether a model is in memory."""
         return key in self._models
 
     def get(self, key: _Key, load: Callable[[], LoadedModel]) -> LoadedModel:

@@ -196,3 +196,8 @@ def find_model(model_id: str) -> ModelSpec:
     if not isinstance(model_id, str) or model_id not in MODELS:
         raise ValueError(f"unknown model {model_id!r}; choose from {', '.join(MODELS)}")
     return MODELS[model_id]
+
+
+def takes_class(model_id: str) -> bool:
+    """Whether a model makes images of a class rather than a prompt."""
+    return find_model(model_id).task == "class-to-image"

@@ -9,7 +9,9 @@ from typing import Any
 import gradio as gr
 
 from tracache.methods import METHODS
+from tracache.models.registry import takes_class
 from tracache.request import Request, make_request
+from tracache.settings import Settings
 from tracache.ui.controls import EXTRA_ARM, NOT_HERE, Control, arm_options, option_name
 from tracache.ui.numbers import whole
 
@@ -28,8 +30,15 @@ _CACHE = (
 )
 
 
-def read_request(values: Mapping[str, Any]) -> Request:
+def read_request(values: Mapping[str, Any], settings: Settings | None = None) -> Request:
     """Return the request that the controls make.
+
+    Parameters
+    ----------
+    values : mapping
+        What each control holds.
+    settings : Settings, optional
+        Of the process; from the environment if not given.
 
     Raises
     ------
@@ -50,9 +59,11 @@ def read_request(values: Mapping[str, Any]) -> Request:
             given = whole(value) if isinstance(field.default, int) else value
             options.setdefault(owner, {})[name] = field.default if value is None else given
     cache = {name: whole(values[name]) for name in _CACHE}
+    prompt, label = values["prompt"] or "", values["class_label"]
     return make_request(
         values["model"],
-        values["prompt"],
+        # The box of the other kind is hidden, whatever it holds.
+        **({"class_label": whole(label)} if takes_class(values["model"]) else {"prompt": prompt}),
         seed=None if randomise else whole(values["seed"]),
         steps=whole(values["steps"]),
         guidance_scale=values["guidance_scale"],
@@ -61,6 +72,7 @@ def read_request(values: Mapping[str, Any]) -> Request:
         arms=[arm, *([EXTRA_ARM] if values["fewer_steps"] is True else [])],
         options=options,
         preset=values["preset"],
+        environment=settings,
         **cache,
     )
 

@@ -9,10 +9,10 @@ from tracache.models.vocabulary import Vocabulary
 ALONE = "nothing else"
 
 
-def add_builder(vocabulary: Vocabulary, prompt: gr.Textbox) -> None:
+def add_builder(vocabulary: Vocabulary, prompt: gr.Textbox) -> gr.Accordion:
     """Add the drop-downs; choosing in any of them writes the whole prompt."""
     v = vocabulary
-    with gr.Accordion("Build a prompt", open=False):
+    with gr.Accordion("Build a prompt", open=False) as accordion:
         first = _object("First", v)
         relation = gr.Dropdown(
             [ALONE, *v.relations], value=ALONE, label="Beside it", interactive=True
@@ -39,6 +39,7 @@ def add_builder(vocabulary: Vocabulary, prompt: gr.Textbox) -> None:
         api_visibility="private",
         trigger_mode="always_last",
     )
+    return accordion
 
 
 def _object(name: str, v: Vocabulary, start: int = 0) -> list[gr.Dropdown]:

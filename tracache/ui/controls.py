@@ -10,12 +10,12 @@ import gradio as gr
 
 from tracache.config import ABSCISSAE, CRITERIA, GRANULARITIES, MAX_ORDER, SPREADS, TraCacheConfig
 from tracache.methods import METHODS, REFERENCE
-from tracache.models.registry import MODELS, ModelSpec
-from tracache.models.vocabulary import Vocabulary
+from tracache.models.registry import MODELS, ModelSpec, find_model
 from tracache.presets import CUSTOM
 from tracache.request import MAX_SEED
-from tracache.ui.builder import add_builder
-from tracache.ui.views import arm_note, preset_note, vocabulary_note
+from tracache.settings import Settings
+from tracache.ui.models import add_help, add_model, follow_model
+from tracache.ui.views import arm_note, preset_note
 
 MAX_STRIDE_SHOWN = 8
 
@@ -64,15 +64,9 @@ def arm_options() -> Iterator[tuple[str, str, Any]]:
             yield method.id, name, field
 
 
-def add_controls(spec: ModelSpec, vocabulary: Vocabulary | None) -> Controls:
-    """Lay out the left column."""
-    model = gr.Dropdown(
-        [(entry.title, entry.id) for entry in MODELS.values()],
-        value=spec.id,
-        label="Model",
-        interactive=True,
-    )
-    prompt = _prompt(spec, vocabulary)
+def add_controls(spec: ModelSpec, settings: Settings) -> Controls:
+    """Lay out the left column, with the defaults of a model."""
+    subject = add_model(spec, settings)
     with gr.Row():
         generate = gr.Button("Generate", variant="primary", scale=3, min_width=120)
         stop = gr.Button("Stop", variant="stop", scale=1, min_width=80)
@@ -80,43 +74,26 @@ def add_controls(spec: ModelSpec, vocabulary: Vocabulary | None) -> Controls:
         label="Also run fewer steps at equal cost",
         info="Full compute with just as many full steps: what the cache has to beat.",
     )
-    if vocabulary is not None:
-        add_builder(vocabulary, prompt)
-    gr.Examples([[text] for text in spec.example_prompts], [prompt], label="Examples")
+    add_help(subject, spec, settings)
     inputs = {
-        "model": Control(model, "Name of the model."),
-        "prompt": Control(prompt, "What the image should show."),
+        "model": Control(subject.model, f"Name of the model: {', '.join(MODELS)}."),
+        "prompt": Control(subject.prompt, "What the image should show; not for models of classes."),
     }
-    arms = _arms(spec)
+    arms = _arms(spec, subject.model)
     inputs |= _sampling(spec)
     inputs |= arms
     inputs["fewer_steps"] = Control(
         fewer_steps, "Also run full compute with as few steps as cost the same."
     )
+    inputs["class_label"] = Control(
+        subject.class_label, "Class by name or number; only for models of classes."
+    )
+    components = {name: control.component for name, control in inputs.items()}
+    follow_model(subject, components, settings)
     return Controls(inputs, generate, stop)
 
 
-def _prompt(spec: ModelSpec, vocabulary: Vocabulary | None) -> gr.Textbox:
-    prompt = gr.Textbox(
-        label="Prompt",
-        placeholder=spec.example_prompts[0],
-        lines=2,
-        max_lines=4,
-        autofocus=True,
-    )
-    note = gr.HTML(vocabulary_note("", vocabulary), padding=False, elem_id="vocabulary")
-    prompt.change(
-        lambda text: vocabulary_note(text, vocabulary),
-        prompt,
-        note,
-        show_progress="hidden",
-        api_visibility="private",
-        trigger_mode="always_last",
-    )
-    return prompt
-
-
-def _arms(spec: ModelSpec) -> dict[str, Control]:
+def _arms(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Control]:
     """The accelerated arm, how it skips, and what else can be set."""
     with gr.Group():
         arm = gr.Dropdown(
@@ -139,23 +116,23 @@ def _arms(spec: ModelSpec) -> dict[str, Control]:
             schedule = _schedule(spec.cache)
     refined, tracache = _refinements(spec.cache)
     arm.change(
-        lambda chosen, named: (
-            arm_note(chosen, spec, NOT_HERE),
-            gr.update(visible=_has_schedule(chosen) and bool(spec.presets)),
+        lambda chosen, named, model_id: (
+            arm_note(chosen, find_model(model_id), NOT_HERE),
+            gr.update(visible=_has_schedule(chosen) and bool(find_model(model_id).presets)),
             gr.update(visible=_has_schedule(chosen) and named == CUSTOM),
             gr.update(visible=METHODS[chosen].forecasts),
         ),
-        [arm, preset],
+        [arm, preset, model],
         [note, preset, by_hand, refined],
         show_progress="hidden",
         api_visibility="private",
     )
     preset.change(
-        lambda chosen: (
-            gr.update(value=preset_note(chosen, spec), visible=chosen != CUSTOM),
+        lambda chosen, model_id: (
+            gr.update(value=preset_note(chosen, find_model(model_id)), visible=chosen != CUSTOM),
             gr.update(visible=chosen == CUSTOM),
         ),
-        preset,
+        [preset, model],
         [preset_text, by_hand],
         show_progress="hidden",
         api_visibility="private",
@@ -319,7 +296,10 @@ def _own_options(arm: gr.Dropdown) -> dict[str, Control]:
 
 def _sampling(spec: ModelSpec) -> dict[str, Control]:
     with gr.Accordion("Steps, guidance, seed", open=False):
-        steps = gr.Slider(2, spec.max_steps, spec.steps, step=1, label="Steps")
+        # A program calls the endpoint without ever choosing a model on the page, so the slider
+        # reaches as far as any model; what is too far for one is refused with a message.
+        most = max(entry.max_steps for entry in MODELS.values())
+        steps = gr.Slider(2, most, spec.steps, step=1, label="Steps")
         guidance_scale = gr.Slider(
             1, spec.max_guidance_scale, spec.guidance_scale, step=0.1, label="Guidance scale"
         )

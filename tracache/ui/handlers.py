@@ -12,7 +12,8 @@ import gradio as gr
 
 from tracache.compare import compare
 from tracache.figures import describe_trace, order_heatmap
-from tracache.models.loading import ModelUnavailableError, load_model
+from tracache.models.loading import ModelUnavailableError, load_model, require_available
+from tracache.models.sources import downloads
 from tracache.report import ArmDone, ArmResult, ArmStarted, Event, Finished, Stage, StepDone
 from tracache.request import Request
 from tracache.settings import Settings
@@ -49,7 +50,9 @@ class Handlers:
     def generate(self, values: dict[str, Any], request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """Compare full compute with an accelerated arm, from the same prompt and noise."""
         try:
-            asked = read_request(values)
+            require_available(values["model"], self._settings)
+            asked = read_request(values, self._settings)
+            yield _loading(asked, self._settings)
             loaded = load_model(asked.model, self._settings)
         except (ValueError, ModelUnavailableError) as error:
             raise _tell(error) from error
@@ -61,6 +64,8 @@ class Handlers:
                 yield from _show(events, asked, stop, self._settings.deadline_s)
         except gr.Error:
             raise
+        except ModelUnavailableError as error:
+            raise _tell(error) from error
         except Exception as error:
             log.exception("a run failed")
             raise gr.Error(
@@ -83,6 +88,16 @@ def _tell(error: Exception) -> gr.Error:
     first, _, rest = str(error).partition(" ")
     words = f"{first.replace('_', ' ')} {rest}"
     return gr.Error(words[:1].upper() + words[1:], print_exception=False)
+
+
+def _loading(asked: Request, settings: Settings) -> tuple[Any, ...]:
+    """Say what is going on until the model is there."""
+    screen = _Screen(asked)
+    screen.progress.message = f"Loading {asked.spec.title} …"
+    if asked.spec.footprint is not None and downloads(asked.spec, settings):
+        size = asked.spec.footprint.download_gb
+        screen.progress.message = f"Downloading {asked.spec.title}, about {size:g} GB …"
+    return screen.update()
 
 
 def _show(

@@ -9,7 +9,6 @@ import gradio as gr
 
 from tracache.models.loading import ModelUnavailableError, load_model
 from tracache.models.registry import DEFAULT_MODEL, find_model
-from tracache.models.vocabulary import Vocabulary
 from tracache.settings import Settings
 from tracache.ui.asking import as_endpoint
 from tracache.ui.controls import add_controls
@@ -22,8 +21,8 @@ skipped, their features extrapolated along their trajectory. See what it saves, 
 and which order it chose at every block and timestep."""
 
 READING = """The order is chosen where the residual |φₙ − φₙ₋₁| of two neighbouring polynomials
-spreads least. That residual estimates the error of the lower one, which is therefore taken: on
-this model it stays nearer to full compute than φₙ, the other reading of the paper's Eq. 7."""
+spreads least. That residual estimates the error of the lower one, which is therefore taken: on the
+embedded model it stays nearer to full compute than φₙ, the other reading of the paper's Eq. 7."""
 
 
 def build_page(settings: Settings) -> gr.Blocks:
@@ -36,13 +35,12 @@ def build_page(settings: Settings) -> gr.Blocks:
     """
     handlers = Handlers(settings)
     spec = find_model(DEFAULT_MODEL)
-    vocabulary = Vocabulary.load(settings.assets / spec.source)
     with gr.Blocks(title="TraCache", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         gr.Markdown(INTRO)
         gr.HTML(_banner(settings), padding=False)
         with gr.Row(elem_classes="tc-main"):
             with gr.Column(scale=4, min_width=300):
-                controls = add_controls(spec, vocabulary)
+                controls = add_controls(spec, settings)
             with gr.Column(scale=7, min_width=300):
                 outputs = _results()
         inputs = {name: control.component for name, control in controls.inputs.items()}

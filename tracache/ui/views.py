@@ -172,6 +172,17 @@ def arm_note(arm: str, spec: ModelSpec, not_here: Sequence[str] = ()) -> str:
     return f'<div class="tc-words tc-quiet"><p>{escape(method.summary)}</p>{caveat}</div>'
 
 
+def model_note(spec: ModelSpec, reason: str) -> str:
+    """Say what a model is, what to know of its defaults, and why it cannot run where it cannot."""
+    about = " ".join(text for text in (spec.summary, spec.note) if text)
+    if reason:
+        return (
+            f'<div class="tc-words tc-warn"><p>{escape(spec.summary)}</p>'
+            f'<p role="alert">Not available here. {escape(reason)}</p></div>'
+        )
+    return f'<div class="tc-words tc-quiet"><p>{escape(about)}</p></div>'
+
+
 def preset_note(preset: str, spec: ModelSpec) -> str:
     """Say what a preset does; empty where the visitor sets everything."""
     if preset not in spec.presets:

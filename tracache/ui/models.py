@@ -1,0 +1,180 @@
+"""The model, and what is asked of it: a prompt or a class; the other controls follow the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import gradio as gr
+
+from tracache.models.loading import why_unavailable
+from tracache.models.registry import MODELS, ModelSpec, find_model
+from tracache.models.sources import labels_of
+from tracache.models.vocabulary import Vocabulary
+from tracache.presets import CUSTOM
+from tracache.settings import Settings
+from tracache.ui.builder import add_builder
+from tracache.ui.views import model_note, vocabulary_note
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The controls that say which model makes what.
+
+    Attributes
+    ----------
+    model, prompt, class_label : gradio components
+        Of these the prompt or the class is shown, as the model takes it.
+    outputs : dict
+        Whatever else changes with the model, by name.
+    """
+
+    model: gr.Dropdown
+    prompt: gr.Textbox
+    class_label: gr.Dropdown
+    outputs: dict[str, Any]
+
+
+def add_model(spec: ModelSpec, settings: Settings) -> Subject:
+    """Add the model, the prompt and the class; what helps to write a prompt comes later."""
+    model = gr.Dropdown(
+        [(entry.title, entry.id) for entry in MODELS.values()],
+        value=spec.id,
+        label="Model",
+        interactive=True,
+    )
+    note = gr.HTML(
+        model_note(spec, why_unavailable(spec.id, settings)), padding=False, elem_id="model-note"
+    )
+    with gr.Column() as prompt_box:
+        prompt = gr.Textbox(
+            label="Prompt",
+            placeholder=_placeholder(spec),
+            lines=2,
+            max_lines=4,
+            autofocus=True,
+        )
+        words = gr.HTML(
+            vocabulary_note("", _vocabulary(spec, settings)), padding=False, elem_id="vocabulary"
+        )
+    with gr.Column(visible=False) as class_box:
+        class_label = gr.Dropdown(
+            [],
+            label="Class",
+            info="Type to search; names and numbers are both understood.",
+            filterable=True,
+            # What is typed is looked up, with near names for what is not there.
+            allow_custom_value=True,
+            interactive=True,
+        )
+    prompt.change(
+        lambda text, chosen: vocabulary_note(text, _vocabulary(find_model(chosen), settings)),
+        [prompt, model],
+        words,
+        show_progress="hidden",
+        api_visibility="private",
+        trigger_mode="always_last",
+    )
+    outputs = {
+        "note": note,
+        "prompt_box": prompt_box,
+        "words": words,
+        "prompt": prompt,
+        "class_box": class_box,
+        "class_label": class_label,
+    }
+    return Subject(model, prompt, class_label, outputs)
+
+
+def add_help(subject: Subject, spec: ModelSpec, settings: Settings) -> None:
+    """Add what helps to write a prompt: drop-downs for a small grammar, and examples."""
+    vocabulary = _vocabulary(spec, settings)
+    if vocabulary is not None:
+        subject.outputs["builder"] = add_builder(vocabulary, subject.prompt)
+    for i, texts in enumerate(_example_lists()):
+        with gr.Column(visible=texts == spec.example_prompts) as column:
+            gr.Examples([[text] for text in texts], [subject.prompt], label="Examples")
+        subject.outputs[f"examples_{i}"] = column
+
+
+def follow_model(subject: Subject, controls: Mapping[str, Any], settings: Settings) -> None:
+    """Let the controls of sampling and cache take the defaults of the model that is chosen.
+
+    Parameters
+    ----------
+    subject : Subject
+        The model's controls, complete.
+    controls : mapping
+        Components by the name of their parameter.
+    settings : Settings
+        Of the process.
+    """
+    names = ("steps", "guidance_scale", "scheduler", "stride", "max_order", "last_step", "preset")
+    outputs = {**subject.outputs, **{name: controls[name] for name in names}}
+
+    def follow(chosen: str, prompt: str | None) -> list[Any]:
+        spec = find_model(chosen)
+        changes = {**_subject_changes(spec, prompt or "", settings), **_defaults(spec)}
+        return [changes[name] for name in outputs]
+
+    subject.model.change(
+        follow,
+        [subject.model, subject.prompt],
+        list(outputs.values()),
+        show_progress="hidden",
+        api_visibility="private",
+    )
+
+
+def _subject_changes(spec: ModelSpec, prompt: str, settings: Settings) -> dict[str, Any]:
+    classes = spec.task == "class-to-image"
+    labels = labels_of(spec, settings)
+    choices = labels.choices() if labels is not None else []
+    vocabulary = _vocabulary(spec, settings)
+    shown = {
+        f"examples_{i}": gr.update(visible=texts == spec.example_prompts)
+        for i, texts in enumerate(_example_lists())
+    }
+    return {
+        "note": model_note(spec, why_unavailable(spec.id, settings)),
+        "prompt_box": gr.update(visible=not classes),
+        "words": vocabulary_note(prompt, vocabulary),
+        "prompt": gr.update(placeholder=_placeholder(spec)),
+        "class_box": gr.update(visible=classes),
+        "class_label": gr.update(choices=choices, value=choices[0][1] if choices else None),
+        "builder": gr.update(visible=vocabulary is not None),
+        **shown,
+    }
+
+
+def _defaults(spec: ModelSpec) -> dict[str, Any]:
+    presets = [("Set by hand", CUSTOM), *((p.title, p.id) for p in spec.presets.values())]
+    return {
+        "steps": spec.steps,
+        "guidance_scale": spec.guidance_scale,
+        "scheduler": gr.update(choices=list(spec.schedulers), value=spec.schedulers[0]),
+        "stride": spec.cache.stride,
+        "max_order": spec.cache.max_order,
+        "last_step": spec.cache.last_step,
+        "preset": gr.update(choices=presets, value=CUSTOM, visible=len(presets) > 1),
+    }
+
+
+def _placeholder(spec: ModelSpec) -> str:
+    return spec.example_prompts[0] if spec.example_prompts else ""
+
+
+def _example_lists() -> list[tuple[str, ...]]:
+    """Every list of examples, once."""
+    return list(dict.fromkeys(s.example_prompts for s in MODELS.values() if s.example_prompts))
+
+
+def _vocabulary(spec: ModelSpec, settings: Settings) -> Vocabulary | None:
+    return _load_vocabulary(spec, settings) if spec.embedded else None
+
+
+@lru_cache
+def _load_vocabulary(spec: ModelSpec, settings: Settings) -> Vocabulary | None:
+    return Vocabulary.load(settings.assets / spec.source)
