@@ -2,16 +2,19 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tracache import TraCacheConfig
 from tracache.methods import METHODS, Asked, Plan, find_method
-from tracache.models.registry import MODELS, find_model
+from tracache.models.registry import MODELS, find_model, takes_class
+from tracache.models.sources import labels_of
 from tracache.policies import TeaCacheConfig, ToCaConfig
 from tracache.presets import Preset
 from tracache.request import make_request
+from tracache.settings import Settings
 
 GOOD = {"model": "scenes-t2i", "prompt": "a shiny red sphere on water at sunset"}
 
@@ -82,8 +85,57 @@ def test_bad_input_says_what_to_do(change, words):
 
 def test_every_model_is_consistent():
     for spec in MODELS.values():
-        for prompt in (*spec.example_prompts, "a prompt"):
-            make_request(spec.id, prompt)
+        if labels_of(spec, Settings.from_environment()) is not None:
+            make_request(spec.id, class_label=0)
+        elif spec.task == "text-to-image":
+            for prompt in (*spec.example_prompts, "a prompt"):
+                make_request(spec.id, prompt)
+
+
+DIT = {"model": "dit-xl-2-256", "class_label": "goldfish"}
+
+
+def test_a_class_takes_the_place_of_the_prompt():
+    request = make_request(**DIT)
+    assert (request.subject, request.class_label, request.prompt) == (
+        1,
+        1,
+        "goldfish, Carassius auratus",
+    )
+    assert (request.steps, request.guidance_scale, request.scheduler) == (50, 4.0, "ddim")
+    assert request.cache.warmup == 2
+    assert make_request(**{**DIT, "steps": 250, "scheduler": "ddpm"}).steps == 250
+    assert make_request(**GOOD).subject == GOOD["prompt"]
+
+
+@pytest.mark.parametrize(
+    "asked, words",
+    [
+        ({**DIT, "class_label": "goldfisch"}, ["no class 'goldfisch'", "did you mean goldfish"]),
+        ({**DIT, "class_label": "shark"}, ["no class 'shark'", "white shark"]),
+        ({**DIT, "class_label": "qqqq"}, ["no class 'qqqq'", "such as tench", "0 to 999"]),
+        ({**DIT, "class_label": "crane"}, ["several classes", "134 (crane) or 517 (crane)"]),
+        ({**DIT, "class_label": 1000}, ["no class 1000", "0 to 999"]),
+        ({**DIT, "class_label": -1}, ["no class -1"]),
+        ({**DIT, "class_label": 1.5}, ["name or number, got 1.5"]),
+        ({**DIT, "class_label": True}, ["name or number, got True"]),
+        ({**DIT, "class_label": " "}, ["class_label is empty"]),
+        ({"model": "dit-xl-2-256"}, ["class_label is empty"]),
+        ({**DIT, "prompt": "a goldfish"}, ["takes a class, not a prompt"]),
+        ({**GOOD, "class_label": 3}, ["takes a prompt, not a class"]),
+    ],
+)
+def test_bad_classes_say_what_to_do(asked, words):
+    with pytest.raises(ValueError) as error:
+        make_request(**asked)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_classes_that_are_not_here_say_why(tmp_path):
+    here = replace(Settings.from_environment(), assets=tmp_path)
+    with pytest.raises(ValueError, match="Scenes by class .* is not in .*: clone the whole"):
+        make_request("scenes-class", class_label=0, environment=here)
 
 
 FORECASTS = ("tracache", "reuse", "taylorseer", "tracache-fixed", "hicache", "toca")
@@ -160,7 +212,8 @@ def test_gates_come_from_a_file(tmp_path):
 def test_every_preset_is_a_request():
     for spec in MODELS.values():
         for preset in spec.presets.values():
-            request = make_request(spec.id, "a prompt", preset=preset.id, stride=2)
+            subject = {"class_label": 0} if takes_class(spec.id) else {"prompt": "a prompt"}
+            request = make_request(spec.id, **subject, preset=preset.id, stride=2)
             assert (request.steps, request.cache) == (preset.steps, preset.cache)
             assert Preset.from_dict(json.loads(json.dumps(preset.to_dict()))) == preset
 

@@ -34,6 +34,7 @@ GOOD = {
     "abscissa": "timestep",
     **{option_name(arm, name): field.default for arm, name, field in arm_options()},
     "fewer_steps": False,
+    "class_label": None,
 }
 
 

@@ -118,8 +118,8 @@ def _arms(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Control]:
     arm.change(
         lambda chosen, named, model_id: (
             arm_note(chosen, find_model(model_id), NOT_HERE),
-            gr.update(visible=_has_schedule(chosen) and bool(find_model(model_id).presets)),
-            gr.update(visible=_has_schedule(chosen) and named == CUSTOM),
+            gr.update(visible=METHODS[chosen].scheduled and bool(find_model(model_id).presets)),
+            gr.update(visible=METHODS[chosen].scheduled and named == CUSTOM),
             gr.update(visible=METHODS[chosen].forecasts),
         ),
         [arm, preset, model],
@@ -128,11 +128,11 @@ def _arms(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Control]:
         api_visibility="private",
     )
     preset.change(
-        lambda chosen, model_id: (
+        lambda chosen, model_id, by: (
             gr.update(value=preset_note(chosen, find_model(model_id)), visible=chosen != CUSTOM),
-            gr.update(visible=chosen == CUSTOM),
+            gr.update(visible=chosen == CUSTOM and METHODS[by].scheduled),
         ),
-        [preset, model],
+        [preset, model, arm],
         [preset_text, by_hand],
         show_progress="hidden",
         api_visibility="private",
@@ -145,11 +145,6 @@ def _arms(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Control]:
         **tracache,
         **own,
     }
-
-
-def _has_schedule(arm: str) -> bool:
-    """Whether an arm takes the stride, if only to know how many steps it may cost."""
-    return METHODS[arm].forecasts or METHODS[arm].matches
 
 
 def _schedule(cache: TraCacheConfig) -> dict[str, Control]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from tracache.methods import METHODS
 from tracache.models.loading import why_unavailable
 from tracache.models.registry import MODELS, ModelSpec, find_model
 from tracache.models.sources import labels_of
@@ -114,14 +115,14 @@ def follow_model(subject: Subject, controls: Mapping[str, Any], settings: Settin
     names = ("steps", "guidance_scale", "scheduler", "stride", "max_order", "last_step", "preset")
     outputs = {**subject.outputs, **{name: controls[name] for name in names}}
 
-    def follow(chosen: str, prompt: str | None) -> list[Any]:
+    def follow(chosen: str, prompt: str | None, arm: str) -> list[Any]:
         spec = find_model(chosen)
-        changes = {**_subject_changes(spec, prompt or "", settings), **_defaults(spec)}
+        changes = {**_subject_changes(spec, prompt or "", settings), **_defaults(spec, arm)}
         return [changes[name] for name in outputs]
 
     subject.model.change(
         follow,
-        [subject.model, subject.prompt],
+        [subject.model, subject.prompt, controls["arm"]],
         list(outputs.values()),
         show_progress="hidden",
         api_visibility="private",
@@ -149,7 +150,7 @@ def _subject_changes(spec: ModelSpec, prompt: str, settings: Settings) -> dict[s
     }
 
 
-def _defaults(spec: ModelSpec) -> dict[str, Any]:
+def _defaults(spec: ModelSpec, arm: str) -> dict[str, Any]:
     presets = [("Set by hand", CUSTOM), *((p.title, p.id) for p in spec.presets.values())]
     return {
         "steps": spec.steps,
@@ -158,7 +159,9 @@ def _defaults(spec: ModelSpec) -> dict[str, Any]:
         "stride": spec.cache.stride,
         "max_order": spec.cache.max_order,
         "last_step": spec.cache.last_step,
-        "preset": gr.update(choices=presets, value=CUSTOM, visible=len(presets) > 1),
+        "preset": gr.update(
+            choices=presets, value=CUSTOM, visible=len(presets) > 1 and METHODS[arm].scheduled
+        ),
     }
 
 

@@ -1,0 +1,206 @@
+"""What cannot be loaded: one message, saying which and what to do. The Hub is a real server."""
+
+import errno
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.models.hub import write_model
+from tracache.models.failures import explain
+from tracache.models.loading import ModelUnavailableError, load_model, why_unavailable
+from tracache.models.memory import Footprint
+from tracache.models.registry import MODELS
+from tracache.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: Repository → (status, code) that the Hub's stand-in answers with, as the Hub does.
+ANSWERS = {
+    "PixArt-alpha/PixArt-XL-2-256x256": (403, "GatedRepo"),
+    "PixArt-alpha/PixArt-XL-2-512x512": (404, "RepoNotFound"),
+    "PixArt-alpha/PixArt-XL-2-1024-MS": (401, "GatedRepo"),
+    "facebook/DiT-XL-2-256": (500, ""),
+    "facebook/DiT-XL-2-512": (401, "RepoNotFound"),
+}
+
+#: Loads models one after another, with room for all, and prints what each says.
+SCRIPT = """
+import json, sys
+from dataclasses import replace
+from tracache.models import loading
+from tracache.models.memory import Footprint
+from tracache.models.registry import MODELS
+from tracache.settings import Settings
+
+found = {}
+settings = Settings.from_environment()
+for name in sys.argv[1:]:
+    MODELS[name] = replace(MODELS[name], footprint=Footprint(0, 0, 0, 0.01, 0))
+    before = loading.why_unavailable(name, settings)
+    try:
+        loading.load_model(name, settings)
+    except loading.ModelUnavailableError as error:
+        found[name] = [before, str(error), loading.why_unavailable(name, settings)]
+print(json.dumps(found))
+"""
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """Answers every request for a repository with that repository's error."""
+
+    def do_GET(self):
+        status, code = next(a for name, a in ANSWERS.items() if name in self.path)
+        self.send_response(status)
+        if code:
+            self.send_header("X-Error-Code", code)
+        self.send_header("X-Error-Message", f"told by the test: {code or status}")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def hub():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def ask(models, tmp_path, **environment):
+    """Load models in a process of its own with an empty cache."""
+    settings = {k: v for k, v in os.environ.items() if k not in ("HF_HUB_OFFLINE", "HF_TOKEN")}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *models],
+        env={
+            **settings,
+            "HF_HOME": str(tmp_path / "hf"),
+            "TRACACHE_DEVICE": "cpu",
+            "PYTHONPATH": str(ROOT),
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_what_the_hub_refuses(hub, tmp_path):
+    names = {spec.source: spec.id for spec in MODELS.values()}
+    found = ask([names[source] for source in ANSWERS], tmp_path, HF_ENDPOINT=hub)
+    words = {
+        "pixart-256": "access to PixArt-alpha/PixArt-XL-2-256x256 is restricted; accept its terms",
+        "pixart-512": "the Hub has no repository PixArt-alpha/PixArt-XL-2-512x512, or it is",
+        "pixart-1024": "access to PixArt-alpha/PixArt-XL-2-1024-MS is restricted",
+        "dit-xl-2-256": "the Hub answered 500 for facebook/DiT-XL-2-256; try again later",
+        "dit-xl-2-512": "the Hub has no repository facebook/DiT-XL-2-512, or it is private",
+    }
+    for name, expected in words.items():
+        before, message, after = found[name]
+        # Nothing was asked before somebody wanted it; then it is remembered.
+        assert before == ""
+        assert message.startswith(f"{MODELS[name].title} could not be loaded: ")
+        assert expected in message
+        assert after == message
+
+
+def test_a_hub_that_cannot_be_reached(tmp_path):
+    found = ask(["dit-xl-2-256"], tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
+    assert (
+        "facebook/DiT-XL-2-256 is not downloaded and the Hub cannot be reached"
+        in (found["dit-xl-2-256"][1])
+    )
+    found = ask(["pixart-256"], tmp_path, HF_HUB_OFFLINE="1")
+    before, message, _ = found["pixart-256"]
+    assert before == message
+    assert "is not downloaded and the Hub is switched off here; unset HF_HUB_OFFLINE" in message
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(
+        assets=tmp_path, device="cpu", host="127.0.0.1", port=7860, deadline_s=60, models=tmp_path
+    )
+
+
+@pytest.fixture(autouse=True)
+def room(monkeypatch):
+    """Tiny checkpoints fit everywhere."""
+    from dataclasses import replace
+
+    for name in ("pixart-256", "dit-xl-2-256"):
+        tiny = replace(MODELS[name], footprint=Footprint(0.0, 0.0, 0.0, 0.01, 0.0))
+        monkeypatch.setitem(MODELS, name, tiny)
+
+
+def cut(file):
+    """Leave the first half of a file, as a download that broke off does."""
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    "name, file, harm",
+    [
+        ("pixart-256", "transformer/diffusion_pytorch_model.safetensors", cut),
+        ("pixart-256", "text_encoder/model-00002-of-00002.safetensors", Path.unlink),
+        ("pixart-256", "text_encoder/model-00001-of-00002.safetensors", cut),
+        ("pixart-256", "vae/diffusion_pytorch_model.safetensors", Path.unlink),
+        ("pixart-256", "transformer/config.json", cut),
+        ("pixart-256", "tokenizer/spiece.model", Path.unlink),
+        ("dit-xl-2-256", "transformer/diffusion_pytorch_model.bin", cut),
+        ("dit-xl-2-256", "vae/config.json", Path.unlink),
+    ],
+)
+def test_files_that_are_incomplete(settings, name, file, harm):
+    folder = write_model(settings.models, name)
+    harm(folder / file)
+    with pytest.raises(ModelUnavailableError) as error:
+        load_model(name, settings)
+    message = str(error.value)
+    assert message.startswith(f"{MODELS[name].title} could not be loaded: the files of {folder} ")
+    assert "are incomplete or damaged; repeat the download of that folder" in message
+    assert why_unavailable(name, settings) == message
+
+
+def test_what_is_repaired_loads(settings):
+    folder = write_model(settings.models, "dit-xl-2-256")
+    config = folder / "vae" / "config.json"
+    text = config.read_text()
+    config.unlink()
+    with pytest.raises(ModelUnavailableError):
+        load_model("dit-xl-2-256", settings)
+    config.write_text(text)
+    assert load_model("dit-xl-2-256", settings).spec.id == "dit-xl-2-256"
+    assert why_unavailable("dit-xl-2-256", settings) == ""
+
+
+@pytest.mark.parametrize(
+    "error, words",
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full; free some space"),
+        (MemoryError(), "the memory ran out"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "the memory ran out"),
+        (RuntimeError("something\n else"), "could not be loaded: something else"),
+    ],
+)
+def test_what_the_machine_lacks(error, words):
+    assert words in explain(error, "A model", "somebody/model", True)
+    try:
+        raise ValueError("wrapped") from error
+    except ValueError as wrapped:
+        if not isinstance(error, RuntimeError) or isinstance(error, torch.OutOfMemoryError):
+            assert words in explain(wrapped, "A model", "somebody/model", True)
