@@ -35,6 +35,8 @@ def server(tmp_path_factory):
         "GRADIO_SERVER_PORT": str(port),
         "GRADIO_TEMP_DIR": str(folder),
         "TMPDIR": str(folder),
+        "HF_HOME": str(folder / "hf"),
+        "TRACACHE_ASSETS": str(_assets(folder / "assets")),
     }
     with (folder / "log.txt").open("w") as log:
         process = subprocess.Popen(
@@ -52,6 +54,18 @@ def server(tmp_path_factory):
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=20)
+
+
+def _assets(folder):
+    """The embedded models, with a tiny twin of the class-conditional one where it is not here."""
+    folder.mkdir()
+    for entry in (ROOT / "demo_assets").iterdir():
+        (folder / entry.name).symlink_to(entry)
+    if not (folder / "scenes-class").exists():
+        from tests.models.hub import write_model
+
+        write_model(folder, "scenes-class")
+    return folder
 
 
 def _wait_for(address, process, log):

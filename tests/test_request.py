@@ -134,7 +134,7 @@ def test_bad_classes_say_what_to_do(asked, words):
 
 def test_classes_that_are_not_here_say_why(tmp_path):
     here = replace(Settings.from_environment(), assets=tmp_path)
-    with pytest.raises(ValueError, match="Scenes by class .* is not in .*: clone the whole"):
+    with pytest.raises(ValueError, match=r"Scenes by class .* is not in .*: clone the whole"):
         make_request("scenes-class", class_label=0, environment=here)
 
 

@@ -194,3 +194,60 @@ def test_a_preset_takes_the_place_of_the_sliders(open_page):
     expect(page.get_by_role("spinbutton", name=re.compile("Stride"))).to_be_hidden()
     press(page, "Generate")
     expect(page.locator("#figures tbody tr").nth(1)).to_contain_text("TraCache6 / 14")
+
+
+def test_a_model_of_classes_asks_for_a_class(open_page):
+    """The prompt gives way to a class with search; steps and the rest follow the model."""
+    page = open_page()
+    choose(page, "Model", "Scenes by class (embedded, class to image)")
+    expect(box(page)).to_be_hidden()
+    expect(page.get_by_role("button", name="Build a prompt")).to_be_hidden()
+    expect(page.locator("#model-note")).to_contain_text("single rendered solids")
+    page.get_by_role("button", name="Steps, guidance, seed").click()
+    expect(page.get_by_role("spinbutton", name=re.compile("Steps"))).to_have_value("50")
+    expect(page.get_by_role("spinbutton", name=re.compile("Guidance"))).to_have_value("2")
+    expect(page.get_by_label("Scheduler", exact=True)).to_have_value("ddim")
+    set_number(page, "Steps", 6)
+    search = page.get_by_label("Class", exact=True)
+    search.click()
+    search.fill("blue cu")
+    page.get_by_role("option", name="blue cube", exact=True).click()
+    press(page, "Generate")
+    expect(page.locator("#status")).to_contain_text("Done.")
+    assert image_width(page, "accelerated") == 128
+    # A warm-up of two steps, and every third after it.
+    expect(page.locator("#figures tbody tr").nth(1)).to_contain_text("TraCache3 / 3")
+    choose(page, "Model", "Scenes (embedded, text to image)")
+    expect(box(page)).to_be_visible()
+    expect(search).to_be_hidden()
+    expect(page.get_by_role("spinbutton", name=re.compile("Steps"))).to_have_value("20")
+
+
+def test_a_class_that_is_not_there_brings_near_names(open_page):
+    page = open_page()
+    choose(page, "Model", "Scenes by class (embedded, class to image)")
+    search = page.get_by_label("Class", exact=True)
+    search.click()
+    search.fill("purpel cube")
+    search.press("Enter")
+    press(page, "Generate")
+    message = re.compile("no class 'purpel cube'; did you mean .*purple cube")
+    expect(page.get_by_text(message)).to_be_visible()
+
+
+def test_a_model_that_cannot_run_here_says_why(open_page):
+    page = open_page()
+    choose(page, "Model", "DiT-XL/2, 256 × 256 (class to image)")
+    alert = page.locator("#model-note").get_by_role("alert")
+    expect(alert).to_contain_text("Not available here.")
+    expect(alert).to_contain_text("facebook/DiT-XL-2-256 is not downloaded and the Hub is switched")
+    press(page, "Generate")
+    expect(page.get_by_text("facebook/DiT-XL-2-256 is not downloaded")).to_have_count(2)
+    # The rest of the page works.
+    choose(page, "Model", "Scenes (embedded, text to image)")
+    expect(alert).to_be_hidden()
+    page.get_by_role("button", name="Steps, guidance, seed").click()
+    set_number(page, "Steps", 4)
+    box(page).fill(PROMPT)
+    press(page, "Generate")
+    expect(page.locator("#status")).to_contain_text("Done.")

@@ -7,6 +7,7 @@ import torch
 from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
+    DiTPipeline,
     DiTTransformer2DModel,
     DPMSolverMultistepScheduler,
     PixArtTransformer2DModel,
@@ -15,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from transformers import T5Config, T5EncoderModel
 
 from tests.tiny import randomise
+from tracache.embedded.class_dit import CLASSES
 from tracache.models.labels import imagenet
 from tracache.models.published import TRANSFORMERS
 from tracache.models.registry import MODELS
@@ -37,7 +39,9 @@ def write_model(root, model_id):
     folder = root / spec.source
     folder.mkdir(parents=True)
     _write_vae(folder / "vae")
-    if spec.task == "class-to-image":
+    if spec.embedded:
+        _write_scenes_class(folder)
+    elif spec.task == "class-to-image":
         _write_dit(folder, spec.source)
     else:
         _write_pixart(folder, spec.source)
@@ -82,6 +86,19 @@ def _write_dit(folder, source):
             "vae": ["diffusers", "AutoencoderKL"],
         },
     )
+
+
+def _write_scenes_class(folder):
+    """The embedded model as ``python -m tracache.embedded`` exports it: 40 classes of the 1000."""
+    torch.manual_seed(9)
+    model = DiTTransformer2DModel(**TINY, in_channels=4, out_channels=4, sample_size=16)
+    pipe = DiTPipeline(
+        randomise(model),
+        AutoencoderKL.from_pretrained(folder / "vae"),
+        DDIMScheduler(clip_sample=False, prediction_type="v_prediction"),
+    )
+    pipe.register_to_config(id2label={str(i): name for i, name in enumerate(CLASSES)})
+    pipe.save_pretrained(folder)
 
 
 def _write_pixart(folder, source):

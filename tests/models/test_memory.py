@@ -16,7 +16,7 @@ from tracache.models.registry import MODELS
 
 #: Name → (GPU memory or None, main memory), GB.
 T4 = (15, 50)
-COLAB_T4 = (15, 12)
+COLAB_T4 = (14.5, 12.7)
 L4 = (23.5, 60)
 H200 = (141, 1000)
 ZERO_GPU = (70, 60)
@@ -41,7 +41,7 @@ WHOLE = Placement("whole")
     [
         (T4, "pixart-256", WHOLE),
         (T4, "pixart-1024", Placement("offload")),
-        (COLAB_T4, "pixart-512", Placement("offload")),
+        (COLAB_T4, "pixart-512", Placement("encode-first")),
         (L4, "pixart-1024", WHOLE),
         (H200, "pixart-1024", WHOLE),
         (ZERO_GPU, "pixart-1024", WHOLE),
@@ -49,7 +49,7 @@ WHOLE = Placement("whole")
         ((None, 24), "pixart-256", Placement("encode-first")),
         (LAPTOP_16, "pixart-512", Placement("encode-first", torch.bfloat16)),
         ((None, 64), "pixart-1024", WHOLE),
-        ((13, 13.5), "pixart-512", Placement("offload")),
+        ((13, 14), "pixart-512", Placement("offload")),
         ((13, 12.7), "pixart-512", Placement("encode-first")),
         *((machine, "dit-xl-2-512", WHOLE) for machine in (T4, L4, H200, ZERO_GPU, LAPTOP_24)),
         (LAPTOP_8, "dit-xl-2-256", WHOLE),

@@ -82,6 +82,20 @@ def test_bad_input_gets_a_message(client, change, words):
     assert words in str(error.value)
 
 
+def test_a_class(client):
+    """Also without ever choosing a model on the page."""
+    asked = {**GOOD, "model": "scenes-class", "scheduler": "ddim", "steps": 8, "max_order": 3}
+    status, headline, *_ = client.predict(
+        *{**asked, "class_label": "White  Ring"}.values(), api_name="/compare"
+    )
+    assert "Done." in status
+    assert headline.startswith("**TraCache**")
+    for label, words in (("white rind", "did you mean white ring"), (40, "there is no class 40")):
+        with pytest.raises(AppError) as error:
+            client.predict(*{**asked, "class_label": label}.values(), api_name="/compare")
+        assert words in str(error.value)
+
+
 @pytest.mark.parametrize(
     "field, words",
     [

@@ -72,7 +72,16 @@ def _reason(chain: list[BaseException], source: str, on_hub: bool) -> str:
 
 def _about_files(chain: list[BaseException]) -> bool:
     """Whether files are missing or cannot be read."""
-    words = ("no file named", "json", "not found", "no such file", "shard", "corrupt", "truncated")
+    words = (
+        "no file named",
+        "unable to load weights from checkpoint",
+        "json",
+        "not found",
+        "no such file",
+        "shard",
+        "corrupt",
+        "truncated",
+    )
     return any(
         isinstance(e, FileNotFoundError | EOFError)
         or (isinstance(e, OSError | ValueError) and any(w in str(e).lower() for w in words))

@@ -110,7 +110,7 @@ class Labels:
         known = self._synonyms
         containing = [name for name in known if asked in name.split()]
         alike = difflib.get_close_matches(asked[:60], known, n=MAX_NEAR, cutoff=0.6)
-        near = list(dict.fromkeys([*alike, *sorted(containing, key=len)]))[:MAX_NEAR]
+        near = list(dict.fromkeys([*sorted(containing, key=len), *alike]))[:MAX_NEAR]
         if not near:
             return f"choose a name such as {', '.join(list(known)[:3])}, or a number: " + (
                 self._range()

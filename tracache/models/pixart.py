@@ -13,6 +13,9 @@ from torch import Tensor
 
 from tracache.models.decoding import decode_latents
 
+#: A vocabulary smaller than this is none.
+FEWEST_PIECES = 8
+
 
 class PixArtFamily:
     """Drives a stock ``PixArtAlphaPipeline``; see :class:`~tracache.models.family.Family`."""
@@ -25,9 +28,11 @@ class PixArtFamily:
     ) -> Any:
         """Load the pipeline; ``offline`` refuses to ask the Hub."""
         left_out: dict[str, Any] = dict.fromkeys(without)
-        return PixArtAlphaPipeline.from_pretrained(
+        pipe = PixArtAlphaPipeline.from_pretrained(
             source, dtype=dtype, local_files_only=offline, **left_out
         )
+        _require_words(pipe.tokenizer)
+        return pipe
 
     def encode(
         self, pipe: Any, prompts: Sequence[str], guidance_scale: float, max_tokens: int
@@ -89,6 +94,14 @@ class PixArtFamily:
         """Decode latents as the pipeline itself does."""
         pixels = decode_latents(pipe.vae, latents / pipe.vae.config.scaling_factor)
         return pipe.image_processor.postprocess(pixels, output_type="pil")
+
+
+def _require_words(tokenizer: Any) -> None:
+    """Refuse a tokenizer that knows nothing: transformers makes one where its file is missing."""
+    if tokenizer is None:
+        return
+    if len(tokenizer.get_vocab().keys() - tokenizer.get_added_vocab().keys()) < FEWEST_PIECES:
+        raise FileNotFoundError("no file named spiece.model or tokenizer.json with a vocabulary")
 
 
 def _serve_single_step(scheduler: Any) -> None:
