@@ -7,6 +7,7 @@ import sys
 import pytest
 from PIL import Image
 
+from tests.models.hub import write_model
 from tracache.cli import main
 
 PROMPT = "a matte blue cube on snow in daylight"
@@ -47,6 +48,33 @@ def test_compare_writes_everything(tmp_path, capsys):
     assert [arm["full_steps"] for arm in report["arms"]] == [6, 2, 2]
     assert len(report["trace"]["orders"]) == 6
     assert "plotly" in (folder / "orders.html").read_text()
+
+
+@pytest.fixture
+def classes(tmp_path, monkeypatch):
+    """A tiny twin of the class-conditional model."""
+    write_model(tmp_path / "assets", "scenes-class")
+    monkeypatch.setenv("TRACACHE_ASSETS", str(tmp_path / "assets"))
+    return ["--model", "scenes-class"]
+
+
+def test_classes_take_the_place_of_prompts(classes, tmp_path, capsys):
+    folder, figures = tmp_path / "out", tmp_path / "figures.json"
+    argv = ["compare", *classes, "--class-label", "blue cube", "--steps", "6"]
+    assert main([*argv, "--output", str(folder)]) == 0
+    request = json.loads((folder / "report.json").read_text())["request"]
+    assert (request["class_label"], request["prompt"]) == (12, "blue cube")
+    argv = ["bench", "--quality", *classes, "--count", "3", "--steps", "5", "--strides", "3"]
+    assert main([*argv, "--batch", "3", "--arms", "tracache", "--json", str(figures)]) == 0
+    data = json.loads(figures.read_text())
+    assert (data["prompts"], data["features"], len(data["rows"])) == (3, None, 2)
+    capsys.readouterr()
+    argv = ["compare", *classes, "--output", str(folder)]
+    assert "did you mean blue cone" in refuse(capsys, *argv, "--class-label", "blue kone")
+    assert "takes a class, not a prompt" in refuse(capsys, *argv, "--prompt", PROMPT)
+    argv = ["bench", "--quality", *classes, "--strides", "3"]
+    assert "from 1 to 40, the classes there are" in refuse(capsys, *argv, "--count", "41")
+    assert "takes classes" in refuse(capsys, *argv, "--prompts", "some.txt")
 
 
 def test_bench_quality(tmp_path, capsys):

@@ -13,6 +13,7 @@ from tests.models.hub import write_model
 from tracache.compare import run
 from tracache.measure.quality import relative_error
 from tracache.methods import Plan
+from tracache.models import loading
 from tracache.models.loading import load_model
 from tracache.models.memory import Footprint, Placement
 from tracache.models.reading import Reader
@@ -40,6 +41,19 @@ def settings(tmp_path_factory):
         yield Settings(
             assets=ASSETS, device="cpu", host="127.0.0.1", port=7860, deadline_s=60, models=root
         )
+
+
+def test_one_model_of_the_hub_is_in_memory_at_a_time(settings):
+    first = load_model("dit-xl-2-256", settings)
+    assert load_model("dit-xl-2-256", settings) is first
+    scenes = load_model("scenes-t2i", settings)
+    weights = sum(p.nbytes for p in first.pipe.transformer.parameters())
+    assert weights < first.weights_on("cpu") < 2 * weights
+    assert first.weights_on("cuda") == 0
+    assert loading._SHELF.reclaimable("cpu") == first.weights_on("cpu")
+    load_model("dit-xl-2-512", settings)
+    assert load_model("dit-xl-2-256", settings) is not first
+    assert load_model("scenes-t2i", settings) is scenes
 
 
 def ask(settings, model_id, **changes):
@@ -105,6 +119,23 @@ def test_dit_is_the_stock_pipeline_bit_for_bit(settings, scheduler, guidance_sca
     # Everything that stood in for the pipeline's parts is gone.
     assert "decode" not in vars(model.pipe.vae)
     assert {"step", "scale_model_input"} & vars(model.pipe.scheduler).keys() == set()
+
+
+def test_the_embedded_class_model_is_the_stock_pipeline_bit_for_bit(settings, tmp_path):
+    folder = write_model(tmp_path, "scenes-class")
+    here = replace(settings, assets=tmp_path)
+    model = load_model("scenes-class", here)
+    report = run(model, make_request("scenes-class", class_label="red cube", environment=here))
+    assert (report.request.class_label, report.arms[1].full_steps) == (8, 18)
+    stock = DiTPipeline.from_pretrained(folder)
+    stock.set_progress_bar_config(disable=True)
+    seed = report.request.seed
+
+    def call():
+        generator = torch.Generator().manual_seed(seed)
+        return stock([8], guidance_scale=2.0, generator=generator, num_inference_steps=50).images[0]
+
+    assert same(report.arms[0].image, alone(call))
 
 
 def test_pixart_is_the_stock_pipeline_bit_for_bit(settings):

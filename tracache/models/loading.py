@@ -62,6 +62,12 @@ class LoadedModel:
     reader: Reader
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
+    def weights_on(self, kind: str) -> int:
+        """Bytes of its weights on a kind of device, such as ``cpu``."""
+        parts = [*self.pipe.components.values(), *self.reader.kept_components]
+        modules = [part for part in parts if isinstance(part, torch.nn.Module)]
+        return sum(p.nbytes for m in modules for p in m.parameters() if p.device.type == kind)
+
     @property
     def device_name(self) -> str:
         """The device in words."""
@@ -149,15 +155,20 @@ class _Shelf:
         """Whether a model is in memory."""
         return key in self._models
 
+    def reclaimable(self, kind: str) -> int:
+        """Bytes of weights on a kind of device that go when another model of the Hub comes."""
+        return sum(m.weights_on(kind) for m in list(self._models.values()) if not m.spec.embedded)
+
     def get(self, key: _Key, load: Callable[[], LoadedModel]) -> LoadedModel:
         """Return the model, loaded if need be; what fails is remembered, and tried again."""
         with self._lock:
             if key in self._models:
                 return self._models[key]
-            for other in [k for k, m in self._models.items() if not m.spec.embedded]:
-                # Two at once would need the memory of both.
-                del self._models[other]
-            _free()
+            if not find_model(key.model_id).embedded:
+                # Two of them at once would need the memory of both.
+                for other in [k for k, m in self._models.items() if not m.spec.embedded]:
+                    del self._models[other]
+                _free()
             try:
                 self._models[key] = load()
             except ModelUnavailableError as error:
@@ -175,7 +186,12 @@ def _check(spec: ModelSpec, settings: Settings, device: torch.device) -> Placeme
     if reason := missing(spec, settings):
         raise ModelUnavailableError(reason)
     try:
-        return choose_placement(*free_memory(device), spec)
+        device_memory, host_memory = free_memory(device)
+        # What makes way for this model is as good as free.
+        host_memory += _SHELF.reclaimable("cpu")
+        if device_memory is not None:
+            device_memory += _SHELF.reclaimable(device.type)
+        return choose_placement(device_memory, host_memory, spec)
     except DoesNotFitError as error:
         raise ModelUnavailableError(str(error)) from error
 

@@ -47,6 +47,11 @@ class Reader:
         self._dtype = dtype
         self._kept: Any = None
 
+    @property
+    def kept_components(self) -> list[Any]:
+        """Parts of the text encoder's pipeline that wait in the host's memory."""
+        return [] if self._kept is None else list(self._kept.components.values())
+
     def read(
         self, prompts: Sequence[Any], guidance_scale: float, max_tokens: int
     ) -> dict[str, Any]:
