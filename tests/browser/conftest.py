@@ -26,8 +26,10 @@ def browser():
         pytest.fail(reason)
     if reason:
         pytest.skip(reason)
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    # A run takes longer than the usual five seconds where the processor is shared.
+    expect.set_options(timeout=60_000)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
             executable_path=next(filter(None, map(shutil.which, CHROMIUM))),
