@@ -33,8 +33,10 @@ def relative(a, b):
         {"local_extrapolation": True},
         {"local_extrapolation": False, "warmup": 2},
         {"order": "fixed"},
+        {"granularity": "module"},
+        {"criterion": "mean"},
     ],
-    ids=["with", "without", "fixed"],
+    ids=["with", "without", "fixed", "module", "mean"],
 )
 def test_equals_the_literal_method(model, kind, stride, max_order, settings):
     """Predicting the last block alone gives the image and every block's orders of Eq. 5–7."""
@@ -245,6 +247,11 @@ def test_a_module_without_recognised_blocks_raises():
     empty.transformer_blocks = nn.ModuleList()
     with pytest.raises(ValueError, match="holds no blocks"):
         tracache.attach(empty, TraCacheConfig())
+
+
+def test_settings_of_an_unknown_kind_raise():
+    with pytest.raises(TypeError, match=r"config must be one of TraCacheConfig.*got dict"):
+        tracache.attach(pixart(), {"stride": 3})
 
 
 def test_a_subclass_is_recognised():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 import torch
@@ -221,8 +220,3 @@ class ModuleForecast(Forecast):
 
     def _judged(self) -> list[Trajectory]:
         return self.trajectories
-
-
-def lebesgue(points: tuple[float, ...], point: float) -> float:
-    """How much an extrapolation to ``point`` magnifies errors of the values at ``points``."""
-    return sum(abs(prod((point - u) / (t - u) for u in points if u != t)) for t in points)
