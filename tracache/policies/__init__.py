@@ -40,8 +40,8 @@ _POLICIES: dict[type, type[Policy]] = {
 }
 
 
-def check_config(config: Any) -> CacheConfig:
-    """Return a configuration that :func:`make_policy` knows.
+def check_config(config: Any) -> None:
+    """Check that a configuration is one that :func:`make_policy` knows.
 
     Raises
     ------
@@ -51,7 +51,6 @@ def check_config(config: Any) -> CacheConfig:
     if not isinstance(config, (TraCacheConfig, *_POLICIES)):
         known = ", ".join(cls.__name__ for cls in (TraCacheConfig, *_POLICIES))
         raise TypeError(f"config must be one of {known}; got {type(config).__name__}")
-    return config
 
 
 def make_policy(config: CacheConfig, stack: Stack, watch_all: bool) -> Policy:
