@@ -40,7 +40,7 @@ def relative(a, b):
 )
 def test_equals_the_literal_method(model, kind, stride, max_order, settings):
     """Predicting the last block alone gives the image and every block's orders of Eq. 5–7."""
-    config = TraCacheConfig(stride=stride, max_order=max_order, **settings)
+    config = TraCacheConfig(stride=stride, max_order=max_order, spread="batch", **settings)
     handle = tracache.attach(model, config, trace="all")
     actual = denoise(model, kind)
     handle.detach()

@@ -30,7 +30,7 @@ GOOD = {
     "criterion": "std",
     "exponent": 0.5,
     "window": 1,
-    "spread": "batch",
+    "spread": "per_sample",
     "abscissa": "timestep",
     **{option_name(arm, name): field.default for arm, name, field in arm_options()},
     "fewer_steps": False,
