@@ -65,6 +65,7 @@ class Forecast(Policy):
         self._skips = 0
         self._relative: Any = None
         self._along: Any = None
+        self._sigma: Any = None
         self._added = 0.0
 
     def begin(self, step: Step) -> None:
@@ -98,10 +99,12 @@ class Forecast(Policy):
 
     def _weigh(self, step: Step) -> float:
         """How much a relative error at this step moves the final latents."""
-        sigma = noise_over_signal(self.stack.scheduler, "stride='auto'")
-        after = 0.0 if step.next_timestep is None else sigma(step.next_timestep)
+        if self._sigma is None:
+            self._sigma = noise_over_signal(self.stack.scheduler, "stride='auto'")
+        after = 0.0 if step.next_timestep is None else self._sigma(step.next_timestep)
         config = self.stack.scheduler.config
-        return step_weight(sigma(step.timestep), after, config.get("prediction_type", "flow"))
+        predicted = config.get("prediction_type", "flow")
+        return step_weight(self._sigma(step.timestep), after, predicted)
 
     def _estimate(self) -> float:
         """Predicted error at the coming step, relative to the features' own spread."""
