@@ -48,13 +48,13 @@ ARMS = {
         TraCacheConfig(stride=3, granularity="module"),
         TraCacheConfig(stride=1, granularity="module"),
     ),
-    "batch": (
-        TraCacheConfig(stride=3, spread="batch", max_order=3),
-        TraCacheConfig(stride=1, spread="batch"),
+    "per-image": (
+        TraCacheConfig(stride=3, spread="per_image", max_order=3),
+        TraCacheConfig(stride=1, spread="per_image"),
     ),
-    "module-batch": (
-        TraCacheConfig(stride=3, spread="batch", granularity="module"),
-        TraCacheConfig(stride=1, spread="batch", granularity="module"),
+    "module-per-sample": (
+        TraCacheConfig(stride=3, spread="per_sample", granularity="module"),
+        TraCacheConfig(stride=1, spread="per_sample", granularity="module"),
     ),
     "mean-window": (
         TraCacheConfig(stride=2, criterion="mean", window=2, max_order=3),
@@ -257,12 +257,12 @@ def toca(step, block, part):
 
 CLAIMS = {
     **dict.fromkeys(
-        ["tracache", "reuse", "taylorseer", "hicache", "learned", "module", "batch"],
+        ["tracache", "reuse", "taylorseer", "hicache", "learned", "module", "per-image"],
         whole({0, 3, 6, 9}),
     ),
     "power": whole({0, 3, 6, 9}),
     "log-snr": whole({0, 3, 6, 9}),
-    "module-batch": whole({0, 3, 6, 9}),
+    "module-per-sample": whole({0, 3, 6, 9}),
     "mean-window": whole({0, 2, 4, 6, 8, 10}),
     "chosen-steps": whole({0, 1, 4, 9}),
     "delta-dit": delta,

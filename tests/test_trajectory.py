@@ -162,10 +162,24 @@ def test_mean_and_per_sample_spreads():
     torch.manual_seed(0)
     difference = torch.randn(3, 5, 7)
     assert spread_of(difference, "mean") == difference.abs().mean()
-    per_sample = spread_of(difference, per_sample=True)
+    per_sample = spread_of(difference, over="per_sample")
     assert per_sample.shape == (3,)
     for item, value in zip(difference, per_sample, strict=True):
         assert value == pytest.approx(item.abs().std(correction=0).item())
+
+
+def test_spreads_per_image_join_the_halves_of_guidance():
+    torch.manual_seed(0)
+    difference = torch.randn(4, 5)
+    spreads = spread_of(difference, over="per_image")
+    for image in (0, 1):
+        both = torch.stack([difference[image], difference[image + 2]]).abs()
+        assert spreads[image] == spreads[image + 2] == pytest.approx(both.std(correction=0).item())
+    assert spread_of(difference[::2], over="per_image")[0] == pytest.approx(
+        spread_of(difference[::2]).item()
+    )
+    with pytest.raises(ValueError, match="two halves"):
+        spread_of(difference[:3], over="per_image")
 
 
 def test_a_window_averages_what_each_degree_has():

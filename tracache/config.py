@@ -16,7 +16,7 @@ MAX_WINDOW = 10
 
 ORDERS = ("dynamic", "fixed")
 CRITERIA = ("std", "mean", "power")
-SPREADS = ("per_sample", "batch")
+SPREADS = ("batch", "per_image", "per_sample")
 GRANULARITIES = ("block", "module")
 ABSCISSAE = ("timestep", "step", "log-snr", "sigma")
 RULES = ("lagrange", "taylor", "hermite", "learned", "reuse")
@@ -58,11 +58,12 @@ class TraCacheConfig:
         0.2 … 1 in size.
     window : int, default 1
         Average each spread over this many of the last computed steps (1 … 10); 1 is no window.
-    spread : {"per_sample", "batch"}, default "per_sample"
-        Over what the spread is taken: each item of the batch alone, so that an image does not
-        depend on the images it is made together with, or the whole batch, as in the paper. The
-        first was measured to be a little nearer to full compute, since guidance's two halves
-        then choose apart.
+    spread : {"batch", "per_image", "per_sample"}, default "batch"
+        Over what the spread is taken: the whole batch, as in the paper; each image alone, its two
+        halves under guidance together; or each item of the batch alone. With the last two an
+        image does not depend on those it is made together with. For one image the first two are
+        the same. The last was measured to be farther from full compute: guidance magnifies the
+        difference of its halves, so they had better err alike.
     granularity : {"block", "module"}, default "block"
         What has a trajectory (Table 7): a block's output, or the output of each attention and
         MLP, between which norms, gates and residual additions still run.
@@ -98,7 +99,7 @@ class TraCacheConfig:
     criterion: str = "std"
     exponent: float = 0.5
     window: int = 1
-    spread: str = "per_sample"
+    spread: str = "batch"
     granularity: str = "block"
     rule: str = "lagrange"
     weights: tuple[tuple[float, ...], ...] = ()

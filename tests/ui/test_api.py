@@ -30,7 +30,7 @@ GOOD = {
     "criterion": "std",
     "exponent": 0.5,
     "window": 1,
-    "spread": "per_sample",
+    "spread": "batch",
     "abscissa": "timestep",
     **{option_name(arm, name): field.default for arm, name, field in arm_options()},
     "fewer_steps": False,

@@ -164,7 +164,7 @@ def tune(
     scheduler, guidance_scale
         As for a request.
     batch : int, default 16
-        Prompts per run; orders are chosen per item, so that none depends on its batch.
+        Prompts per run; orders are chosen per image, so that none depends on its batch.
     starts : int, default 2
         How many of the starting schedules are moved step by step.
     progress : callable, optional
@@ -185,7 +185,7 @@ def tune(
     first = [
         TraCacheConfig(
             full_steps=steps,
-            spread="per_sample",
+            spread="per_image" if guidance_scale > 1.0 else "per_sample",
             **predictor,  # type: ignore[arg-type]
         )
         for steps in dict.fromkeys(starting_steps(num_steps, budget, d) for d in DENSITIES)

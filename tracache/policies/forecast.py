@@ -38,7 +38,7 @@ class Forecast(Policy):
                 # Fitted weights are coefficients of the divided differences.
                 "lagrange" if config.rule == "learned" else config.rule,
                 criterion="mean" if config.criterion == "mean" else "std",
-                per_sample=config.spread == "per_sample",
+                over=config.spread,
                 window=config.window,
             )
             for _ in range(self.watched)
@@ -148,9 +148,7 @@ class Forecast(Policy):
         self._spreads = [torch.stack(spreads) for spreads in by_unit]
         if self.config.adaptive and self._spreads:
             judged = self._judged()
-            scale = torch.stack(
-                [spread_of(t.newest.float(), per_sample=t.per_sample) for t in judged]
-            )
+            scale = torch.stack([spread_of(t.newest.float(), over=t.over) for t in judged])
             relative = torch.stack(self._spreads)[:, -len(judged) :] / scale
             self._relative = relative.flatten(1).mean(1)
 

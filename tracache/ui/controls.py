@@ -260,7 +260,7 @@ def _refinements(cache: TraCacheConfig) -> tuple[gr.Accordion, dict[str, Control
             list(SPREADS),
             value=cache.spread,
             label="Order chosen for",
-            info="Each item of the batch, or the whole batch (the paper's).",
+            info="The whole batch (the paper's), each image, or each half of its guidance.",
         )
         abscissa = gr.Dropdown(
             list(ABSCISSAE),

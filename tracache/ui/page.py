@@ -23,8 +23,7 @@ and which order it chose at every block and timestep."""
 
 READING = """The order is chosen where the residual |φₙ − φₙ₋₁| of two neighbouring polynomials
 spreads least. That residual estimates the error of the lower one, which is therefore taken: on
-this model it stays nearer to full compute than φₙ, the other reading of the paper's Eq. 7. Guidance
-runs every step twice, with the prompt and without; the orders shown are those with it."""
+this model it stays nearer to full compute than φₙ, the other reading of the paper's Eq. 7."""
 
 
 def build_page(settings: Settings) -> gr.Blocks:
