@@ -136,6 +136,11 @@ class Method:
         return self.settings is None and not self.matches and self.id not in (REFERENCE, "gates")
 
     @property
+    def scheduled(self) -> bool:
+        """Whether the stride says what it computes, or at least what it may cost."""
+        return self.forecasts or self.matches
+
+    @property
     def options(self) -> dict[str, Any]:
         """The fields of :attr:`settings` that may be set, by name."""
         if self.settings is None:

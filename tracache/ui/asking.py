@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from tracache.methods import METHODS
+from tracache.presets import CUSTOM
 from tracache.request import Request, make_request
 from tracache.ui.controls import EXTRA_ARM, NOT_HERE, Control, arm_options, option_name
 from tracache.ui.numbers import whole
@@ -50,6 +51,8 @@ def read_request(values: Mapping[str, Any]) -> Request:
             given = whole(value) if isinstance(field.default, int) else value
             options.setdefault(owner, {})[name] = field.default if value is None else given
     cache = {name: whole(values[name]) for name in _CACHE}
+    # Where presets mean nothing they are out of sight, but not forgotten.
+    scheduled = arm not in METHODS or METHODS[arm].scheduled
     return make_request(
         values["model"],
         values["prompt"],
@@ -60,7 +63,7 @@ def read_request(values: Mapping[str, Any]) -> Request:
         stride="auto" if values["adaptive"] is True else whole(values["stride"]),
         arms=[arm, *([EXTRA_ARM] if values["fewer_steps"] is True else [])],
         options=options,
-        preset=values["preset"],
+        preset=values["preset"] if scheduled else CUSTOM,
         **cache,
     )
 

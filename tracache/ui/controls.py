@@ -141,8 +141,8 @@ def _arms(spec: ModelSpec) -> dict[str, Control]:
     arm.change(
         lambda chosen, named: (
             arm_note(chosen, spec, NOT_HERE),
-            gr.update(visible=_has_schedule(chosen) and bool(spec.presets)),
-            gr.update(visible=_has_schedule(chosen) and named == CUSTOM),
+            gr.update(visible=METHODS[chosen].scheduled and bool(spec.presets)),
+            gr.update(visible=METHODS[chosen].scheduled and named == CUSTOM),
             gr.update(visible=METHODS[chosen].forecasts),
         ),
         [arm, preset],
@@ -168,11 +168,6 @@ def _arms(spec: ModelSpec) -> dict[str, Control]:
         **tracache,
         **own,
     }
-
-
-def _has_schedule(arm: str) -> bool:
-    """Whether an arm takes the stride, if only to know how many steps it may cost."""
-    return METHODS[arm].forecasts or METHODS[arm].matches
 
 
 def _schedule(cache: TraCacheConfig) -> dict[str, Control]:
