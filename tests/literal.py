@@ -22,16 +22,17 @@ def lagrange(points, t):
     return total
 
 
-def spread(points, t, n):
+def spread(points, t, n, criterion="std"):
     """Eq. 7: std(|φ_n(t) − φ_{n−1}(t)|) over all elements; ``points`` newest first."""
-    difference = lagrange(points[: n + 1], t) - lagrange(points[:n], t)
-    return difference.abs().std(correction=0).item()
+    difference = (lagrange(points[: n + 1], t) - lagrange(points[:n], t)).abs()
+    return (difference.mean() if criterion == "mean" else difference.std(correction=0)).item()
 
 
 @dataclass
 class LiteralTraCache:
-    """Replaces every block's output at skipped steps by its own extrapolation.
+    """Replaces every output at skipped steps by its own extrapolation.
 
+    Outputs are those of blocks or, with ``granularity="module"``, of every attention and MLP.
     ``forced`` gives orders to use instead of the chosen ones, as {(step, block): order}, for
     near-ties that rounding may turn.
     """
@@ -42,10 +43,16 @@ class LiteralTraCache:
     warmup: int = 1
     order: str = "dynamic"
     local_extrapolation: bool = False
+    granularity: str = "block"
+    criterion: str = "std"
     forced: dict = field(default_factory=dict)
 
     def __post_init__(self):
         self.blocks = list(self.transformer.transformer_blocks)
+        if self.granularity == "module":
+            names = ("attn1", "attn2", "ff")
+            parts = [getattr(block, name) for block in self.blocks for name in names]
+            self.blocks = [part for part in parts if part is not None]
         self.history = [[] for _ in self.blocks]
         self.orders = []
         self.near_ties = set()
@@ -84,7 +91,7 @@ class LiteralTraCache:
         highest = len(points) - 1
         if self.order == "fixed" or highest == 0:
             return highest
-        spreads = [spread(points, self.t, n) for n in range(1, highest + 1)]
+        spreads = [spread(points, self.t, n, self.criterion) for n in range(1, highest + 1)]
         least = sorted(spreads)
         if len(least) > 1 and least[1] - least[0] <= 1e-4 * least[1]:
             self.near_ties.add((self.step, index))

@@ -33,12 +33,14 @@ def relative(a, b):
         {"local_extrapolation": True},
         {"local_extrapolation": False, "warmup": 2},
         {"order": "fixed"},
+        {"granularity": "module"},
+        {"criterion": "mean"},
     ],
-    ids=["with", "without", "fixed"],
+    ids=["with", "without", "fixed", "module", "mean"],
 )
 def test_equals_the_literal_method(model, kind, stride, max_order, settings):
     """Predicting the last block alone gives the image and every block's orders of Eq. 5–7."""
-    config = TraCacheConfig(stride=stride, max_order=max_order, **settings)
+    config = TraCacheConfig(stride=stride, max_order=max_order, spread="batch", **settings)
     handle = tracache.attach(model, config, trace="all")
     actual = denoise(model, kind)
     handle.detach()
@@ -245,6 +247,11 @@ def test_a_module_without_recognised_blocks_raises():
     empty.transformer_blocks = nn.ModuleList()
     with pytest.raises(ValueError, match="holds no blocks"):
         tracache.attach(empty, TraCacheConfig())
+
+
+def test_settings_of_an_unknown_kind_raise():
+    with pytest.raises(TypeError, match=r"config must be one of TraCacheConfig.*got dict"):
+        tracache.attach(pixart(), {"stride": 3})
 
 
 def test_a_subclass_is_recognised():

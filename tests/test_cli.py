@@ -161,3 +161,47 @@ def test_bad_input_is_refused_before_any_work(argv, words, tmp_path, capsys):
 )
 def test_bad_benches_are_refused(argv, words, capsys):
     assert words in refuse(capsys, "bench", *argv)
+
+
+@pytest.mark.parametrize(
+    "argv, computed",
+    [
+        (["--arms", "toca", "--option", "toca.interval=2", "--option", "toca.ratio=0.5"], [6, 3]),
+        (["--preset", "20-5"], [20, 5]),
+        (["--stride", "auto", "--tolerance", "0"], [6, 6]),
+        (["--granularity", "module", "--criterion", "mean", "--window", "2"], [6, 3]),
+        (["--criterion", "power", "--exponent=-0.5", "--abscissa", "log-snr"], [6, 3]),
+    ],
+    ids=lambda value: " ".join(map(str, value)),
+)
+def test_every_kind_of_setting_reaches_the_run(argv, computed, tmp_path):
+    given = ["--prompt", PROMPT, "--steps", "6", "--stride", "3", "--output", str(tmp_path)]
+    assert main(["compare", *given, *argv]) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [arm["full_steps"] for arm in report["arms"]] == computed
+
+
+def test_a_gate_file_is_an_arm(tmp_path):
+    gates = [[True] * 11, [False] * 11, [True] * 11, [True, False] * 5 + [True]]
+    (tmp_path / "gates.json").write_text(json.dumps(gates))
+    argv = ["compare", "--prompt", PROMPT, "--steps", "4", "--output", str(tmp_path / "out")]
+    argv += ["--arms", "gates", "--option", f"gates.file={tmp_path / 'gates.json'}"]
+    assert main(argv) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["arms"][1]["block_calls"] == sum(map(sum, gates))
+
+
+@pytest.mark.parametrize(
+    "argv, words",
+    [
+        (["--option", "toca"], "--option takes ARM.NAME=VALUE, got 'toca'"),
+        (["--option", "toca.speed=3"], "toca has no option 'speed'"),
+        (["--option", "toca.ratio=much"], "ToCa: ratio must be a number from 0 to 1, got 'much'"),
+        (["--preset", "best"], "preset must be one of custom, 20-10"),
+        (["--stride", "often"], "argument --stride: invalid"),
+        (["--arms", "gates"], "gates needs a table"),
+    ],
+)
+def test_bad_settings_are_refused(argv, words, tmp_path, capsys):
+    given = ["--prompt", PROMPT, "--output", str(tmp_path)]
+    assert words in refuse(capsys, "compare", *given, *argv)

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from tracache import TraCacheConfig
+from tracache import TraCacheConfig, config, noise, rules
 from tracache.schedule import full_steps, is_full
 
 
@@ -70,3 +70,8 @@ def test_which_steps():
 def test_the_last_step_needs_the_number_of_steps():
     with pytest.raises(ValueError, match="num_steps"):
         is_full(3, 2, last_step=True)
+
+
+def test_choices_are_those_of_the_rooms_that_serve_them():
+    assert set(config.RULES) == {*rules.RULES, "learned"}
+    assert config.ABSCISSAE == noise.ABSCISSAE

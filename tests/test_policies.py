@@ -48,9 +48,9 @@ ARMS = {
         TraCacheConfig(stride=3, granularity="module"),
         TraCacheConfig(stride=1, granularity="module"),
     ),
-    "per-sample": (
-        TraCacheConfig(stride=3, spread="per_sample", max_order=3),
-        TraCacheConfig(stride=1, spread="per_sample"),
+    "per-image": (
+        TraCacheConfig(stride=3, spread="per_image", max_order=3),
+        TraCacheConfig(stride=1, spread="per_image"),
     ),
     "module-per-sample": (
         TraCacheConfig(stride=3, spread="per_sample", granularity="module"),
@@ -257,7 +257,7 @@ def toca(step, block, part):
 
 CLAIMS = {
     **dict.fromkeys(
-        ["tracache", "reuse", "taylorseer", "hicache", "learned", "module", "per-sample"],
+        ["tracache", "reuse", "taylorseer", "hicache", "learned", "module", "per-image"],
         whole({0, 3, 6, 9}),
     ),
     "power": whole({0, 3, 6, 9}),

@@ -8,8 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.literal import lagrange, spread
-from tracache.rules import RULES
-from tracache.trajectory import Trajectory, choose_order
+from tracache.rules import RULES, scaled_hermite
+from tracache.trajectory import (
+    Trajectory,
+    choose_order,
+    power_order,
+    spread_of,
+    weighted_sum,
+)
 
 timesteps = st.lists(
     st.floats(0, 1000, allow_nan=False), min_size=8, max_size=8, unique_by=lambda t: round(t / 10)
@@ -136,3 +142,87 @@ def test_order_choice(local_extrapolation):
     assert choose_order([s(2.0), s(1.0)], [1.0, -2.0], local_extrapolation) == lowest
     blocks = choose_order([s([3.0, 1.0]), s([1.0, 3.0])], [1.0, 1.0], local_extrapolation)
     assert blocks.tolist() == [1 + lowest, lowest]
+
+
+def test_hicaches_basis_is_contracted_hermite():
+    """σⁿ·Hₙ(σx) with the physicists' polynomials; at σ = 1/√2 the first order is linear."""
+    x, s = 1.7, 0.5
+    assert scaled_hermite(x, 0) == 1
+    assert scaled_hermite(x, 1) == pytest.approx(s * 2 * s * x)
+    assert scaled_hermite(x, 2) == pytest.approx(s**2 * (4 * (s * x) ** 2 - 2))
+    assert scaled_hermite(x, 3) == pytest.approx(s**3 * (8 * (s * x) ** 3 - 12 * s * x))
+    assert scaled_hermite(x, 1, math.sqrt(0.5)) == pytest.approx(x)
+    # At unit spacing, order 1: the newest value and a share of the last change.
+    values = [torch.tensor([1.0]), torch.tensor([3.0])]
+    trajectory = observed([0.0, 1.0], values, 1, "hermite")
+    assert trajectory.predict(2.0, 1).item() == pytest.approx(3 + 2 * scaled_hermite(1.0, 1))
+
+
+def test_mean_and_per_sample_spreads():
+    torch.manual_seed(0)
+    difference = torch.randn(3, 5, 7)
+    assert spread_of(difference, "mean") == difference.abs().mean()
+    per_sample = spread_of(difference, over="per_sample")
+    assert per_sample.shape == (3,)
+    for item, value in zip(difference, per_sample, strict=True):
+        assert value == pytest.approx(item.abs().std(correction=0).item())
+
+
+def test_spreads_per_image_join_the_halves_of_guidance():
+    torch.manual_seed(0)
+    difference = torch.randn(4, 5)
+    spreads = spread_of(difference, over="per_image")
+    for image in (0, 1):
+        both = torch.stack([difference[image], difference[image + 2]]).abs()
+        assert spreads[image] == spreads[image + 2] == pytest.approx(both.std(correction=0).item())
+    assert spread_of(difference[::2], over="per_image")[0] == pytest.approx(
+        spread_of(difference[::2]).item()
+    )
+    with pytest.raises(ValueError, match="two halves"):
+        spread_of(difference[:3], over="per_image")
+
+
+def test_a_window_averages_what_each_degree_has():
+    torch.manual_seed(0)
+    points = [90.0, 80.0, 70.0, 60.0]
+    values = [torch.randn(4, 4) for _ in points]
+    plain, windowed = Trajectory(2), Trajectory(2, window=2)
+    past = []
+    for point, value in zip(points, values, strict=True):
+        plain.observe(point, value)
+        windowed.observe(point, value)
+        past.append(plain.spreads)
+    for n in range(2):
+        assert windowed.spreads[n] == pytest.approx(((past[-1][n] + past[-2][n]) / 2).item())
+    early = Trajectory(2, window=5)
+    for point, value in zip(points[:3], values[:3], strict=True):
+        early.observe(point, value)
+    # Only the newest of three points has a second difference.
+    assert early.spreads[1] == past[2][1]
+    assert early.spreads[0] == pytest.approx(((past[1][0] + past[2][0]) / 2).item())
+
+
+def test_one_order_per_item():
+    torch.manual_seed(0)
+    points, values = [9.0, 7.0, 4.0], [torch.randn(3, 2, 5) for _ in range(3)]
+    trajectory = observed(points, values, 2)
+    together = trajectory.predict(3.0, torch.tensor([0, 1, 2]))
+    for item in range(3):
+        assert torch.allclose(together[item], trajectory.predict(3.0, item)[item])
+
+
+@pytest.mark.parametrize("exponent", [0.2, 0.5, 1.0])
+def test_power_orders_fall_or_rise(exponent):
+    falling = [power_order(t, 1000.0, 4, exponent) for t in range(1000, -1, -50)]
+    rising = [power_order(t, 1000.0, 4, -exponent) for t in range(1000, -1, -50)]
+    assert (falling[0], falling[-1]) == (4, 0)
+    assert (rising[0], rising[-1]) == (0, 4)
+    assert falling == sorted(falling, reverse=True)
+    assert rising == sorted(rising)
+    assert power_order(500.0, 1000.0, 4, 1.0) == 2
+
+
+def test_a_base_other_than_one():
+    differences = [torch.tensor([2.0]), torch.tensor([3.0])]
+    assert weighted_sum(differences, [10.0], 1, base=0.5).item() == 31
+    assert weighted_sum(differences[:1], [], 0, base=0.5).item() == 1

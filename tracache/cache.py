@@ -15,7 +15,7 @@ from tracache.blocks import argument_reader, find_blocks, find_layout, find_modu
 from tracache.clock import RunClock
 from tracache.config import TraCacheConfig, require_choice, require_integer
 from tracache.hooks import Detour, TransformerDetour, hook_module, is_hooked, unhook
-from tracache.policies import CacheConfig, make_policy
+from tracache.policies import CacheConfig, check_config, make_policy
 from tracache.policies.base import Call, Stack, Step
 from tracache.trace import Trace
 
@@ -61,7 +61,8 @@ class CacheHandle:
         require_choice("trace", trace, TRACES)
         if num_steps is not None:
             require_integer("num_steps", num_steps, 1, 100_000)
-        self._counted = getattr(config, "needs_num_steps", False)
+        check_config(config)
+        self._counted = config.needs_num_steps
         if self._counted and num_steps is None and scheduler is None:
             raise ValueError(
                 f"{_reason(config)} needs the number of steps: pass num_steps=… or scheduler=…, "
@@ -263,7 +264,7 @@ def attach(
     Raises
     ------
     TypeError
-        If the transformer's class is not supported.
+        If the transformer's or the configuration's class is not supported.
     ValueError
         If it has no blocks, or ``last_step`` is set and the number of steps unknown.
     RuntimeError

@@ -16,7 +16,7 @@ MAX_WINDOW = 10
 
 ORDERS = ("dynamic", "fixed")
 CRITERIA = ("std", "mean", "power")
-SPREADS = ("batch", "per_sample")
+SPREADS = ("batch", "per_image", "per_sample")
 GRANULARITIES = ("block", "module")
 ABSCISSAE = ("timestep", "step", "log-snr", "sigma")
 RULES = ("lagrange", "taylor", "hermite", "learned", "reuse")
@@ -58,9 +58,12 @@ class TraCacheConfig:
         0.2 … 1 in size.
     window : int, default 1
         Average each spread over this many of the last computed steps (1 … 10); 1 is no window.
-    spread : {"batch", "per_sample"}, default "batch"
-        Over what the spread is taken: the whole batch, as in the paper, or each of its items
-        alone, so that an image does not depend on the images it is made together with.
+    spread : {"batch", "per_image", "per_sample"}, default "batch"
+        Over what the spread is taken: the whole batch, as in the paper; each image alone, its two
+        halves under guidance together; or each item of the batch alone. With the last two an
+        image does not depend on those it is made together with. For one image the first two are
+        the same. The last was measured to be farther from full compute: guidance magnifies the
+        difference of its halves, so they had better err alike.
     granularity : {"block", "module"}, default "block"
         What has a trajectory (Table 7): a block's output, or the output of each attention and
         MLP, between which norms, gates and residual additions still run.
@@ -75,7 +78,7 @@ class TraCacheConfig:
     full_steps : tuple of int or None, default None
         Exactly these steps compute, in place of ``stride``, ``warmup`` and ``last_step``; must
         begin with 0.
-    tolerance : float, default 0.1
+    tolerance : float, default 0.02
         For ``stride="auto"``: how far the steps skipped in a row may move the final latents,
         relative to their size, by the estimate of the least spread of ``φ_n − φ_{n−1}``.
     max_skips : int, default 6
@@ -102,7 +105,7 @@ class TraCacheConfig:
     weights: tuple[tuple[float, ...], ...] = ()
     abscissa: str = "timestep"
     full_steps: tuple[int, ...] | None = None
-    tolerance: float = 0.1
+    tolerance: float = 0.02
     max_skips: int = 6
 
     def __post_init__(self) -> None:

@@ -137,7 +137,7 @@ class Method:
 
     @property
     def scheduled(self) -> bool:
-        """Whether it takes the stride, if only to know how many steps it may cost."""
+        """Whether the stride says what it computes, or at least what it may cost."""
         return self.forecasts or self.matches
 
     @property

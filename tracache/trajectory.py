@@ -27,7 +27,7 @@ from tracache.rules import RULES
 Order = int | Tensor
 
 
-def spread_of(difference: Tensor, criterion: str = "std", per_sample: bool = False) -> Tensor:
+def spread_of(difference: Tensor, criterion: str = "std", over: str = "batch") -> Tensor:
     """How much ``|D_n|`` spreads: what a residual is judged by (Eq. 7, and D.1.4).
 
     Parameters
@@ -36,17 +36,33 @@ def spread_of(difference: Tensor, criterion: str = "std", per_sample: bool = Fal
         A divided difference.
     criterion : {"std", "mean"}, default "std"
         Standard deviation or mean of the absolute values.
-    per_sample : bool, default False
-        One spread per item of the batch, instead of one over all elements.
+    over : {"batch", "per_image", "per_sample"}, default "batch"
+        One spread over all elements; one per image, whose two halves under guidance are half a
+        batch apart; or one per item of the batch.
 
     Returns
     -------
     Tensor
         A scalar, or shape [batch].
+
+    Raises
+    ------
+    ValueError
+        If a batch of odd size is to have halves.
     """
     magnitude = difference.abs()
-    dims = tuple(range(1, magnitude.dim())) if per_sample else tuple(range(magnitude.dim()))
-    return magnitude.mean(dims) if criterion == "mean" else magnitude.std(dims, correction=0)
+    halves = 1
+    if over == "per_image":
+        if len(magnitude) % 2:
+            raise ValueError(
+                f"spread='per_image' needs guidance's two halves, and the batch has "
+                f"{len(magnitude)} items: use spread='per_sample' without guidance"
+            )
+        halves = 2
+        magnitude = torch.stack(magnitude.chunk(2), dim=1)
+    dims = tuple(range(0 if over == "batch" else 1, magnitude.dim()))
+    spread = magnitude.mean(dims) if criterion == "mean" else magnitude.std(dims, correction=0)
+    return spread.repeat(halves) if halves > 1 else spread
 
 
 class Trajectory:
@@ -60,7 +76,7 @@ class Trajectory:
         A key of :data:`tracache.rules.RULES`.
     criterion : {"std", "mean"}, default "std"
         As for :func:`spread_of`.
-    per_sample : bool, default False
+    over : {"batch", "per_image", "per_sample"}, default "batch"
         As for :func:`spread_of`.
     window : int, default 1
         Average each degree's spread over this many of the last computed points (D.1.4).
@@ -77,13 +93,13 @@ class Trajectory:
         rule: str = "lagrange",
         *,
         criterion: str = "std",
-        per_sample: bool = False,
+        over: str = "batch",
         window: int = 1,
     ) -> None:
         self.max_order = max_order
         self.rule = RULES[rule]
         self.criterion = criterion
-        self.per_sample = per_sample
+        self.over = over
         self.window = window
         self.clear()
 
@@ -135,7 +151,7 @@ class Trajectory:
         self.spreads = self._take_spreads() if spreads else ()
 
     def _take_spreads(self) -> tuple[Tensor, ...]:
-        newest = tuple(spread_of(d, self.criterion, self.per_sample) for d in self.differences[1:])
+        newest = tuple(spread_of(d, self.criterion, self.over) for d in self.differences[1:])
         if self.window == 1:
             return newest
         self._past = [newest, *self._past[: self.window - 1]]

@@ -8,10 +8,11 @@ import torch
 
 pytest.importorskip("diffusers")
 
-from tracache.embedded.classifier import HEADS, labels, load_classifier, score
+from tracache.embedded.classifier import HEADS, labels, score
 from tracache.embedded.evaluate import generate, load_pipeline, weights_digest
 from tracache.embedded.export import LARGEST_FILE
 from tracache.embedded.scenes import ASSETS, Scene, grammar, read_prompts
+from tracache.measure.classifier import load_classifier
 
 FOLDER = ASSETS / "scenes-t2i"
 

@@ -20,7 +20,7 @@ GOOD = {
     "scheduler": "dpm-solver++",
     "stride": 3,
     "adaptive": False,
-    "tolerance": 0.1,
+    "tolerance": 0.02,
     "max_order": 2,
     "last_step": False,
     "arm": "tracache",
@@ -137,7 +137,7 @@ def test_every_arm_runs_from_the_page(client):
     """A module-wise, an adaptive and a token-wise arm, each with settings of its own."""
     changes = [
         {"granularity": "module"},
-        {"adaptive": True, "tolerance": 0.5},
+        {"adaptive": True, "tolerance": 0.05},
         {"arm": "toca", "toca_interval": 2, "toca_ratio": None},
         {"arm": "teacache", "teacache_threshold": 0.9},
         {"arm": "ddpm"},

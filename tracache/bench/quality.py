@@ -142,8 +142,13 @@ def measure_quality(
 def count_runs(num_prompts: int, requests: Sequence[Request]) -> int:
     """How often :func:`measure_quality` will report progress, in prompts."""
     steps = {request.steps for request in requests}
-    plans = {(r.steps, r.plan(arm, computed=1)) for r in requests for arm in r.arms}
+    plans = {(r.steps, r.plan(arm, _expected(r))) for r in requests for arm in r.arms}
     return num_prompts * len(plans | {(n, Plan(n)) for n in steps})
+
+
+def _expected(request: Request) -> int:
+    """How many steps the arm to be matched will probably compute."""
+    return len(request.cache.plan_steps(request.steps) or (0,))
 
 
 def _make(

@@ -23,12 +23,16 @@ from tracache.run import Inputs, prepare, sample
 #: How much denser the end of a starting schedule is; 1 is even.
 DENSITIES = (1.0, 1.3, 1.6, 2.0, 2.5)
 
-ABSCISSAE = ("timestep", "log-snr", "sigma")
+_LINEAR = {"order": "fixed", "max_order": 1}
+_CHOSEN = {"order": "dynamic", "max_order": 2}
+_HERMITE = {"rule": "hermite", "order": "fixed", "max_order": 2}
 
-#: The linear rule, and the order chosen per step.
-RULES: tuple[dict[str, object], ...] = (
-    {"order": "fixed", "max_order": 1},
-    {"order": "dynamic", "max_order": 2},
+#: Along what, and by which rule, to extrapolate. The Hermite basis is not homogeneous: it fits
+#: coordinates that change by about one in a step or two.
+PREDICTORS: tuple[dict[str, object], ...] = (
+    *({"abscissa": a, **_LINEAR} for a in ("timestep", "log-snr", "sigma")),
+    *({"abscissa": a, **_CHOSEN} for a in ("timestep", "log-snr", "sigma")),
+    *({"abscissa": a, **_HERMITE} for a in ("step", "log-snr")),
 )
 
 
@@ -62,6 +66,7 @@ class Tuned:
         ratio = self.steps / self.budget
         along = {"log-snr": "log-SNR"}.get(self.cache.abscissa, f"the {self.cache.abscissa}")
         kind = "linearly" if self.cache.order == "fixed" else "at the order chosen for each step"
+        kind = "in a Hermite basis" if self.cache.rule == "hermite" else kind
         return Preset(
             id=f"{self.steps}-{self.budget}",
             title=f"{self.steps} steps, {self.budget} computed ({ratio:.1f}× fewer block calls)",
@@ -159,7 +164,7 @@ def tune(
     scheduler, guidance_scale
         As for a request.
     batch : int, default 16
-        Prompts per run; orders are chosen per item, so that none depends on its batch.
+        Prompts per run; orders are chosen per image, so that none depends on its batch.
     starts : int, default 2
         How many of the starting schedules are moved step by step.
     progress : callable, optional
@@ -180,13 +185,11 @@ def tune(
     first = [
         TraCacheConfig(
             full_steps=steps,
-            abscissa=abscissa,
-            spread="per_sample",
-            **rule,  # type: ignore[arg-type]
+            spread="per_image" if guidance_scale > 1.0 else "per_sample",
+            **predictor,  # type: ignore[arg-type]
         )
         for steps in dict.fromkeys(starting_steps(num_steps, budget, d) for d in DENSITIES)
-        for abscissa in ABSCISSAE
-        for rule in RULES
+        for predictor in PREDICTORS
     ]
     first.sort(key=trials.cached)
     reach = max(1, num_steps // 25)

@@ -1,8 +1,7 @@
-"""A small classifier of the scenes: what a picture shows, read off the picture alone.
+"""Train the classifier that reads what a picture shows, and score what it has read.
 
 It learns from renders only, as they are and after a trip through the autoencoder, and then says
-whether a generated picture shows what its caption asked for. Its feature maps also serve as a
-space in which to measure how far apart two pictures are.
+whether a generated picture shows what its caption asked for.
 """
 
 from __future__ import annotations
@@ -12,14 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.torch import save_file
+from torch import Tensor
 from torch.nn import functional
 
 from tracache.embedded.data import fresh_renders, load_captions, load_images
 from tracache.embedded.optim import Budget, Run, autocast, pick_device, step_generator
 from tracache.embedded.scenes import (
-    ASSETS,
     COLOURS,
     FINISHES,
     GROUNDS,
@@ -28,6 +26,7 @@ from tracache.embedded.scenes import (
     Scene,
 )
 from tracache.embedded.vae import decode_latents, encode_images, load_vae, to_tensor
+from tracache.measure.classifier import FOLDER, SceneClassifier, load_classifier
 
 LAYOUTS = ("single", "side by side", "stacked")
 HEADS: dict[str, tuple[str, ...]] = {
@@ -43,7 +42,6 @@ HEADS: dict[str, tuple[str, ...]] = {
 }
 """What is read off a picture. ``a`` is the only object, or the left or upper one; ``b`` the other.
 The relation follows: a layout and two slots say who is left of, right of or on top of whom."""
-FOLDER = ASSETS / "scenes-classifier"
 
 
 def labels(scene: Scene) -> dict[str, int]:
@@ -68,54 +66,6 @@ def label_tensor(scenes: list[Scene]) -> Tensor:
     """Labels as int64 of shape (n, 9), columns in the order of ``HEADS``."""
     rows = [labels(scene) for scene in scenes]
     return torch.tensor([[row[head] for head in HEADS] for row in rows])
-
-
-def _stage(inside: int, outside: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inside, outside, 3, stride, 1, bias=False),
-        nn.BatchNorm2d(outside),
-        nn.ReLU(),
-    )
-
-
-class SceneClassifier(nn.Module):
-    """Six convolutions and one hidden layer; pictures (n, 3, 128, 128) in -1..1 to logits."""
-
-    def __init__(self, widths: tuple[int, ...] = (24, 48, 64, 96, 128)) -> None:
-        super().__init__()
-        self.widths = widths
-        inputs = (3, *widths[:-1])
-        strides = (2, 2, 2, 2, 1)
-        self.stages = nn.ModuleList(
-            _stage(i, o, s) for i, o, s in zip(inputs, widths, strides, strict=True)
-        )
-        self.squeeze = nn.Conv2d(widths[-1], 32, 1)
-        self.hidden = nn.Linear(32 * 64, 160)
-        self.out = nn.Linear(160, sum(len(words) for words in HEADS.values()))
-
-    def features(self, x: Tensor) -> list[Tensor]:
-        """Feature maps of the stages, at 64, 32, 16, 8 and 8 pixels a side."""
-        maps = []
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        return maps
-
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Logits per head, each (n, number of words)."""
-        x = functional.relu(self.squeeze(self.features(x)[-1])).flatten(1)
-        x = functional.dropout(functional.relu(self.hidden(x)), 0.2, self.training)
-        parts = self.out(x).split([len(words) for words in HEADS.values()], dim=1)
-        return dict(zip(HEADS, parts, strict=True))
-
-    @torch.no_grad()
-    def read(self, images: np.ndarray, batch: int = 64) -> Tensor:
-        """Most likely labels of uint8 pictures: int64 (n, 9), columns in the order of HEADS."""
-        device, rows = next(self.parameters()).device, []
-        for start in range(0, len(images), batch):
-            logits = self(to_tensor(images[start : start + batch], device))
-            rows.append(torch.stack([logits[head].argmax(1) for head in HEADS], dim=1).cpu())
-        return torch.cat(rows)
 
 
 def _roundtrip(work: Path, count: int) -> np.ndarray:
@@ -155,7 +105,7 @@ def train_classifier(
     device, images = pick_device(), load_images(work)
     passed = _roundtrip(work, roundtrip)
     answers = label_tensor([Scene.from_caption(c) for c in load_captions(work)])
-    model = SceneClassifier().to(device).train()
+    model = SceneClassifier(HEADS).to(device).train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02)
     run = Run(model, [optimiser], budget, work / "classifier.pt", decay=0.98)
     while not run.finished:
@@ -192,17 +142,8 @@ def save_classifier(model: SceneClassifier, folder: Path) -> None:
     }
     save_file(state, folder / "model.safetensors")
     (folder / "model.safetensors").chmod(0o644)
-    config = {"widths": list(model.widths), "heads": {k: list(v) for k, v in HEADS.items()}}
+    config = {"widths": list(model.widths), "heads": {k: list(v) for k, v in model.heads.items()}}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-
-
-def load_classifier(folder: Path = FOLDER) -> SceneClassifier:
-    """The committed classifier, float32 on the CPU, ready to read pictures."""
-    config = json.loads((folder / "config.json").read_text())
-    model = SceneClassifier(tuple(config["widths"]))
-    state = load_file(folder / "model.safetensors")
-    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
-    return model.eval()
 
 
 def score(found: Tensor, wanted: Tensor) -> dict[str, float]:

@@ -18,10 +18,11 @@ from diffusers import DiffusionPipeline, DiTPipeline
 from PIL import Image
 
 from tracache.embedded.class_dit import CLASSES
-from tracache.embedded.classifier import HEADS, label_tensor, load_classifier, score
+from tracache.embedded.classifier import HEADS, label_tensor, score
 from tracache.embedded.optim import pick_device
 from tracache.embedded.scenes import ASSETS, COLOURS, SOLIDS, Scene, read_prompts
 from tracache.embedded.vae import measure_vae
+from tracache.measure.classifier import load_classifier
 
 SETTINGS = {"captions": (20, 2.5), "classes": (50, 2.0)}
 """Steps and guidance where none are asked for."""

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from tracache.embedded.classifier import FOLDER, SceneClassifier, load_classifier
+from tracache.measure.classifier import FOLDER, SceneClassifier, load_classifier
 
 STATISTICS = FOLDER / "renders.safetensors"
 

@@ -40,18 +40,22 @@ _POLICIES: dict[type, type[Policy]] = {
 }
 
 
-def make_policy(config: Any, stack: Stack, watch_all: bool) -> Policy:
-    """Return a fresh policy for one run of one transformer.
+def check_config(config: Any) -> None:
+    """Check that a configuration is one that :func:`make_policy` knows.
 
     Raises
     ------
     TypeError
-        If the configuration is of no known class.
+        If it is of no known class.
     """
+    if not isinstance(config, (TraCacheConfig, *_POLICIES)):
+        known = ", ".join(cls.__name__ for cls in (TraCacheConfig, *_POLICIES))
+        raise TypeError(f"config must be one of {known}; got {type(config).__name__}")
+
+
+def make_policy(config: CacheConfig, stack: Stack, watch_all: bool) -> Policy:
+    """Return a fresh policy for one run of one transformer."""
     if isinstance(config, TraCacheConfig):
         forecast = ModuleForecast if config.granularity == "module" else BlockForecast
         return forecast(config, stack, watch_all)
-    if type(config) not in _POLICIES:
-        known = ", ".join(cls.__name__ for cls in (TraCacheConfig, *_POLICIES))
-        raise TypeError(f"config must be one of {known}; got {type(config).__name__}")
     return _POLICIES[type(config)](config, stack, watch_all)

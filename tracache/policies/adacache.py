@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
 from tracache.config import require_integer, require_number
-from tracache.policies.base import Call, Policy, Stack, Step
+from tracache.policies.base import Call, Policy, Settings, Stack, Step
 
 
 @dataclass(frozen=True)
-class AdaCacheConfig:
+class AdaCacheConfig(Settings):
     """How far a computed step is made to last.
 
     Attributes
@@ -54,13 +54,6 @@ class AdaCacheConfig:
             if change < bound * self.scale:
                 return steps
         return 1
-
-    def plan_steps(self, num_steps: int) -> None:
-        """Return None: the features decide."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values, ready for JSON."""
-        return asdict(self)
 
 
 class AdaCache(Policy):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
 from tracache.config import require_integer, require_number
-from tracache.policies.base import Call, Policy, Stack, Step
+from tracache.policies.base import Call, Policy, Settings, Stack, Step
 
 
 @dataclass(frozen=True)
-class DeltaDiTConfig:
+class DeltaDiTConfig(Settings):
     """Which blocks are passed over, and when.
 
     Attributes
@@ -44,10 +44,6 @@ class DeltaDiTConfig:
     def plan_steps(self, num_steps: int) -> tuple[int, ...]:
         """Return the steps at which every block computes."""
         return tuple(range(0, num_steps, self.interval))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values, ready for JSON."""
-        return asdict(self)
 
 
 class DeltaDiT(Policy):

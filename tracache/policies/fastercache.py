@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from tracache.config import require_bool, require_integer, require_number
-from tracache.policies.base import Call, Policy, Stack, Step
+from tracache.policies.base import Call, Policy, Settings, Stack, Step
 from tracache.trace import COMPUTED, PARTIAL
 
 
 @dataclass(frozen=True)
-class FasterCacheConfig:
+class FasterCacheConfig(Settings):
     """Which attentions and which unconditional halves are left out.
 
     Attributes
@@ -46,13 +46,6 @@ class FasterCacheConfig:
         require_number("start", self.start, 0.0, 1000.0)
         require_number("weight", self.weight, 0.0, 2.0)
         require_bool("guided", self.guided)
-
-    def plan_steps(self, num_steps: int) -> None:
-        """Return None: which steps compute everything depends on the timesteps."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values, ready for JSON."""
-        return asdict(self)
 
 
 class FasterCache(Policy):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 import torch
@@ -39,7 +38,7 @@ class Forecast(Policy):
                 # Fitted weights are coefficients of the divided differences.
                 "lagrange" if config.rule == "learned" else config.rule,
                 criterion="mean" if config.criterion == "mean" else "std",
-                per_sample=config.spread == "per_sample",
+                over=config.spread,
                 window=config.window,
             )
             for _ in range(self.watched)
@@ -66,6 +65,7 @@ class Forecast(Policy):
         self._skips = 0
         self._relative: Any = None
         self._along: Any = None
+        self._sigma: Any = None
         self._added = 0.0
 
     def begin(self, step: Step) -> None:
@@ -99,10 +99,12 @@ class Forecast(Policy):
 
     def _weigh(self, step: Step) -> float:
         """How much a relative error at this step moves the final latents."""
-        sigma = noise_over_signal(self.stack.scheduler, "stride='auto'")
-        after = 0.0 if step.next_timestep is None else sigma(step.next_timestep)
+        if self._sigma is None:
+            self._sigma = noise_over_signal(self.stack.scheduler, "stride='auto'")
+        after = 0.0 if step.next_timestep is None else self._sigma(step.next_timestep)
         config = self.stack.scheduler.config
-        return step_weight(sigma(step.timestep), after, config.get("prediction_type", "flow"))
+        predicted = config.get("prediction_type", "flow")
+        return step_weight(self._sigma(step.timestep), after, predicted)
 
     def _estimate(self) -> float:
         """Predicted error at the coming step, relative to the features' own spread."""
@@ -146,9 +148,7 @@ class Forecast(Policy):
         self._spreads = [torch.stack(spreads) for spreads in by_unit]
         if self.config.adaptive and self._spreads:
             judged = self._judged()
-            scale = torch.stack(
-                [spread_of(t.newest.float(), per_sample=t.per_sample) for t in judged]
-            )
+            scale = torch.stack([spread_of(t.newest.float(), over=t.over) for t in judged])
             relative = torch.stack(self._spreads)[:, -len(judged) :] / scale
             self._relative = relative.flatten(1).mean(1)
 
@@ -221,8 +221,3 @@ class ModuleForecast(Forecast):
 
     def _judged(self) -> list[Trajectory]:
         return self.trajectories
-
-
-def lebesgue(points: tuple[float, ...], point: float) -> float:
-    """How much an extrapolation to ``point`` magnifies errors of the values at ``points``."""
-    return sum(abs(prod((point - u) / (t - u) for u in points if u != t)) for t in points)

@@ -7,18 +7,18 @@ are not published in usable form, so this takes any table.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from tracache.policies.base import Call, Policy, Stack, Step
+from tracache.policies.base import Call, Policy, Settings, Stack, Step
 
 
 @dataclass(frozen=True)
-class GatesConfig:
+class GatesConfig(Settings):
     """Which blocks compute at which step.
 
     Attributes
@@ -73,10 +73,6 @@ class GatesConfig:
     def plan_steps(self, num_steps: int) -> tuple[int, ...]:
         """Return the steps at which every block computes."""
         return tuple(step for step, row in enumerate(self.gates) if all(row))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values, ready for JSON."""
-        return asdict(self)
 
 
 class Gates(Policy):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
 from tracache.config import require_integer, require_number
-from tracache.policies.base import Call, Policy, Stack, Step
+from tracache.policies.base import Call, Policy, Settings, Stack, Step
 
 
 @dataclass(frozen=True)
-class PABConfig:
+class PABConfig(Settings):
     """For how many steps each kind of output is broadcast.
 
     Attributes
@@ -39,13 +39,6 @@ class PABConfig:
     def range_of(self, part: str) -> int:
         """Return the rhythm of a part of a block."""
         return {"attn1": self.self_range, "attn2": self.cross_range}.get(part, self.mlp_range)
-
-    def plan_steps(self, num_steps: int) -> None:
-        """Return None: which steps compute everything depends on the timesteps."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values, ready for JSON."""
-        return asdict(self)
 
 
 class PAB(Policy):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
 from tracache.config import require_number
-from tracache.policies.base import Call, Policy, Stack, Step
+from tracache.policies.base import Call, Policy, Settings, Stack, Step
 
 
 @dataclass(frozen=True)
-class TeaCacheConfig:
+class TeaCacheConfig(Settings):
     """When the blocks run.
 
     Attributes
@@ -41,13 +41,6 @@ class TeaCacheConfig:
         for coefficient in self.coefficients:
             value = value * change + coefficient
         return value
-
-    def plan_steps(self, num_steps: int) -> None:
-        """Return None: the features decide."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values, ready for JSON."""
-        return asdict(self)
 
 
 class TeaCache(Policy):

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from tracache.config import require_integer, require_number
-from tracache.policies.base import Call, Policy, Stack, Step
+from tracache.policies.base import Call, Policy, Settings, Stack, Step
 from tracache.trace import PARTIAL
 
 
 @dataclass(frozen=True)
-class ToCaConfig:
+class ToCaConfig(Settings):
     """How many steps are skipped and how many tokens compute meanwhile.
 
     Attributes
@@ -44,10 +44,6 @@ class ToCaConfig:
     def plan_steps(self, num_steps: int) -> tuple[int, ...]:
         """Return the steps at which everything computes."""
         return tuple(range(0, num_steps, self.interval))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values, ready for JSON."""
-        return asdict(self)
 
 
 class ToCa(Policy):

@@ -10,6 +10,7 @@ import gradio as gr
 
 from tracache.methods import METHODS
 from tracache.models.registry import takes_class
+from tracache.presets import CUSTOM
 from tracache.request import Request, make_request
 from tracache.settings import Settings
 from tracache.ui.controls import EXTRA_ARM, NOT_HERE, Control, arm_options, option_name
@@ -59,6 +60,8 @@ def read_request(values: Mapping[str, Any], settings: Settings | None = None) ->
             given = whole(value) if isinstance(field.default, int) else value
             options.setdefault(owner, {})[name] = field.default if value is None else given
     cache = {name: whole(values[name]) for name in _CACHE}
+    # Where presets mean nothing they are out of sight, but not forgotten.
+    scheduled = arm not in METHODS or METHODS[arm].scheduled
     prompt, label = values["prompt"] or "", values["class_label"]
     return make_request(
         values["model"],
@@ -71,7 +74,7 @@ def read_request(values: Mapping[str, Any], settings: Settings | None = None) ->
         stride="auto" if values["adaptive"] is True else whole(values["stride"]),
         arms=[arm, *([EXTRA_ARM] if values["fewer_steps"] is True else [])],
         options=options,
-        preset=values["preset"],
+        preset=values["preset"] if scheduled else CUSTOM,
         environment=settings,
         **cache,
     )

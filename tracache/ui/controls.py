@@ -158,12 +158,12 @@ def _schedule(cache: TraCacheConfig) -> dict[str, Control]:
     )
     adaptive = gr.Checkbox(False, label=ADAPTIVE)
     tolerance = gr.Slider(
-        0.01,
-        1.0,
+        0.001,
         0.1,
-        step=0.01,
+        cache.tolerance,
+        step=0.001,
         label="Tolerance",
-        info="Predicted error, relative to the features, above which a step computes.",
+        info="How far steps skipped in a row may move the final latents, by estimate.",
         visible=False,
     )
     adaptive.change(
@@ -185,7 +185,7 @@ def _schedule(cache: TraCacheConfig) -> dict[str, Control]:
     return {
         "stride": Control(stride, "Every so many steps one computes fully."),
         "adaptive": Control(adaptive, "Compute where the predicted error passes the tolerance."),
-        "tolerance": Control(tolerance, "Of adaptive: relative error up to which steps skip."),
+        "tolerance": Control(tolerance, "Of adaptive: how far skipped steps may move the latents."),
         "max_order": Control(max_order, "Highest order of the extrapolation, 0 to 5."),
         "last_step": Control(last_step, "Compute the last step too."),
     }
@@ -232,7 +232,7 @@ def _refinements(cache: TraCacheConfig) -> tuple[gr.Accordion, dict[str, Control
             list(SPREADS),
             value=cache.spread,
             label="Order chosen for",
-            info="The whole batch (the paper's), or each item of it.",
+            info="The whole batch (the paper's), each image, or each half of its guidance.",
         )
         abscissa = gr.Dropdown(
             list(ABSCISSAE),
