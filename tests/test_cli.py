@@ -122,11 +122,18 @@ def test_bench_latency(tmp_path, capsys):
     argv += ["--no-last-step"]
     assert main([*argv, "--rounds", "1", "--json", str(file)]) == 0
     rows = json.loads(file.read_text())["rows"]
-    assert [row["block_ratio"] for row in rows] == [2, 3]
-    for row in rows:
-        assert row["efficiency"] == pytest.approx(row["speed_up"] / row["block_ratio"])
+    assert [(row["arm"], row["block_ratio"]) for row in rows] == [
+        ("full", 1),
+        ("tracache", 2),
+        ("tracache", 3),
+    ]
+    assert rows[0]["speed_up"] == rows[0]["macs_ratio"] == rows[0]["peak_ratio"] == 1
+    for row in rows[1:]:
+        assert row["efficiency"] == pytest.approx(row["speed_up"] / row["macs_ratio"])
+        assert row["block_ratio"] * 0.97 < row["macs_ratio"] < row["block_ratio"]
         assert row["skipped_ms"] < row["computed_ms"]
-    assert "block calls" in capsys.readouterr().out
+        assert row["transformer_s"] > 0
+    assert "MACs" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

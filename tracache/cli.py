@@ -12,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from tracache.bench.command import run_bench, run_tune
+from tracache.bench.peers import PEERS
 from tracache.compare import compare
 from tracache.config import (
     ABSCISSAE,
@@ -26,6 +27,7 @@ from tracache.config import (
 from tracache.figures import order_heatmap
 from tracache.methods import METHODS
 from tracache.models.loading import DEVICES, LoadedModel, ModelUnavailableError, load_model
+from tracache.models.random_weights import load_random
 from tracache.models.registry import DEFAULT_MODEL, MODELS
 from tracache.presets import CUSTOM
 from tracache.report import ArmDone, ArmStarted, Finished, Report, Stage, StepDone
@@ -97,11 +99,20 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--steps", type=int, nargs="+", help="default 20 50; latency 20")
     bench.add_argument("--strides", type=_stride, nargs="+", default=[2, 3, 4, 5])
     bench.add_argument("--presets", nargs="+", metavar="NAME", help="in place of strides; or all")
-    bench.add_argument("--arms", nargs="+", default=["all"], metavar="ARM", help="or all")
+    bench.add_argument("--arms", nargs="+", metavar="ARM", help="default all; latency tracache")
     bench.add_argument("--prompts", type=Path, help="file, one prompt a line (the held-out ones)")
     bench.add_argument("--count", type=int, default=32, help="prompts to take (default 32)")
-    bench.add_argument("--batch", type=int, default=1, help="prompts per run (default 1)")
+    bench.add_argument(
+        "--batch", type=int, nargs="+", default=[1], help="prompts per run (default 1)"
+    )
     bench.add_argument("--rounds", type=int, default=7, help="timed rounds (default 7)")
+    bench.add_argument(
+        "--random-weights", action="store_true", help="latency: full-size model, nothing to fetch"
+    )
+    bench.add_argument("--compile", action="store_true", help="latency: with torch.compile too")
+    bench.add_argument(
+        "--peers", nargs="+", default=[], metavar="NAME", help=f"latency: {', '.join(PEERS)}"
+    )
     _add_settings(bench)
     _add_options(bench)
     bench.set_defaults(run=_bench)
@@ -191,14 +202,23 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _load(args: argparse.Namespace) -> LoadedModel:
+    return load_model(args.model, _settings(args))
+
+
+def _settings(args: argparse.Namespace) -> Settings:
     settings = Settings.from_environment()
     if args.device is not None:
         settings = dataclasses.replace(settings, device=args.device)
-    return load_model(args.model, settings)
+    return settings
 
 
 def _bench(args: argparse.Namespace) -> None:
-    figures = run_bench(args, _given(args), _options(args), lambda: _load(args))
+    def load() -> LoadedModel:
+        if args.random_weights:
+            return load_random(args.model, _settings(args))
+        return _load(args)
+
+    figures = run_bench(args, _given(args), _options(args), load)
     if args.json is not None:
         write_json(args.json, figures)
 

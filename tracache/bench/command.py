@@ -9,12 +9,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tracache.bench.latency import LatencyRow, measure_latency
+from tracache.bench.latency import Contender, LatencyRow, measure_latency
 from tracache.bench.macs import MacsRow, measure_macs, paper_rows
+from tracache.bench.peers import PEERS, require_peer
 from tracache.bench.quality import Distance, QualityRow, count_runs, measure_quality
 from tracache.bench.tune import Tuned, tune
-from tracache.config import TraCacheConfig, require_integer
-from tracache.methods import METHODS, REFERENCE
+from tracache.config import require_integer
+from tracache.methods import METHODS, REFERENCE, Plan
 from tracache.models.loading import LoadedModel
 from tracache.models.registry import find_model
 from tracache.models.sources import labels_of
@@ -52,7 +53,9 @@ def run_bench(
     if args.macs:
         return _macs()
     steps = args.steps or ([20, 50] if args.quality else [20])
-    arms = _all_arms(args.model, options) if args.arms == ["all"] else args.arms
+    arms = args.arms or (["all"] if args.quality else ["tracache"])
+    if arms == ["all"]:
+        arms = _all_arms(args.model, options)
     settings = (
         [{"preset": preset} for preset in _all_presets(args)]
         if args.presets
@@ -73,8 +76,15 @@ def run_bench(
         for setting in settings
     ]
     prompts = _subjects(args, "heldout.txt")
-    require_integer("batch", args.batch, 1, 64)
+    for batch in args.batch:
+        require_integer("batch", batch, 1, 64)
     require_integer("rounds", args.rounds, 1, 1000)
+    if args.quality and len(args.batch) > 1:
+        raise ValueError("batch: --quality takes one, --latency any number of them")
+    if args.quality and (args.random_weights or args.peers or args.compile):
+        raise ValueError("--random-weights, --peers and --compile go with --latency alone")
+    for name in args.peers:
+        require_peer(name, find_model(args.model).task)
     run = _quality if args.quality else _latency
     return run(args, load(), requests, prompts, steps)
 
@@ -93,7 +103,7 @@ def _quality(
                 model,
                 prompts,
                 requests,
-                batch=args.batch,
+                batch=args.batch[0],
                 distance=distance,
                 progress=bar.update,
             )
@@ -105,7 +115,7 @@ def _quality(
         **_circumstances(model, requests[0]),
         "options": requests[0].options,
         "prompts": len(prompts),
-        "batch": args.batch,
+        "batch": args.batch[0],
         "features": features,
         "rows": [row.to_dict() for row in rows],
     }
@@ -118,28 +128,48 @@ def _latency(
     prompts: list[str | int],
     steps: list[int],
 ) -> dict[str, Any]:
-    configs = _configs(requests)
-    with tqdm(total=len(steps) * (args.rounds + 1) * (len(configs) + 1), unit="run") as bar:
-        rows = [
-            row
-            for num_steps in steps
-            for row in measure_latency(
-                model,
-                prompts[0],
-                steps=num_steps,
-                configs=configs,
-                scheduler=requests[0].scheduler,
-                guidance_scale=requests[0].guidance_scale,
-                rounds=args.rounds,
-                progress=bar.update,
-            )
-        ]
+    """Time every arm at every setting, batch by batch, first eagerly and then compiled."""
+    groups = [_contenders(requests, args.peers, n) for n in steps]
+    ways = [(b, c) for c in ((False, True) if args.compile else (False,)) for b in args.batch]
+    runs = len(ways) * (args.rounds + 1) * sum(len(group) + 1 for group in groups)
+    rows: list[LatencyRow] = []
+    with tqdm(total=runs, unit="run") as bar:
+        for group in groups:
+            for batch, compiled in ways:
+                rows += measure_latency(
+                    model,
+                    prompts[0],
+                    group,
+                    scheduler=requests[0].scheduler,
+                    guidance_scale=requests[0].guidance_scale,
+                    batch=batch,
+                    compiled=compiled,
+                    rounds=args.rounds,
+                    progress=bar.update,
+                )
     print(table([_show_latency(row) for row in rows]))
+    if args.random_weights:
+        print("\nRandom weights, on which neither speed nor memory depends.")
     return {
         **_circumstances(model, requests[0]),
+        "random_weights": args.random_weights,
         "rounds": args.rounds,
         "rows": [row.to_dict() for row in rows],
     }
+
+
+def _contenders(requests: list[Request], peers: Sequence[str], steps: int) -> list[Contender]:
+    """What runs at a number of steps, each thing once however many settings lead to it."""
+    found: dict[Contender, None] = {}
+    for request in (r for r in requests if r.steps == steps):
+        stride = request.cache.stride
+        for arm in request.arms:
+            if arm != REFERENCE and not METHODS[arm].matches:
+                found[Contender(arm, stride, request.plan(arm))] = None
+        for name in peers:
+            peer = (PEERS[name], request.cache)
+            found[Contender(name, stride, Plan(steps), peer)] = None
+    return list(found)
 
 
 def _macs() -> dict[str, Any]:
@@ -204,21 +234,19 @@ def _distance(model: LoadedModel) -> tuple[Distance | None, str | None]:
 
 def _show_latency(row: LatencyRow) -> dict[str, str]:
     return {
+        "arm": METHODS[row.arm].title if row.arm in METHODS else row.arm,
         "stride": str(row.stride),
-        "full steps": f"{row.full_steps} of {row.steps}",
+        "batch": f"{row.batch}, compiled" if row.compiled else str(row.batch),
+        "full steps": f"{row.full_steps or '?'} of {row.steps}",
         "denoising": f"{row.denoising_s:.3f} s",
         "speed-up": f"{row.speed_up:.2f}×",
-        "block calls": f"{row.block_ratio:.2f}×",
+        "MACs": f"{row.macs_ratio:.2f}×",
         "of that": f"{row.efficiency:.3f}",
         "computed step": f"{row.computed_ms:.2f} ms",
         "skipped step": f"{row.skipped_ms:.2f} ms",
         "outside": f"{row.outside_ms:.2f} ms",
+        row.peak_kind: f"{row.peak_bytes / 2**30:.2f} GiB, {row.peak_ratio - 1:+.1%}",
     }
-
-
-def _configs(requests: list[Request]) -> list[TraCacheConfig]:
-    """The distinct cache settings, in the order asked for."""
-    return list(dict.fromkeys(request.cache for request in requests))
 
 
 def _circumstances(model: LoadedModel, request: Request) -> dict[str, Any]:
