@@ -166,7 +166,7 @@ def paper_rows() -> list[PaperRow]:
         ("DiT-XL/2 DDPM-250", 57.20, Plan(250, scheduler="ddpm"), ""),
         ("DDPM 125 steps", 28.60, Plan(125, scheduler="ddpm"), ""),
         ("FORA", 19.22, _skipping(250, 3, 0, 1, rule="reuse"), _STRIDE),
-        ("ToCa", 19.79, Plan(250, ToCaConfig(4, 0.9)), _TOCA),
+        ("ToCa", 19.79, Plan(250, ToCaConfig(4, 0.81)), _TOCA),
         ("TraCache", 19.34, _skipping(250, 3, 3, 1), f"{_STRIDE}; {_LEAN}"),
     ]
     return [
