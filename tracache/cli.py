@@ -24,7 +24,10 @@ from tracache.config import (
     ORDERS,
     SPREADS,
 )
+from tracache.experiments.command import run_sweep, spans
+from tracache.experiments.workers import this_worker
 from tracache.figures import order_heatmap
+from tracache.measure.sets import FEATURES
 from tracache.methods import METHODS
 from tracache.models.loading import DEVICES, LoadedModel, ModelUnavailableError, load_model
 from tracache.models.random_weights import load_random
@@ -116,6 +119,24 @@ def _parser() -> argparse.ArgumentParser:
     _add_settings(bench)
     _add_options(bench)
     bench.set_defaults(run=_bench)
+
+    sweep = commands.add_parser("sweep", help="strides, orders and arms over many prompts")
+    _add_common(sweep)
+    sweep.add_argument("--steps", type=int, nargs="+", help="the model's default")
+    sweep.add_argument("--strides", type=spans, nargs="+", default=[[2, 3, 4, 5]], metavar="1-6")
+    sweep.add_argument("--orders", type=spans, nargs="+", metavar="0-5", help="the default alone")
+    sweep.add_argument(
+        "--arms", nargs="+", default=["tracache", "fewer-steps", "reuse"], metavar="ARM"
+    )
+    sweep.add_argument("--prompts", type=Path, help="file, one prompt a line (the held-out ones)")
+    sweep.add_argument("--count", type=int, default=16, help="prompts, or more images than those")
+    sweep.add_argument("--batch", type=int, default=1, help="prompts per run (default 1)")
+    sweep.add_argument("--features", choices=FEATURES, default="none", help="for sets of images")
+    sweep.add_argument("--reference", type=Path, metavar="FOLDER", help="images to be near to")
+    sweep.add_argument("--output", type=Path, required=True, help="folder; goes on where it was")
+    _add_settings(sweep)
+    _add_options(sweep)
+    sweep.set_defaults(run=_sweep)
 
     tune = commands.add_parser("tune", help="find which steps to compute for a budget")
     _add_common(tune)
@@ -220,6 +241,16 @@ def _bench(args: argparse.Namespace) -> None:
 
     figures = run_bench(args, _given(args), _options(args), load)
     if args.json is not None:
+        write_json(args.json, figures)
+
+
+def _sweep(args: argparse.Namespace) -> None:
+    worker, settings = this_worker(_settings(args))
+    given = {name: value for name, value in _given(args).items() if name != "max_order"}
+    figures = run_sweep(
+        args, given, _options(args), worker, lambda: load_model(args.model, settings)
+    )
+    if figures is not None and args.json is not None:
         write_json(args.json, figures)
 
 

@@ -55,10 +55,13 @@ def test_random_weights_are_for_full_size_models_alone(capsys):
 
 def test_compiled_rows_come_after_eager_ones_and_leave_nothing_behind(small, tmp_path):
     argv = ["--model", "dit-xl-2-256", "--random-weights", "--strides", "2", "--compile"]
-    rows = bench(tmp_path, *argv)["rows"]
+    rows = bench(tmp_path, *argv, "--peers", "diffusers-taylorseer")["rows"]
     assert [(r["compiled"], r["arm"]) for r in rows] == [
-        (c, a) for c in (False, True) for a in ("full", "tracache")
+        (c, a) for c in (False, True) for a in ("full", "tracache", "diffusers-taylorseer")
     ]
+    # A peer does not say which steps it computed.
+    assert rows[2]["full_steps"] is rows[2]["block_ratio"] is None
+    assert rows[2]["macs_ratio"] > 1.2
 
 
 def forward(transformer, t):

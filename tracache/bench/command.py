@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -15,14 +14,14 @@ from tracache.bench.peers import PEERS, require_peer
 from tracache.bench.quality import Distance, QualityRow, count_runs, measure_quality
 from tracache.bench.tune import Tuned, tune
 from tracache.config import require_integer
+from tracache.measure.sets import measures_for
 from tracache.methods import METHODS, REFERENCE, Plan
 from tracache.models.loading import LoadedModel
 from tracache.models.registry import find_model
-from tracache.models.sources import labels_of
 from tracache.presets import CUSTOM
 from tracache.report import versions
 from tracache.request import Request, make_request
-from tracache.settings import Settings
+from tracache.subjects import any_subject, read_subjects
 from tracache.text import table
 
 
@@ -61,7 +60,7 @@ def run_bench(
         if args.presets
         else [{"steps": n, "stride": k, **cache} for n in steps for k in args.strides]
     )
-    subject = _any_subject(args.model)
+    subject = any_subject(args.model)
     requests = [
         make_request(
             args.model,
@@ -75,7 +74,7 @@ def run_bench(
         )
         for setting in settings
     ]
-    prompts = _subjects(args, "heldout.txt")
+    prompts = read_subjects(args, "heldout.txt")
     for batch in args.batch:
         require_integer("batch", batch, 1, 64)
     require_integer("rounds", args.rounds, 1, 1000)
@@ -110,7 +109,7 @@ def _quality(
         )
     print(table([_show_quality(row) for row in rows]))
     if features:
-        print(f"\nFréchet distance to renders; features: {features}")
+        print(f"\n{features}: distance to renders, in the features of that network")
     return {
         **_circumstances(model, requests[0]),
         "options": requests[0].options,
@@ -225,11 +224,11 @@ def _all_arms(model_id: str, options: dict[str, Any]) -> list[str]:
 
 def _distance(model: LoadedModel) -> tuple[Distance | None, str | None]:
     """What measures a set of images, and the name of its features."""
-    if not model.spec.embedded or model.spec.task != "text-to-image":
+    if not model.spec.embedded:
         return None, None
-    from tracache.measure.features import SCENE_FEATURES, RenderDistance
-
-    return RenderDistance(), SCENE_FEATURES
+    measures = measures_for("scenes", model.spec)
+    name = next(iter(measures))
+    return measures[name], name
 
 
 def _show_latency(row: LatencyRow) -> dict[str, str]:
@@ -272,7 +271,7 @@ def run_tune(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> dict[
     """
     request = make_request(
         args.model,
-        **_any_subject(args.model),
+        **any_subject(args.model),
         seed=0,
         steps=args.steps,
         guidance_scale=args.guidance_scale,
@@ -280,7 +279,7 @@ def run_tune(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> dict[
     )
     for budget in args.budgets:
         require_integer("budgets", budget, 2, request.steps)
-    prompts = _subjects(args, "tuning.txt")
+    prompts = read_subjects(args, "tuning.txt")
     model = load()
     found = []
     for budget in args.budgets:
@@ -328,34 +327,3 @@ def _show_tuned(tuned: Tuned) -> dict[str, str]:
         "along": cache.abscissa,
         "which": " ".join(map(str, cache.full_steps or ())),
     }
-
-
-def _any_subject(model_id: str) -> dict[str, Any]:
-    """What to hand to ``make_request`` where only the settings matter."""
-    classes = find_model(model_id).task == "class-to-image"
-    return {"class_label": 0} if classes else {"prompt": "any prompt"}
-
-
-def _subjects(args: argparse.Namespace, default: str) -> list[str | int]:
-    """Prompts, or for a model that takes classes as many of them, spread over all."""
-    spec = find_model(args.model)
-    if spec.task != "class-to-image":
-        return _every_nth(_read_prompts(args.prompts, default), args.count, "prompts")
-    if args.prompts is not None:
-        raise ValueError(f"prompts: {spec.title} takes classes, not prompts")
-    labels = labels_of(spec, Settings.from_environment())
-    return _every_nth(list(labels.names) if labels is not None else [], args.count, "classes")
-
-
-def _read_prompts(file: Path | None, default: str) -> list[str]:
-    """Prompts from the file given, or those that the embedded model has not been trained on."""
-    file = file or Settings.from_environment().assets / "prompts" / default
-    lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
-    return [line for line in lines if line]
-
-
-def _every_nth(items: Sequence[str | int], count: int, kind: str) -> list[str | int]:
-    """So many of them, from all over, since a list may be sorted by kind."""
-    if not 1 <= count <= len(items):
-        raise ValueError(f"count must be from 1 to {len(items)}, the {kind} there are; got {count}")
-    return [items[i * len(items) // count] for i in range(count)]

@@ -54,8 +54,8 @@ class LatencyRow:
         The arm, or the peer.
     stride : int or str
         That it was asked to keep.
-    steps, full_steps : int
-        Of the run.
+    steps, full_steps : int, int or None
+        Of the run; a peer does not say how many it computed.
     batch : int
         Images at once.
     compiled : bool
@@ -68,7 +68,7 @@ class LatencyRow:
         Denoising time of full compute over this one's.
     block_ratio, macs_ratio : float
         Block calls, and multiply–accumulates, of full compute over this one's: the most that
-        skipping could gain. A peer that replaces blocks' forwards has no block ratio (NaN).
+        skipping could gain. A peer's skipped blocks are called all the same: no block ratio.
     computed_ms, skipped_ms : float
         Transformer forward at a computed and at a skipped step, milliseconds.
     outside_ms : float
@@ -80,13 +80,13 @@ class LatencyRow:
     arm: str
     stride: int | str
     steps: int
-    full_steps: int
+    full_steps: int | None
     batch: int
     compiled: bool
     denoising_s: float
     transformer_s: float
     speed_up: float
-    block_ratio: float
+    block_ratio: float | None
     macs_ratio: float
     computed_ms: float
     skipped_ms: float
@@ -169,7 +169,7 @@ def measure_latency(
             denoising_s=denoising_s,
             transformer_s=median(t.transformer_s for t in kept),
             speed_up=full_s / denoising_s,
-            block_ratio=counted[0].block_calls / counted[i].block_calls,
+            block_ratio=_over(counted[0].block_calls, counted[i].block_calls),
             macs_ratio=counted[0].macs / counted[i].macs,
             computed_ms=1e3 * median(t.computed_s for t in kept),
             skipped_ms=1e3 * median(t.skipped_s for t in kept),
@@ -183,8 +183,12 @@ def measure_latency(
 @dataclass(frozen=True)
 class _Count:
     macs: int
-    block_calls: float
-    full_steps: int
+    block_calls: float | None
+    full_steps: int | None
+
+
+def _over(full: float | None, own: float | None) -> float | None:
+    return None if full is None or own is None else full / own
 
 
 @dataclass(frozen=True)
@@ -212,7 +216,7 @@ def _count(model: LoadedModel, inputs: Inputs, contender: Contender) -> _Count:
     if contender.peer is None:
         return _Count(macs.total, done.block_calls, full)
     # A peer's skipped blocks are still called.
-    return _Count(macs.total, float("nan"), 0)
+    return _Count(macs.total, None, None)
 
 
 def _measure_peak(model: LoadedModel, inputs: Inputs, contender: Contender) -> tuple[str, int]:
