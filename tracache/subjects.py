@@ -18,8 +18,8 @@ def any_subject(model_id: str) -> dict[str, Any]:
     return {"class_label": 0} if classes else {"prompt": "any prompt"}
 
 
-def read_subjects(args: argparse.Namespace, default: str, repeat: bool = False) -> list[str | int]:
-    """Return prompts, or for a model that takes classes as many of them, spread over all.
+def read_subjects(args: argparse.Namespace, default: str) -> list[str | int]:
+    """Return so many prompts, or classes where the model takes those, spread over all there are.
 
     Parameters
     ----------
@@ -27,37 +27,40 @@ def read_subjects(args: argparse.Namespace, default: str, repeat: bool = False) 
         With ``model``, ``prompts`` (a file or None) and ``count``.
     default : str
         List of the embedded models' prompts.
-    repeat : bool, default False
-        Whether to begin again where more are asked for than there are.
 
     Raises
     ------
     ValueError
         If there are too few, or prompts are given where classes are wanted.
     """
+    items, kind = all_subjects(args, default)
+    if not 1 <= args.count <= len(items):
+        raise ValueError(
+            f"count must be from 1 to {len(items)}, the {kind} there are; got {args.count}"
+        )
+    return every_nth(items, args.count)
+
+
+def all_subjects(args: argparse.Namespace, default: str) -> tuple[list[str | int], str]:
+    """Return all prompts or classes, and which of the two they are; see :func:`read_subjects`."""
     spec = find_model(args.model)
-    items: Sequence[str | int]
     if spec.task != "class-to-image":
-        items, kind = _read_prompts(args.prompts, default), "prompts"
-    elif args.prompts is not None:
+        return _read_prompts(args.prompts, default), "prompts"
+    if args.prompts is not None:
         raise ValueError(f"prompts: {spec.title} takes classes, not prompts")
-    else:
-        labels = labels_of(spec, Settings.from_environment())
-        items, kind = list(labels.names) if labels is not None else [], "classes"
-    if repeat and items and args.count > len(items):
-        return [items[i % len(items)] for i in range(args.count)]
-    return _every_nth(items, args.count, kind)
+    labels = labels_of(spec, Settings.from_environment())
+    return list(labels.names) if labels is not None else [], "classes"
 
 
-def _read_prompts(file: Path | None, default: str) -> list[str]:
+def every_nth(items: Sequence[str | int], count: int) -> list[str | int]:
+    """Return so many from all over, since a list may be sorted by kind; or all, again and again."""
+    if count > len(items):
+        return [items[i % len(items)] for i in range(count)]
+    return [items[i * len(items) // count] for i in range(count)]
+
+
+def _read_prompts(file: Path | None, default: str) -> list[str | int]:
     """Prompts from the file given, or those that the embedded model has not been trained on."""
     file = file or Settings.from_environment().assets / "prompts" / default
     lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
     return [line for line in lines if line]
-
-
-def _every_nth(items: Sequence[str | int], count: int, kind: str) -> list[str | int]:
-    """So many of them, from all over, since a list may be sorted by kind."""
-    if not 1 <= count <= len(items):
-        raise ValueError(f"count must be from 1 to {len(items)}, the {kind} there are; got {count}")
-    return [items[i * len(items) // count] for i in range(count)]

@@ -136,6 +136,20 @@ def test_noise_follows_the_index(tmp_path):
     assert len(set(found.values())) == len(found) == 4
 
 
+def test_more_images_than_prompts_begin_again_and_may_become_more(tmp_path):
+    file = tmp_path / "prompts.txt"
+    file.write_text("a matte red cube on sand at night\na shiny blue ring on snow at sunset\n")
+    common = ["--prompts", str(file), "--strides", "2", "--orders", "1", "--arms", "reuse"]
+    assert sweep(tmp_path / "out", *common, "--count", "2") == 0
+    before = hashes(tmp_path / "out")
+    assert sweep(tmp_path / "out", *common, "--count", "5") == 0
+    after = hashes(tmp_path / "out")
+    assert len(after) == len(set(after.values())) == 10
+    assert before.items() <= after.items()
+    subjects = {r["index"]: r["subject"] for r in Records(tmp_path / "out").read()}
+    assert subjects[0] == subjects[2] == subjects[4] != subjects[1] == subjects[3]
+
+
 def test_means_are_over_all_prompts(tmp_path):
     records = Records(tmp_path)
     for i, (psnr, error) in enumerate([(30.0, 0.1), (40.0, 0.3)]):
@@ -172,7 +186,7 @@ def test_spans():
         (["--orders", "9"], "orders must be a whole number from 0 to 5"),
         (["--batch", "0"], "batch must be"),
         (["--arms", "magic"], "unknown arm"),
-        (["--count", "0"], "count must be from 1"),
+        (["--count", "0"], "count must be a whole number from 1"),
     ],
 )
 def test_bad_input_is_refused_before_any_work(argv, words, tmp_path, capsys):

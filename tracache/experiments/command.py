@@ -25,8 +25,10 @@ from tracache.measure.sets import measures_for
 from tracache.models.loading import LoadedModel
 from tracache.models.registry import find_model
 from tracache.request import Request, make_request
-from tracache.subjects import any_subject, read_subjects
+from tracache.subjects import all_subjects, any_subject, every_nth
 from tracache.text import table, write_json
+
+MAX_COUNT = 1_000_000
 
 
 def spans(text: str) -> list[int]:
@@ -101,11 +103,17 @@ def run_sweep(
         for stride in strides
         for order in orders
     ]
-    subjects = read_subjects(args, "heldout.txt", repeat=True)
+    require_integer("count", args.count, 1, MAX_COUNT)
+    there, kind = all_subjects(args, "heldout.txt")
+    if not there:
+        raise ValueError(f"there are no {kind} to take")
+    subjects = every_nth(there, args.count)
+    # Beyond all there are, more may be asked for later: they begin again.
+    header = _header(args, requests[0], args.count if args.count < len(there) else "all")
     measures = measures_for(args.features, spec, args.reference)
     records = Records(args.output, worker.index)
     if worker.is_main:
-        records.begin(_header(args, requests[0], subjects))
+        records.begin(header)
     worker.wait()
     model = load()
     settings = settings_of(requests)
@@ -130,12 +138,13 @@ def run_sweep(
     _write(records, rows, args.output)
     print(table([show(row) for row in rows]))
     print(f"\nwritten to {args.output}")
-    return {**_header(args, requests[0], subjects), "rows": [row.to_dict() for row in rows]}
+    return {**header, "images": args.count, "rows": [row.to_dict() for row in rows]}
 
 
-def _header(args: argparse.Namespace, request: Request, subjects: list[Any]) -> dict[str, Any]:
+def _header(args: argparse.Namespace, request: Request, count: int | str) -> dict[str, Any]:
     """What must not change within a folder; more strides, orders and arms may come."""
     common = {k: v for k, v in request.cache.to_dict().items() if k not in ("stride", "max_order")}
+    classes = request.class_label is not None
     return {
         "model": request.model,
         "scheduler": request.scheduler,
@@ -143,10 +152,8 @@ def _header(args: argparse.Namespace, request: Request, subjects: list[Any]) -> 
         "batch": args.batch,
         "settings": common,
         "options": request.options,
-        "prompts": "classes"
-        if args.prompts is None and request.class_label is not None
-        else Path(args.prompts or "heldout.txt").name,
-        "count": len(subjects),
+        "prompts": "classes" if classes else Path(args.prompts or "heldout.txt").name,
+        "count": count,
     }
 
 
