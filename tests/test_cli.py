@@ -67,7 +67,7 @@ def test_classes_take_the_place_of_prompts(classes, tmp_path, capsys):
     argv = ["bench", "--quality", *classes, "--count", "3", "--steps", "5", "--strides", "3"]
     assert main([*argv, "--batch", "3", "--arms", "tracache", "--json", str(figures)]) == 0
     data = json.loads(figures.read_text())
-    assert (data["prompts"], data["features"], len(data["rows"])) == (3, None, 2)
+    assert (data["prompts"], data["features"], len(data["rows"])) == (3, "Fréchet (scenes)", 2)
     capsys.readouterr()
     argv = ["compare", *classes, "--output", str(folder)]
     assert "did you mean blue cone" in refuse(capsys, *argv, "--class-label", "blue kone")
@@ -91,7 +91,7 @@ def test_bench_quality(tmp_path, capsys):
         for arm in ("full", "tracache", "fewer-steps")
         if (arm, stride) != ("full", 3)  # the reference is one row per number of steps
     ]
-    assert data["features"].startswith("scene classifier")
+    assert data["features"] == "Fréchet (scenes)"
     for row in data["rows"]:
         assert row["distance"] > 0
         if row["arm"] == "full":

@@ -11,6 +11,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from tracache.analyse.command import WATCHING, run_comparing, run_watching
+from tracache.analyse.comparing import QUESTIONS
 from tracache.bench.command import run_bench, run_tune
 from tracache.bench.peers import PEERS
 from tracache.compare import compare
@@ -128,15 +130,12 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument(
         "--arms", nargs="+", default=["tracache", "fewer-steps", "reuse"], metavar="ARM"
     )
-    sweep.add_argument("--prompts", type=Path, help="file, one prompt a line (the held-out ones)")
-    sweep.add_argument("--count", type=int, default=16, help="prompts, or more images than those")
-    sweep.add_argument("--batch", type=int, default=1, help="prompts per run (default 1)")
-    sweep.add_argument("--features", choices=FEATURES, default="none", help="for sets of images")
-    sweep.add_argument("--reference", type=Path, metavar="FOLDER", help="images to be near to")
-    sweep.add_argument("--output", type=Path, required=True, help="folder; goes on where it was")
+    _add_experiment(sweep)
     _add_settings(sweep)
     _add_options(sweep)
     sweep.set_defaults(run=_sweep)
+
+    _add_analyse(commands.add_parser("analyse", help="what the paper's figures and tables show"))
 
     tune = commands.add_parser("tune", help="find which steps to compute for a budget")
     _add_common(tune)
@@ -147,6 +146,41 @@ def _parser() -> argparse.ArgumentParser:
     tune.add_argument("--batch", type=int, default=16, help="prompts per run (default 16)")
     tune.set_defaults(run=_tune)
     return parser
+
+
+def _add_experiment(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--prompts", type=Path, help="file, one prompt a line (the held-out ones)")
+    parser.add_argument("--count", type=int, default=16, help="prompts, or more images than those")
+    parser.add_argument("--batch", type=int, default=1, help="prompts per run (default 1)")
+    parser.add_argument("--features", choices=FEATURES, default="none", help="for sets of images")
+    parser.add_argument("--reference", type=Path, metavar="FOLDER", help="images to be near to")
+    parser.add_argument("--output", type=Path, required=True, help="folder; goes on where it was")
+
+
+def _add_analyse(parser: argparse.ArgumentParser) -> None:
+    questions = parser.add_subparsers(required=True, metavar="question", dest="question")
+    for name, about in WATCHING.items():
+        question = questions.add_parser(name, help=about)
+        _add_common(question)
+        what = question.add_mutually_exclusive_group()
+        what.add_argument("--prompt", help="what to watch (the first held-out prompt)")
+        what.add_argument("--class-label", metavar="CLASS", help="name or number, in place of it")
+        question.add_argument("--seed", type=int, default=0, help="of the noise (default 0)")
+        question.add_argument("--steps", type=int, help="denoising steps (the model's default)")
+        question.add_argument("--block", type=int, default=-1, help="from 1; the last by default")
+        question.add_argument("--stride", type=int, default=3, help="of what is predicted (3)")
+        question.add_argument("--order", type=int, default=3, help="highest (default 3)")
+        question.add_argument("--most", type=int, default=6, help="widest interval (default 6)")
+        question.add_argument("--output", type=Path, required=True, help="folder")
+        question.set_defaults(run=_watch)
+    for name, entry in QUESTIONS.items():
+        question = questions.add_parser(name, help=entry.about)
+        _add_common(question)
+        question.add_argument("--steps", type=int, help="denoising steps")
+        question.add_argument("--strides", type=spans, nargs="+", metavar="3-6")
+        question.add_argument("--orders", type=spans, nargs="+", metavar="2-5")
+        _add_experiment(question)
+        question.set_defaults(run=_answer)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -250,6 +284,19 @@ def _sweep(args: argparse.Namespace) -> None:
     figures = run_sweep(
         args, given, _options(args), worker, lambda: load_model(args.model, settings)
     )
+    if figures is not None and args.json is not None:
+        write_json(args.json, figures)
+
+
+def _watch(args: argparse.Namespace) -> None:
+    figures = run_watching(args, lambda: _load(args))
+    if args.json is not None:
+        write_json(args.json, figures)
+
+
+def _answer(args: argparse.Namespace) -> None:
+    worker, settings = this_worker(_settings(args))
+    figures = run_comparing(args, worker, lambda: load_model(args.model, settings))
     if figures is not None and args.json is not None:
         write_json(args.json, figures)
 

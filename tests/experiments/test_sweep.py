@@ -27,7 +27,8 @@ def sweep(folder, *more):
 
 def settings(arms=("tracache",), strides=(2,)):
     requests = [
-        make_request("scenes-t2i", "any prompt", steps=6, stride=k, arms=arms) for k in strides
+        ("", make_request("scenes-t2i", "any prompt", steps=6, stride=k, arms=arms))
+        for k in strides
     ]
     return settings_of(requests)
 
@@ -59,6 +60,8 @@ def test_a_sweep_writes_records_images_table_plot_and_sheet(tmp_path, capsys):
     assert len(list(tmp_path.glob("images/*/*.png"))) == 9 * 3
     assert "latent error" in (tmp_path / "table.md").read_text()
     assert "plotly" in (tmp_path / "pareto.html").read_text().lower()
+    with Image.open(tmp_path / "pareto.png") as plot:
+        assert plot.size == (1800, 1120)
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (190 + 6 * 128, 9 * 128)
     assert "written to" in capsys.readouterr().out

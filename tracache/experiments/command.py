@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from tracache.config import MAX_ORDER, MAX_STRIDE, require_integer
-from tracache.experiments.grid import count_images, run_grid, settings_of
+from tracache.experiments.grid import Variant, count_images, run_grid, settings_of
+from tracache.experiments.output import write_figure
 from tracache.experiments.records import Records
 from tracache.experiments.summary import (
     SummaryRow,
@@ -18,10 +20,9 @@ from tracache.experiments.summary import (
     pareto,
     show,
     summarise,
-    write_figure,
 )
 from tracache.experiments.workers import Worker
-from tracache.measure.sets import measures_for
+from tracache.measure.sets import SetMeasure, measures_for
 from tracache.models.loading import LoadedModel
 from tracache.models.registry import find_model
 from tracache.request import Request, make_request
@@ -85,7 +86,6 @@ def run_sweep(
         require_integer("strides", stride, 1, MAX_STRIDE)
     for order in orders:
         require_integer("orders", order, 0, MAX_ORDER)
-    require_integer("batch", args.batch, 1, 64)
     requests = [
         make_request(
             args.model,
@@ -103,42 +103,97 @@ def run_sweep(
         for stride in strides
         for order in orders
     ]
+    experiment = make_experiment(args, [("", request) for request in requests])
+    rows = run_experiment(experiment, worker, load)
+    if rows is None:
+        return None
+    write_figure(pareto(rows), args.output / "pareto")
+    return {**experiment.header, "images": args.count, "rows": [row.to_dict() for row in rows]}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A grid of settings over prompts, checked, and where it is kept.
+
+    Attributes
+    ----------
+    variants : list of (str, Request)
+        What runs; scheduler and guidance scale are those of the first.
+    subjects : list of str or int
+        Prompts or classes.
+    header : dict
+        What must not change within the folder.
+    batch : int
+        Prompts per run.
+    measures : dict
+        Of sets of images.
+    folder : Path
+        Where it is kept.
+    """
+
+    variants: list[Variant]
+    subjects: list[str | int]
+    header: dict[str, Any]
+    batch: int
+    measures: dict[str, SetMeasure]
+    folder: Path
+
+
+def make_experiment(args: argparse.Namespace, variants: list[Variant]) -> Experiment:
+    """Check what is left to check of the arguments.
+
+    Raises
+    ------
+    ValueError
+        If something is not allowed.
+    """
+    require_integer("batch", args.batch, 1, 64)
     require_integer("count", args.count, 1, MAX_COUNT)
     there, kind = all_subjects(args, "heldout.txt")
     if not there:
         raise ValueError(f"there are no {kind} to take")
-    subjects = every_nth(there, args.count)
     # Beyond all there are, more may be asked for later: they begin again.
-    header = _header(args, requests[0], args.count if args.count < len(there) else "all")
-    measures = measures_for(args.features, spec, args.reference)
-    records = Records(args.output, worker.index)
+    header = _header(args, variants[0][1], args.count if args.count < len(there) else "all")
+    measures = measures_for(args.features, find_model(args.model), args.reference)
+    subjects = every_nth(there, args.count)
+    return Experiment(variants, subjects, header, args.batch, measures, args.output)
+
+
+def run_experiment(
+    experiment: Experiment, worker: Worker, load: Callable[[], LoadedModel]
+) -> list[SummaryRow] | None:
+    """Do this worker's share; the first one waits for all, sums up, prints and returns the rows."""
+    records = Records(experiment.folder, worker.index)
     if worker.is_main:
-        records.begin(header)
+        records.begin(experiment.header)
     worker.wait()
     model = load()
-    settings = settings_of(requests)
-    total = count_images(len(subjects), settings, worker, args.batch)
+    settings = settings_of(experiment.variants)
+    first = experiment.variants[0][1]
+    total = count_images(len(experiment.subjects), settings, worker, experiment.batch)
     with tqdm(total=total, unit="image", disable=not worker.is_main) as bar:
         run_grid(
             model,
-            subjects,
+            experiment.subjects,
             settings,
             records,
             worker,
-            scheduler=requests[0].scheduler,
-            guidance_scale=requests[0].guidance_scale,
-            batch=args.batch,
+            scheduler=first.scheduler,
+            guidance_scale=first.guidance_scale,
+            batch=experiment.batch,
             progress=bar.update,
         )
     worker.wait()
     if not worker.is_main:
         return None
     asked = {setting.name for setting in settings}
-    rows = [row for row in summarise(records, measures) if row.setting in asked]
-    _write(records, rows, args.output)
-    print(table([show(row) for row in rows]))
-    print(f"\nwritten to {args.output}")
-    return {**header, "images": args.count, "rows": [row.to_dict() for row in rows]}
+    rows = [row for row in summarise(records, experiment.measures) if row.setting in asked]
+    text = table([show(row) for row in rows])
+    (experiment.folder / "table.md").write_text(text + "\n", "utf-8")
+    write_json(experiment.folder / "summary.json", {"rows": [row.to_dict() for row in rows]})
+    contact_sheet(records, rows).save(experiment.folder / "sheet.png", optimize=True)
+    print(f"{text}\n\nwritten to {experiment.folder}")
+    return rows
 
 
 def _header(args: argparse.Namespace, request: Request, count: int | str) -> dict[str, Any]:
@@ -155,10 +210,3 @@ def _header(args: argparse.Namespace, request: Request, count: int | str) -> dic
         "prompts": "classes" if classes else Path(args.prompts or "heldout.txt").name,
         "count": count,
     }
-
-
-def _write(records: Records, rows: list[SummaryRow], folder: Path) -> None:
-    (folder / "table.md").write_text(table([show(row) for row in rows]) + "\n", "utf-8")
-    write_json(folder / "summary.json", {"rows": [row.to_dict() for row in rows]})
-    write_figure(pareto(rows), folder / "pareto.html")
-    contact_sheet(records, rows).save(folder / "sheet.png", optimize=True)

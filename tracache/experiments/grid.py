@@ -40,6 +40,8 @@ class Setting:
         That it was asked to keep.
     max_order : int
         Likewise.
+    label : str
+        What else is special about it; may be empty.
     plan : Plan
         What that comes to.
     """
@@ -49,26 +51,30 @@ class Setting:
     steps: int
     stride: int | str
     max_order: int
+    label: str
     plan: Plan
 
 
-def settings_of(requests: Sequence[Request]) -> list[Setting]:
+#: A request, and what is special about it beside its steps, stride and order.
+Variant = tuple[str, Request]
+
+
+def settings_of(variants: Sequence[Variant]) -> list[Setting]:
     """Return full compute, and then every arm of every request; what comes to the same once.
 
     An arm that matches another's cost takes as many steps as the request's stride computes.
     """
     found: dict[tuple[int, Plan], Setting] = {}
-    for request in requests:
+    for label, request in variants:
         steps, cache = request.steps, request.cache
-        full = Plan(steps)
-        found.setdefault((steps, full), Setting(f"full-{steps}", REFERENCE, steps, 1, 0, full))
+        full = Setting(f"full-{steps}", REFERENCE, steps, 1, 0, "", Plan(steps))
+        found.setdefault((steps, full.plan), full)
         computed = len(cache.plan_steps(steps) or (0,))
         for arm in (a for a in request.arms if a != REFERENCE):
             plan = request.plan(arm, computed)
             name = f"{arm}-{steps}-k{cache.stride}-o{cache.max_order}"
-            taken = sum(s.name.partition("+")[0] == name for s in found.values())
-            name += f"+{taken}" if taken else ""
-            setting = Setting(name, arm, steps, cache.stride, cache.max_order, plan)
+            name += f"-{label.replace(' ', '-')}" if label else ""
+            setting = Setting(name, arm, steps, cache.stride, cache.max_order, label, plan)
             found.setdefault((steps, _plain(plan)), setting)
     return list(found.values())
 
@@ -190,6 +196,7 @@ class _Maker:
                     "arm": setting.arm,
                     "stride": setting.stride,
                     "max_order": setting.max_order,
+                    "label": setting.label,
                     "steps": setting.steps,
                     "full_steps": len(made.done.full_steps),
                     "block_calls": made.done.block_calls / full.done.block_calls,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -27,7 +26,7 @@ class SummaryRow:
 
     Attributes
     ----------
-    setting, arm, steps, stride, max_order
+    setting, arm, steps, stride, max_order, label
         As in the records.
     images : int
         How many.
@@ -44,6 +43,7 @@ class SummaryRow:
     steps: int
     stride: int | str
     max_order: int
+    label: str
     images: int
     full_steps: float
     block_calls: float
@@ -82,6 +82,7 @@ def _row(
         steps=first["steps"],
         stride=first["stride"],
         max_order=first["max_order"],
+        label=first["label"],
         images=len(found),
         full_steps=mean("full_steps"),
         block_calls=mean("block_calls"),
@@ -97,7 +98,7 @@ def show(row: SummaryRow) -> dict[str, str]:
     """Return a row as the cells of a table."""
     return {
         "steps": str(row.steps),
-        "arm": title_of(row.arm),
+        "arm": title_of(row.arm) + (f", {row.label}" if row.label else ""),
         "stride": str(row.stride) if row.arm != REFERENCE else "",
         "max order": str(row.max_order) if row.arm != REFERENCE else "",
         "images": str(row.images),
@@ -177,8 +178,3 @@ def contact_sheet(
             with Image.open(records.folder / image) as picture:
                 sheet.paste(picture.resize((side, side)), (margin + x * side, y * side))
     return sheet
-
-
-def write_figure(figure: go.Figure, file: Path) -> None:
-    """Write an interactive figure that works offline."""
-    figure.write_html(file, include_plotlyjs=True)
