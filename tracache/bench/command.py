@@ -226,9 +226,8 @@ def _distance(model: LoadedModel) -> tuple[Distance | None, str | None]:
     """What measures a set of images, and the name of its features."""
     if not model.spec.embedded:
         return None, None
-    measures = measures_for("scenes", model.spec)
-    name = next(iter(measures))
-    return measures[name], name
+    name, measure = next(iter(measures_for("scenes", model.spec).items()))
+    return lambda images: measure(images, ()), name
 
 
 def _show_latency(row: LatencyRow) -> dict[str, str]:

@@ -22,6 +22,7 @@ from tracache.experiments.summary import (
     summarise,
 )
 from tracache.experiments.workers import Worker
+from tracache.measure.clip import ClipMeasure
 from tracache.measure.sets import SetMeasure, measures_for
 from tracache.models.loading import LoadedModel
 from tracache.models.registry import find_model
@@ -155,6 +156,11 @@ def make_experiment(args: argparse.Namespace, variants: list[Variant]) -> Experi
     # Beyond all there are, more may be asked for later: they begin again.
     header = _header(args, variants[0][1], args.count if args.count < len(there) else "all")
     measures = measures_for(args.features, find_model(args.model), args.reference)
+    if args.clip is not None:
+        if kind == "classes":
+            raise ValueError(f"{args.model} takes classes: there are no prompts to score")
+        clip = ClipMeasure(args.clip)
+        measures[clip.name] = clip
     subjects = every_nth(there, args.count)
     return Experiment(variants, subjects, header, args.batch, measures, args.output)
 

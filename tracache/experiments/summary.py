@@ -71,6 +71,7 @@ def _row(
     name: str, found: list[dict[str, Any]], records: Records, measures: dict[str, SetMeasure]
 ) -> SummaryRow:
     images = [Image.open(records.folder / r["image"]) for r in found] if measures else []
+    prompts = [str(r["subject"]) for r in found] if measures else []
 
     def mean(field: str) -> float:
         return fmean(float(r[field]) for r in found)
@@ -90,7 +91,7 @@ def _row(
         psnr=mean("psnr"),
         ssim=mean("ssim"),
         latent_error=mean("latent_error"),
-        sets={title: measure(images) for title, measure in measures.items()},
+        sets={title: measure(images, prompts) for title, measure in measures.items()},
     )
 
 

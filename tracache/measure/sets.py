@@ -22,8 +22,8 @@ from torchmetrics.image.inception import InceptionScore
 from tracache.measure.classifier import FOLDER, load_classifier
 from tracache.models.registry import ModelSpec
 
-#: Figure of a set of images.
-SetMeasure = Callable[[Sequence[Image.Image]], float]
+#: Figure of a set of images, and of what was asked for where that matters.
+SetMeasure = Callable[[Sequence[Image.Image], Sequence[str]], float]
 
 #: Images at a time.
 BATCH = 64
@@ -197,15 +197,15 @@ class SetMeasures:
             f"Inception Score {suffix}": self.score,
         }
 
-    def frechet(self, images: Sequence[Image.Image]) -> float:
+    def frechet(self, images: Sequence[Image.Image], prompts: Sequence[str] = ()) -> float:
         """Fréchet distance of pooled features to the reference; lower is nearer."""
         return self._distance("pooled", images)
 
-    def spatial_frechet(self, images: Sequence[Image.Image]) -> float:
+    def spatial_frechet(self, images: Sequence[Image.Image], prompts: Sequence[str] = ()) -> float:
         """Fréchet distance of features with their places (sFID)."""
         return self._distance("spatial", images)
 
-    def score(self, images: Sequence[Image.Image]) -> float:
+    def score(self, images: Sequence[Image.Image], prompts: Sequence[str] = ()) -> float:
         """Inception Score: how sure of a class, and how evenly; higher is better, no reference."""
         with warnings.catch_warnings():
             # torchmetrics says on every making that it buffers features.
