@@ -28,7 +28,7 @@ def test_it_runs_as_a_module():
     command = [sys.executable, "-m", "tracache", "bench"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "--quality --latency --macs is required" in done.stderr
+    assert "--quality --latency --memory --macs is required" in done.stderr
 
 
 def test_compare_writes_everything(tmp_path, capsys):
@@ -114,6 +114,18 @@ def test_bench_quality_does_not_depend_on_the_batch_where_no_order_is_chosen(tmp
         rows.append(json.loads(file.read_text())["rows"])
     for one, three in zip(*rows, strict=True):
         assert one["latent_error"] == pytest.approx(three["latent_error"], rel=1e-3)
+
+
+def test_bench_memory(tmp_path, capsys):
+    file = tmp_path / "memory.json"
+    argv = ["bench", "--memory", "--count", "1", "--steps", "6", "--strides", "3"]
+    assert main([*argv, "--arms", "tracache", "toca", "--json", str(file)]) == 0
+    rows = json.loads(file.read_text())["rows"]
+    assert [row["arm"] for row in rows] == ["full", "tracache", "toca"]
+    assert [row["max_order"] for row in rows] == [0, 2, 0]
+    assert rows[0]["ratio"] == 1
+    assert all(row["bytes"] > 100_000_000 for row in rows)
+    assert "of the whole process" in capsys.readouterr().out.lower()
 
 
 def test_bench_latency(tmp_path, capsys):

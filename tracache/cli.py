@@ -101,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     kind = bench.add_mutually_exclusive_group(required=True)
     kind.add_argument("--quality", action="store_true", help="nearness to full compute, all arms")
     kind.add_argument("--latency", action="store_true", help="speed-up, and where the rest goes")
+    kind.add_argument("--memory", action="store_true", help="peak of each arm's run")
     kind.add_argument("--macs", action="store_true", help="the paper's tables, full-size models")
     bench.add_argument("--steps", type=int, nargs="+", help="default 20 50; latency 20")
     bench.add_argument("--strides", type=_stride, nargs="+", default=[2, 3, 4, 5])

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from tqdm import tqdm
 
-from tracache.bench.latency import Contender, LatencyRow, measure_latency
+from tracache.bench.contenders import contenders_of
+from tracache.bench.latency import LatencyRow, measure_latency
 from tracache.bench.macs import MacsRow, measure_macs, paper_rows
-from tracache.bench.peers import PEERS, require_peer
+from tracache.bench.memory import MemoryRow, measure_memory
+from tracache.bench.peers import require_peer
 from tracache.bench.quality import Distance, QualityRow, count_runs, measure_quality
 from tracache.bench.tune import Tuned, tune
 from tracache.config import require_integer
 from tracache.measure.sets import measures_for
-from tracache.methods import METHODS, REFERENCE, Plan
+from tracache.methods import METHODS, REFERENCE
 from tracache.models.loading import LoadedModel
 from tracache.models.registry import find_model
 from tracache.presets import CUSTOM
@@ -81,10 +83,10 @@ def run_bench(
     if args.quality and len(args.batch) > 1:
         raise ValueError("batch: --quality takes one, --latency any number of them")
     if args.quality and (args.random_weights or args.peers or args.compile):
-        raise ValueError("--random-weights, --peers and --compile go with --latency alone")
+        raise ValueError("--random-weights, --peers and --compile do not go with --quality")
     for name in args.peers:
         require_peer(name, find_model(args.model).task)
-    run = _quality if args.quality else _latency
+    run = _quality if args.quality else _memory if args.memory else _latency
     return run(args, load(), requests, prompts, steps)
 
 
@@ -128,7 +130,7 @@ def _latency(
     steps: list[int],
 ) -> dict[str, Any]:
     """Time every arm at every setting, batch by batch, first eagerly and then compiled."""
-    groups = [_contenders(requests, args.peers, n) for n in steps]
+    groups = [contenders_of(requests, args.peers, n) for n in steps]
     ways = [(b, c) for c in ((False, True) if args.compile else (False,)) for b in args.batch]
     runs = len(ways) * (args.rounds + 1) * sum(len(group) + 1 for group in groups)
     rows: list[LatencyRow] = []
@@ -157,18 +159,47 @@ def _latency(
     }
 
 
-def _contenders(requests: list[Request], peers: Sequence[str], steps: int) -> list[Contender]:
-    """What runs at a number of steps, each thing once however many settings lead to it."""
-    found: dict[Contender, None] = {}
-    for request in (r for r in requests if r.steps == steps):
-        stride = request.cache.stride
-        for arm in request.arms:
-            if arm != REFERENCE and not METHODS[arm].matches:
-                found[Contender(arm, stride, request.plan(arm))] = None
-        for name in peers:
-            peer = (PEERS[name], request.cache)
-            found[Contender(name, stride, Plan(steps), peer)] = None
-    return list(found)
+def _memory(
+    args: argparse.Namespace,
+    model: LoadedModel,
+    requests: list[Request],
+    prompts: list[str | int],
+    steps: list[int],
+) -> dict[str, Any]:
+    groups = [contenders_of(requests, args.peers, n) for n in steps]
+    rows: list[MemoryRow] = []
+    with tqdm(total=sum(len(g) + 1 for g in groups) * len(args.batch), unit="run") as bar:
+        for group in groups:
+            for batch in args.batch:
+                rows += measure_memory(
+                    model,
+                    prompts[0],
+                    group,
+                    scheduler=requests[0].scheduler,
+                    guidance_scale=requests[0].guidance_scale,
+                    batch=batch,
+                    progress=bar.update,
+                )
+    print(table([_show_memory(row) for row in rows]))
+    if model.device.type != "cuda":
+        print("\nOf the whole process, which keeps what it once had: only a GPU tells arms apart.")
+    return {
+        **_circumstances(model, requests[0]),
+        "random_weights": args.random_weights,
+        "rows": [row.to_dict() for row in rows],
+    }
+
+
+def _show_memory(row: MemoryRow) -> dict[str, str]:
+    return {
+        "arm": METHODS[row.arm].title if row.arm in METHODS else row.arm,
+        "stride": str(row.stride),
+        "max order": str(row.max_order),
+        "steps": str(row.steps),
+        "batch": str(row.batch),
+        row.kind: f"{row.bytes / 2**30:.3f} GiB",
+        "over full compute": f"{row.ratio - 1:+.1%}",
+    }
 
 
 def _macs() -> dict[str, Any]:

@@ -4,44 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
 import torch
 
-from tracache.bench.peers import Peer
+from tracache.bench.contenders import Contender, run_contender
 from tracache.blocks import find_blocks
-from tracache.config import TraCacheConfig
 from tracache.measure.latency import synchronize
 from tracache.measure.macs import count_macs
 from tracache.measure.memory import peak_memory
 from tracache.methods import Plan
 from tracache.models.loading import LoadedModel
-from tracache.run import Inputs, Sample, prepare, sample
-
-
-@dataclass(frozen=True)
-class Contender:
-    """What is timed against full compute.
-
-    Attributes
-    ----------
-    name : str
-        The arm, or the peer.
-    stride : int or str
-        That it was asked to keep.
-    plan : Plan
-        What runs.
-    peer : (Peer, TraCacheConfig) or None
-        Another library's cache, and the settings from which it takes its own.
-    """
-
-    name: str
-    stride: int | str
-    plan: Plan
-    peer: tuple[Peer, TraCacheConfig] | None = None
+from tracache.run import Inputs, prepare
 
 
 @dataclass(frozen=True)
@@ -200,18 +177,10 @@ class _Timing:
     outside_s: float
 
 
-def _run(model: LoadedModel, inputs: Inputs, contender: Contender) -> Sample:
-    with ExitStack() as stack:
-        if contender.peer is not None:
-            put, config = contender.peer
-            stack.enter_context(put(model.pipe.transformer, config, contender.plan.num_steps))
-        return sample(model, inputs, contender.plan)
-
-
 def _count(model: LoadedModel, inputs: Inputs, contender: Contender) -> _Count:
     """Count what a contender computes; eagerly, since compiled products hide from the count."""
     with count_macs() as macs:
-        done = _run(model, inputs, contender)
+        done = run_contender(model, inputs, contender)
     full = len(done.full_steps)
     if contender.peer is None:
         return _Count(macs.total, done.block_calls, full)
@@ -222,16 +191,16 @@ def _count(model: LoadedModel, inputs: Inputs, contender: Contender) -> _Count:
 def _measure_peak(model: LoadedModel, inputs: Inputs, contender: Contender) -> tuple[str, int]:
     # Apart from the timed runs, which a thread that watches would disturb.
     with peak_memory(model.device) as peak:
-        _run(model, inputs, contender)
+        run_contender(model, inputs, contender)
     return peak.kind, peak.bytes
 
 
 def _time(model: LoadedModel, inputs: Inputs, contender: Contender) -> _Timing:
     """Time the loop once, and then, apart from it, its forwards one by one."""
-    timed = _run(model, inputs, contender)
+    timed = run_contender(model, inputs, contender)
     with _timed_forwards(model) as forwards:
         # Waiting for the device around every forward would disturb the timing of the loop.
-        apart = _run(model, inputs, contender)
+        apart = run_contender(model, inputs, contender)
     full = set(timed.full_steps)
     if contender.peer is not None:
         # A peer does not say which steps it computes; they are those that take longer.
