@@ -30,6 +30,7 @@ from tracache.experiments.command import run_sweep, spans
 from tracache.experiments.workers import this_worker
 from tracache.figures import order_heatmap
 from tracache.measure.clip import VIT_G_14
+from tracache.measure.lpips import NETWORKS
 from tracache.measure.sets import FEATURES
 from tracache.methods import METHODS
 from tracache.models.loading import DEVICES, LoadedModel, ModelUnavailableError, load_model
@@ -156,6 +157,7 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=1, help="prompts per run (default 1)")
     parser.add_argument("--features", choices=FEATURES, default="none", help="for sets of images")
     parser.add_argument("--reference", type=Path, metavar="FOLDER", help="images to be near to")
+    parser.add_argument("--lpips", choices=NETWORKS, help="distance to full compute's images")
     parser.add_argument("--clip", metavar="CHECKPOINT", help=f"score prompts with it: {VIT_G_14}")
     parser.add_argument("--output", type=Path, required=True, help="folder; goes on where it was")
 

@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -170,10 +172,30 @@ def test_means_are_over_all_prompts(tmp_path):
                 "psnr": psnr,
                 "ssim": 0.9,
                 "latent_error": error,
+                "label": "",
             }
         )
     (row,) = summarise(records)
     assert (row.psnr, row.latent_error, row.images) == (35.0, pytest.approx(0.2), 2)
+
+
+def test_pairs_are_measured_beside_full_compute(tmp_path):
+    assert (
+        sweep(tmp_path, "--strides", "2", "--orders", "1", "--arms", "reuse", "--count", "2") == 0
+    )
+
+    def brightness(image, reference):
+        return np.asarray(image).mean() - np.asarray(reference).mean()
+
+    rows = {r.arm: r for r in summarise(Records(tmp_path), pairs={"brighter": brightness})}
+    assert rows["full"].sets["brighter"] == 0
+    assert rows["reuse"].sets["brighter"] != 0
+
+
+@pytest.mark.skipif(find_spec("torchvision") is not None, reason="LPIPS can be had here")
+def test_lpips_says_what_it_needs(tmp_path, capsys):
+    assert sweep(tmp_path / "out", "--lpips", "alex") == 2
+    assert "LPIPS needs torchvision" in capsys.readouterr().err
 
 
 def test_spans():

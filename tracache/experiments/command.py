@@ -15,6 +15,7 @@ from tracache.experiments.grid import Variant, count_images, run_grid, settings_
 from tracache.experiments.output import write_figure
 from tracache.experiments.records import Records
 from tracache.experiments.summary import (
+    PairMeasure,
     SummaryRow,
     contact_sheet,
     pareto,
@@ -23,6 +24,7 @@ from tracache.experiments.summary import (
 )
 from tracache.experiments.workers import Worker
 from tracache.measure.clip import ClipMeasure
+from tracache.measure.lpips import LpipsMeasure
 from tracache.measure.sets import SetMeasure, measures_for
 from tracache.models.loading import LoadedModel
 from tracache.models.registry import find_model
@@ -126,8 +128,8 @@ class Experiment:
         What must not change within the folder.
     batch : int
         Prompts per run.
-    measures : dict
-        Of sets of images.
+    measures, pairs : dict
+        Of sets of images, and of images beside full compute's.
     folder : Path
         Where it is kept.
     """
@@ -137,6 +139,7 @@ class Experiment:
     header: dict[str, Any]
     batch: int
     measures: dict[str, SetMeasure]
+    pairs: dict[str, PairMeasure]
     folder: Path
 
 
@@ -161,8 +164,12 @@ def make_experiment(args: argparse.Namespace, variants: list[Variant]) -> Experi
             raise ValueError(f"{args.model} takes classes: there are no prompts to score")
         clip = ClipMeasure(args.clip)
         measures[clip.name] = clip
+    pairs: dict[str, PairMeasure] = {}
+    if args.lpips is not None:
+        lpips = LpipsMeasure(args.lpips)
+        pairs[lpips.name] = lpips
     subjects = every_nth(there, args.count)
-    return Experiment(variants, subjects, header, args.batch, measures, args.output)
+    return Experiment(variants, subjects, header, args.batch, measures, pairs, args.output)
 
 
 def run_experiment(
@@ -193,7 +200,11 @@ def run_experiment(
     if not worker.is_main:
         return None
     asked = {setting.name for setting in settings}
-    rows = [row for row in summarise(records, experiment.measures) if row.setting in asked]
+    rows = [
+        row
+        for row in summarise(records, experiment.measures, experiment.pairs)
+        if row.setting in asked
+    ]
     text = table([show(row) for row in rows])
     (experiment.folder / "table.md").write_text(text + "\n", "utf-8")
     write_json(experiment.folder / "summary.json", {"rows": [row.to_dict() for row in rows]})

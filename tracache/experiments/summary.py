@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
@@ -20,6 +20,10 @@ COLOURS = ("#0f766e", "#d1495b", "#3b4cc0", "#f4843c", "#7b2d8b", "#9aa0a6", "#e
 MARKERS = ("circle", "square", "diamond", "cross", "triangle-up", "x", "star", "hexagon")
 
 
+#: Figure of an image beside full compute's.
+PairMeasure = Callable[[Image.Image, Image.Image], float]
+
+
 @dataclass(frozen=True)
 class SummaryRow:
     """The means over all prompts of one setting.
@@ -35,7 +39,7 @@ class SummaryRow:
     psnr, ssim, latent_error : float
         Against full compute; dB, 1, and relative. The reference's PSNR is infinite.
     sets : dict of str to float
-        Of the images as a set, by name.
+        Of the images as a set, and means of other measures, by name.
     """
 
     setting: str
@@ -58,19 +62,44 @@ class SummaryRow:
         return {**asdict(self), "psnr": SAME if self.psnr == float("inf") else self.psnr}
 
 
-def summarise(records: Records, measures: dict[str, SetMeasure] | None = None) -> list[SummaryRow]:
-    """Return a row for every setting, full compute first, cheaper ones later."""
+def summarise(
+    records: Records,
+    measures: dict[str, SetMeasure] | None = None,
+    pairs: dict[str, PairMeasure] | None = None,
+) -> list[SummaryRow]:
+    """Return a row for every setting, full compute first, cheaper ones later.
+
+    Parameters
+    ----------
+    records : Records
+        What was recorded.
+    measures : dict, optional
+        Of sets of images, by name.
+    pairs : dict, optional
+        Of an image and full compute's, by name; rows have their means.
+    """
     settings: dict[str, list[dict[str, Any]]] = {}
+    full: dict[tuple[int, int], dict[str, Any]] = {}
     for record in records.read():
         settings.setdefault(record["setting"], []).append(record)
+        if record["arm"] == REFERENCE:
+            full[record["steps"], record["index"]] = record
     rows = [_row(name, found, records, measures or {}) for name, found in settings.items()]
+    for row in rows if pairs else []:
+        found = settings[row.setting]
+        for title, measure in (pairs or {}).items():
+            row.sets[title] = fmean(
+                measure(_open(records, r), _open(records, full[r["steps"], r["index"]]))
+                for r in found
+                if (r["steps"], r["index"]) in full
+            )
     return sorted(rows, key=lambda row: (row.steps, row.arm != REFERENCE, -row.macs, row.setting))
 
 
 def _row(
     name: str, found: list[dict[str, Any]], records: Records, measures: dict[str, SetMeasure]
 ) -> SummaryRow:
-    images = [Image.open(records.folder / r["image"]) for r in found] if measures else []
+    images = [_open(records, r) for r in found] if measures else []
     prompts = [str(r["subject"]) for r in found] if measures else []
 
     def mean(field: str) -> float:
@@ -93,6 +122,10 @@ def _row(
         latent_error=mean("latent_error"),
         sets={title: measure(images, prompts) for title, measure in measures.items()},
     )
+
+
+def _open(records: Records, record: dict[str, Any]) -> Image.Image:
+    return Image.open(records.folder / record["image"])
 
 
 def show(row: SummaryRow) -> dict[str, str]:
