@@ -27,6 +27,7 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(size))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the normed input, of its shape and format."""
         wide = x.float()
         wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + EPS)
         return self.weight * wide.to(x.dtype)
@@ -49,7 +50,8 @@ class SelfAttention(nn.Module):
         qkv = self.qkv(x).view(rows, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         q, k, v = self.q_norm(qkv[0]), self.k_norm(qkv[1]), qkv[2]
         if rotary is not None:
-            q, k = (apply_rotary_emb(part, rotary, use_real_unbind_dim=-1) for part in (q, k))
+            turns: Any = rotary
+            q, k = (apply_rotary_emb(part, turns, use_real_unbind_dim=-1) for part in (q, k))
         out = functional.scaled_dot_product_attention(q, k, v)
         return self.proj(out.transpose(1, 2).reshape(rows, tokens, size))
 
@@ -83,6 +85,7 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden, size if out is None else out)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return [..., out] of [..., size]."""
         return self.fc2(functional.gelu(self.fc1(x), approximate="tanh"))
 
 
@@ -238,8 +241,8 @@ class FinalLayer(nn.Module):
             return self.linear(first)
         again = self._modulate(first, t_clean)
         chosen = noisy[:, :, None, None]
-        parts = (part.unflatten(1, (frames, -1)) for part in (first, again))
-        return self.linear(torch.where(chosen, *parts).flatten(1, 2))
+        first, again = (part.unflatten(1, (frames, -1)) for part in (first, again))
+        return self.linear(torch.where(chosen, first, again).flatten(1, 2))
 
     def _modulate(self, x: Tensor, t: Tensor) -> Tensor:
         shift, scale = (self.scale_shift_table + t[:, None]).unsqueeze(-2).unbind(1)

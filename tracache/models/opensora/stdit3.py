@@ -7,7 +7,7 @@ load strictly; sources: Open-Sora 1.2 (https://github.com/hpcaitech/Open-Sora) a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -52,7 +52,7 @@ class STDiT3(ModelMixin, ConfigMixin):
         Of training and of another way to hand text in; kept so that published configurations load.
     """
 
-    _no_split_modules = ["STDiT3Block"]
+    _no_split_modules: ClassVar[list[str]] = ["STDiT3Block"]
 
     @register_to_config
     def __init__(
@@ -75,6 +75,7 @@ class STDiT3(ModelMixin, ConfigMixin):
     ) -> None:
         super().__init__()
         patch = (patch_size[0], patch_size[1], patch_size[2])
+        self._sizes: Any = self.config
         self.out_channels = in_channels * (2 if pred_sigma else 1)
         self.x_embedder = PatchEmbed3D(patch, in_channels, hidden_size)
         self.t_embedder = ScalarEmbedder(hidden_size)
@@ -88,7 +89,7 @@ class STDiT3(ModelMixin, ConfigMixin):
         )
 
     def _make_blocks(self, temporal: bool) -> nn.ModuleList:
-        c = self.config
+        c = self._sizes
         return nn.ModuleList(
             STDiT3Block(c.hidden_size, c.num_heads, c.mlp_ratio, c.qk_norm, temporal)
             for _ in range(c.depth)
@@ -142,7 +143,7 @@ class STDiT3(ModelMixin, ConfigMixin):
         grid = self._grid(x)
         frames, rows, columns = grid
         tokens = self.x_embedder(x)
-        scale = float((height[0] * width[0]) ** 0.5) / self.config.input_sq_size
+        scale = float((height[0] * width[0]) ** 0.5) / self._sizes.input_sq_size
         places = self._places(rows, columns, scale, x.device).to(dtype)
         tokens = (tokens.unflatten(1, (frames, -1)) + places).flatten(1, 2)
 
@@ -165,12 +166,12 @@ class STDiT3(ModelMixin, ConfigMixin):
         return self._unpatchify(out, grid, tuple(x.shape[2:])).float()
 
     def _grid(self, x: Tensor) -> tuple[int, int, int]:
-        sizes = [-(-n // p) for n, p in zip(x.shape[2:], self.config.patch_size, strict=True)]
+        sizes = [-(-n // p) for n, p in zip(x.shape[2:], self._sizes.patch_size, strict=True)]
         return sizes[0], sizes[1], sizes[2]
 
     def _mask_of_tokens(self, x_mask: Tensor) -> Tensor:
         """One value per frame of tokens: noisy where any of its frames is."""
-        together = self.config.patch_size[0]
+        together = self._sizes.patch_size[0]
         if together == 1:
             return x_mask
         missing = -x_mask.shape[1] % together
@@ -180,7 +181,7 @@ class STDiT3(ModelMixin, ConfigMixin):
     def _places(self, rows: int, columns: int, scale: float, device: torch.device) -> Tensor:
         """Sinusoids of a frame's places, [S, C]."""
         return get_2d_sincos_pos_embed(
-            self.config.hidden_size,
+            self._sizes.hidden_size,
             (rows, columns),
             base_size=round((rows * columns) ** 0.5),
             interpolation_scale=scale,
@@ -189,14 +190,15 @@ class STDiT3(ModelMixin, ConfigMixin):
         ).float()
 
     def _rotary(self, frames: int, device: torch.device) -> Rotary:
-        size = self.config.hidden_size // self.config.num_heads
+        size = self._sizes.hidden_size // self._sizes.num_heads
+        places: Any = torch.arange(frames, device=device)
         cosines, sines = get_1d_rotary_pos_embed(
-            size, torch.arange(frames, device=device), use_real=True, repeat_interleave_real=True
+            size, places, use_real=True, repeat_interleave_real=True
         )
         return cosines, sines
 
     def _unpatchify(self, x: Tensor, grid: tuple[int, int, int], size: tuple[int, ...]) -> Tensor:
-        x = x.view(x.shape[0], *grid, *self.config.patch_size, self.out_channels)
+        x = x.view(x.shape[0], *grid, *self._sizes.patch_size, self.out_channels)
         x = x.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)
         return x[:, :, : size[0], : size[1], : size[2]]
 

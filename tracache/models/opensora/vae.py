@@ -99,6 +99,7 @@ class VideoAutoencoder(ModelMixin, ConfigMixin):
         latent_scale: Sequence[float] = (3.85, 2.32, 2.33, 3.06),
     ) -> None:
         super().__init__()
+        self._sizes: Any = self.config
         self.spatial_vae = SpatialVAE(spatial or SPATIAL, micro_batch_size)
         self.temporal_vae = TemporalVAE(**(temporal or TEMPORAL))
         self.register_buffer("scale", torch.tensor(latent_scale).view(1, -1, 1, 1, 1))
@@ -124,7 +125,7 @@ class VideoAutoencoder(ModelMixin, ConfigMixin):
         """
         if num_frames < 1:
             raise ValueError(f"a video has at least one frame, got {num_frames}")
-        group, factor = self.config.micro_frame_size, self.temporal_vae.factor
+        group, factor = self._sizes.micro_frame_size, self.temporal_vae.factor
         whole, rest = divmod(num_frames, group)
         return whole * -(-group // factor) + -(-rest // factor)
 
@@ -140,10 +141,10 @@ class VideoAutoencoder(ModelMixin, ConfigMixin):
         -------
         Tensor [B, C, ⌈T / 4⌉ by groups of 17, H / 8, W / 8]
         """
-        frames = self.spatial_vae.encode(x) * self.config.spatial_scaling_factor
+        frames = self.spatial_vae.encode(x) * self._sizes.spatial_scaling_factor
         parts = [
             self.temporal_vae.moments(part).chunk(2, dim=1)[0]
-            for part in frames.split(self.config.micro_frame_size, dim=2)
+            for part in frames.split(self._sizes.micro_frame_size, dim=2)
         ]
         return (torch.cat(parts, dim=2) - self.shift) / self.scale
 
@@ -177,9 +178,9 @@ class VideoAutoencoder(ModelMixin, ConfigMixin):
                 f"{num_frames} frames have {expected} latent frames, and {z.shape[2]} were given"
             )
         z = z.to(self.dtype) * self.scale + self.shift
-        group = self.config.micro_frame_size
+        group = self._sizes.micro_frame_size
         parts, left = [], num_frames
         for part in z.split(-(-group // self.temporal_vae.factor), dim=2):
             parts.append(self.temporal_vae.decode(part, min(group, left)))
             left -= group
-        return torch.cat(parts, dim=2) / self.config.spatial_scaling_factor
+        return torch.cat(parts, dim=2) / self._sizes.spatial_scaling_factor
