@@ -25,11 +25,14 @@ _SRGB = (
 ALBEDO = ((np.array(_SRGB) / 255.0) ** 2.2).astype(np.float32)
 """Linear albedo of each colour, shape (8, 3)."""
 
-# solid, x, y (of the base), z, scale, cos(yaw), colour, shiny, bounding radius, sin(yaw)
-OBJECT_FIELDS = 10
+# solid, x, y (of the base), z, scale, cos(yaw), colour, shiny, bounding radius, sin(yaw),
+# turn of the stripe, striped
+OBJECT_FIELDS = 12
 
-# Camera: position, and the half-height of the picture plane at distance 1.
-_EYE_Y, _EYE_Z, _PITCH, _HALF = 1.75, -6.2, -0.165, 0.285
+CAMERA = (1.75, -6.2, -0.165, 0.285)
+"""The pictures' camera: height, z, pitch, half-height of the picture plane at distance 1."""
+# A stripe is white on dark colours and dark on bright ones, in the colours' order.
+_STRIPE = np.array([0.9, 0.02, 0.02, 0.9, 0.9, 0.9, 0.02, 0.02], dtype=np.float32)
 
 # Per time of day: direction to the light, its colour, the ambient colour, zenith, horizon.
 LIGHTS = np.array(
@@ -227,6 +230,15 @@ def _sky(time, light, dx, dy, dz, out):
 
 
 @njit(cache=True, fastmath=True)
+def _striped(o, px, py):
+    """Whether a point lies on the stripe through the object's axis, which turns with it."""
+    if o[11] < 0.5:
+        return False
+    x, y = (px - o[1]) / o[4], (py - o[2]) / o[4] - 1.0
+    return abs(math.cos(o[10]) * x - math.sin(o[10]) * y) < 0.24
+
+
+@njit(cache=True, fastmath=True)
 def _shade_object(objs, i, albedo, time, light, ground, px, py, pz, dx, dy, dz, out):
     """Colour of a point on object ``i`` seen along the direction d."""
     e, o = 0.002, objs[i]
@@ -244,11 +256,12 @@ def _shade_object(objs, i, albedo, time, light, ground, px, py, pz, dx, dy, dz, 
     sky_part = 0.62 + 0.38 * ny  # ambient light comes from above, the ground gives some back
     low = min(py / 0.5, 1.0)
     occlusion = 0.72 + 0.28 * max(low, 0.0)
-    colour = albedo[int(o[6])]
+    colour, striped = albedo[int(o[6])], _striped(o, px, py)
     for k in range(3):
+        paint = _STRIPE[int(o[6])] if striped else colour[k]
         bounce = 0.16 * ground[k] * (0.5 - 0.5 * ny) * light[1, k]
         ambient = (light[2, k] * sky_part + bounce) * occlusion
-        out[k] = colour[k] * (ambient + 0.72 * light[1, k] * lambert * seen)
+        out[k] = paint * (ambient + 0.72 * light[1, k] * lambert * seen)
     if o[7] > 0.5:
         hx, hy, hz = lx - dx, ly - dy, lz - dz
         m = 1.0 / math.sqrt(hx * hx + hy * hy + hz * hz)
@@ -293,9 +306,8 @@ def _shade_ground(objs, kind, time, light, ground, px, pz, out):
 
 
 @njit(cache=True, fastmath=True)
-def _trace(objs, albedo, kind, time, light, ground, dx, dy, dz, out):
+def _trace(objs, albedo, kind, time, light, ground, oy, oz, dx, dy, dz, out):
     """Colour along one camera ray, linear RGB into ``out``."""
-    oy, oz = _EYE_Y, _EYE_Z
     t, i = _march(objs, 0.0, oy, oz, dx, dy, dz)
     plane = -oy / dy if dy < -1e-4 else 1e9
     if i >= 0 and t < plane:
@@ -347,9 +359,10 @@ def _trace(objs, albedo, kind, time, light, ground, dx, dy, dz, out):
 
 
 @njit(cache=True, parallel=True, fastmath=True)
-def render_batch(objs, counts, kinds, times, lights, grounds, albedo, size, out):
+def render_batch(objs, counts, kinds, times, lights, grounds, albedo, camera, size, out):
     """Render a batch; 2x2 rays a pixel, averaged after a soft shoulder and the sRGB gamma."""
-    cp, sp = math.cos(_PITCH), math.sin(_PITCH)
+    eye_y, eye_z, pitch, half = camera
+    cp, sp = math.cos(pitch), math.sin(pitch)
     for job in prange(objs.shape[0] * size):
         b, row = job // size, job % size
         o = objs[b, : counts[b]]
@@ -358,11 +371,11 @@ def render_batch(objs, counts, kinds, times, lights, grounds, albedo, size, out)
         for col in range(size):
             total0, total1, total2 = 0.0, 0.0, 0.0
             for sub in range(4):
-                u = ((col + 0.25 + 0.5 * (sub % 2)) / size * 2.0 - 1.0) * _HALF
-                v = (1.0 - (row + 0.25 + 0.5 * (sub // 2)) / size * 2.0) * _HALF
+                u = ((col + 0.25 + 0.5 * (sub % 2)) / size * 2.0 - 1.0) * half
+                v = (1.0 - (row + 0.25 + 0.5 * (sub // 2)) / size * 2.0) * half
                 n = 1.0 / math.sqrt(1.0 + u * u + v * v)
                 dx, dy, dz = u * n, (v * cp + sp) * n, (cp - v * sp) * n
-                _trace(o, albedo, kinds[b], times[b], light, ground, dx, dy, dz, rgb)
+                _trace(o, albedo, kinds[b], times[b], light, ground, eye_y, eye_z, dx, dy, dz, rgb)
                 for k in range(3):
                     x = max(rgb[k], 0.0)
                     x = x if x < 0.75 else 0.75 + 0.25 * (1.0 - math.exp(-(x - 0.75) * 4.0))

@@ -11,7 +11,7 @@ import random
 
 import numpy as np
 
-from tracache.embedded.rays import ALBEDO, GROUND, LIGHTS, OBJECT_FIELDS, render_batch
+from tracache.embedded.rays import ALBEDO, CAMERA, GROUND, LIGHTS, OBJECT_FIELDS, render_batch
 from tracache.embedded.scenes import COLOURS, GROUNDS, SOLIDS, TIMES, Object, Scene
 
 SIZE = 128
@@ -27,7 +27,8 @@ def _place(thing: Object, x: float, y: float, scale: float, rng: random.Random) 
     yaw = _YAW.get(thing.solid, 0.0) + rng.uniform(-0.15, 0.15)
     solid, colour = SOLIDS.index(thing.solid), COLOURS.index(thing.colour)
     shiny, turn = thing.finish == "shiny", (math.cos(yaw), math.sin(yaw))
-    return [solid, x, y, z, scale, turn[0], colour, shiny, _RADIUS[thing.solid] * scale, turn[1]]
+    bound = _RADIUS[thing.solid] * scale
+    return [solid, x, y, z, scale, turn[0], colour, shiny, bound, turn[1], 0.0, 0.0]
 
 
 def layout(scene: Scene, seed: int) -> np.ndarray:
@@ -36,7 +37,7 @@ def layout(scene: Scene, seed: int) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        float32, shape (1 or 2, 10): one row per object, in world units.
+        float32, shape (1 or 2, 12): one row per object, in world units.
     """
     rng = random.Random(f"{seed}:{scene.caption}")
     x, grow = rng.uniform(-0.14, 0.14), rng.uniform(0.95, 1.05)
@@ -85,8 +86,20 @@ def render(scenes: list[Scene], seed: int = 0, size: int = SIZE) -> np.ndarray:
         objs[i, : len(rows)] = rows
     kinds = np.array([GROUNDS.index(s.ground) for s in scenes], dtype=np.int64)
     times = np.array([TIMES.index(s.time) for s in scenes], dtype=np.int64)
+    return draw(objs, counts, kinds, times, size, CAMERA)
+
+
+def draw(
+    objs: np.ndarray,
+    counts: np.ndarray,
+    kinds: np.ndarray,
+    times: np.ndarray,
+    size: int,
+    camera: tuple[float, float, float, float],
+) -> np.ndarray:
+    """Render objects (n, most, 12), of which the first ``counts`` are there: uint8 pictures."""
     lights = LIGHTS.copy()
     lights[:, 0] /= np.linalg.norm(lights[:, 0], axis=1, keepdims=True)
-    out = np.empty((count, size, size, 3), dtype=np.uint8)
-    render_batch(objs, counts, kinds, times, lights, GROUND, ALBEDO, size, out)
+    out = np.empty((len(objs), size, size, 3), dtype=np.uint8)
+    render_batch(objs, counts, kinds, times, lights, GROUND, ALBEDO, camera, size, out)
     return out
