@@ -141,9 +141,7 @@ def test_clean_frames_are_modulated_as_at_timestep_0_and_twice_at_the_end(model,
     """With all frames clean, only the final layer differs from a forward at timestep 0."""
     clean = torch.zeros(2, 3, dtype=torch.bool)
     seen = {}
-    hook = model.final_layer.register_forward_pre_hook(
-        lambda m, args: seen.update(tokens=args[0])
-    )
+    hook = model.final_layer.register_forward_pre_hook(lambda m, args: seen.update(tokens=args[0]))
     masked = model(**given, x_mask=clean)
     first = seen.pop("tokens")
     at_zero = model(**{**given, "timestep": torch.zeros(2)})
