@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from tracache.embedded.clip_data import fresh_clips, load_captions, load_clips
+from tracache.embedded.clip_data import fresh_clips, load_captions, load_clips, rendered
 from tracache.embedded.clips import COLOURS, SOLIDS, Clip
 from tracache.embedded.motion import FRAMES, centres, layout, spin
 from tracache.embedded.optim import Budget, Run, autocast, pick_device, step_generator
@@ -85,7 +85,7 @@ def train_judge(
     """
     torch.manual_seed(seed)
     device, clips = pick_device(), load_clips(work)
-    count = min(len(clips), int((work / "rendered.txt").read_text()))
+    count = rendered(work)
     answers = truths(load_captions(work)[:count])
     model = ClipJudge(COLOURS, SOLIDS).to(device).train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.02)
