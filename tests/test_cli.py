@@ -28,7 +28,7 @@ def test_it_runs_as_a_module():
     command = [sys.executable, "-m", "tracache", "bench"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "--quality --latency --macs is required" in done.stderr
+    assert "--quality --latency --memory --macs is required" in done.stderr
 
 
 def test_compare_writes_everything(tmp_path, capsys):
@@ -67,7 +67,7 @@ def test_classes_take_the_place_of_prompts(classes, tmp_path, capsys):
     argv = ["bench", "--quality", *classes, "--count", "3", "--steps", "5", "--strides", "3"]
     assert main([*argv, "--batch", "3", "--arms", "tracache", "--json", str(figures)]) == 0
     data = json.loads(figures.read_text())
-    assert (data["prompts"], data["features"], len(data["rows"])) == (3, None, 2)
+    assert (data["prompts"], data["features"], len(data["rows"])) == (3, "Fréchet (scenes)", 2)
     capsys.readouterr()
     argv = ["compare", *classes, "--output", str(folder)]
     assert "did you mean blue cone" in refuse(capsys, *argv, "--class-label", "blue kone")
@@ -91,7 +91,7 @@ def test_bench_quality(tmp_path, capsys):
         for arm in ("full", "tracache", "fewer-steps")
         if (arm, stride) != ("full", 3)  # the reference is one row per number of steps
     ]
-    assert data["features"].startswith("scene classifier")
+    assert data["features"] == "Fréchet (scenes)"
     for row in data["rows"]:
         assert row["distance"] > 0
         if row["arm"] == "full":
@@ -116,17 +116,36 @@ def test_bench_quality_does_not_depend_on_the_batch_where_no_order_is_chosen(tmp
         assert one["latent_error"] == pytest.approx(three["latent_error"], rel=1e-3)
 
 
+def test_bench_memory(tmp_path, capsys):
+    file = tmp_path / "memory.json"
+    argv = ["bench", "--memory", "--count", "1", "--steps", "6", "--strides", "3"]
+    assert main([*argv, "--arms", "tracache", "toca", "--json", str(file)]) == 0
+    rows = json.loads(file.read_text())["rows"]
+    assert [row["arm"] for row in rows] == ["full", "tracache", "toca"]
+    assert [row["max_order"] for row in rows] == [0, 2, 0]
+    assert rows[0]["ratio"] == 1
+    assert all(row["bytes"] > 100_000_000 for row in rows)
+    assert "of the whole process" in capsys.readouterr().out.lower()
+
+
 def test_bench_latency(tmp_path, capsys):
     file = tmp_path / "latency.json"
     argv = ["bench", "--latency", "--count", "1", "--steps", "6", "--strides", "2", "3"]
     argv += ["--no-last-step"]
     assert main([*argv, "--rounds", "1", "--json", str(file)]) == 0
     rows = json.loads(file.read_text())["rows"]
-    assert [row["block_ratio"] for row in rows] == [2, 3]
-    for row in rows:
-        assert row["efficiency"] == pytest.approx(row["speed_up"] / row["block_ratio"])
+    assert [(row["arm"], row["block_ratio"]) for row in rows] == [
+        ("full", 1),
+        ("tracache", 2),
+        ("tracache", 3),
+    ]
+    assert rows[0]["speed_up"] == rows[0]["macs_ratio"] == rows[0]["peak_ratio"] == 1
+    for row in rows[1:]:
+        assert row["efficiency"] == pytest.approx(row["speed_up"] / row["macs_ratio"])
+        assert row["block_ratio"] * 0.97 < row["macs_ratio"] < row["block_ratio"]
         assert row["skipped_ms"] < row["computed_ms"]
-    assert "block calls" in capsys.readouterr().out
+        assert row["transformer_s"] > 0
+    assert "MACs" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,10 @@ from typing import Any
 
 from tqdm import tqdm
 
+from tracache.analyse.command import WATCHING, run_comparing, run_watching
+from tracache.analyse.comparing import QUESTIONS
 from tracache.bench.command import run_bench, run_tune
+from tracache.bench.peers import PEERS
 from tracache.compare import compare
 from tracache.config import (
     ABSCISSAE,
@@ -23,9 +26,15 @@ from tracache.config import (
     ORDERS,
     SPREADS,
 )
+from tracache.experiments.command import run_sweep, spans
+from tracache.experiments.workers import this_worker
 from tracache.figures import order_heatmap
+from tracache.measure.clip import VIT_G_14
+from tracache.measure.lpips import NETWORKS
+from tracache.measure.sets import FEATURES
 from tracache.methods import METHODS
 from tracache.models.loading import DEVICES, LoadedModel, ModelUnavailableError, load_model
+from tracache.models.random_weights import load_random
 from tracache.models.registry import DEFAULT_MODEL, MODELS
 from tracache.presets import CUSTOM
 from tracache.report import ArmDone, ArmStarted, Finished, Report, Stage, StepDone
@@ -93,18 +102,43 @@ def _parser() -> argparse.ArgumentParser:
     kind = bench.add_mutually_exclusive_group(required=True)
     kind.add_argument("--quality", action="store_true", help="nearness to full compute, all arms")
     kind.add_argument("--latency", action="store_true", help="speed-up, and where the rest goes")
+    kind.add_argument("--memory", action="store_true", help="peak of each arm's run")
     kind.add_argument("--macs", action="store_true", help="the paper's tables, full-size models")
     bench.add_argument("--steps", type=int, nargs="+", help="default 20 50; latency 20")
     bench.add_argument("--strides", type=_stride, nargs="+", default=[2, 3, 4, 5])
     bench.add_argument("--presets", nargs="+", metavar="NAME", help="in place of strides; or all")
-    bench.add_argument("--arms", nargs="+", default=["all"], metavar="ARM", help="or all")
+    bench.add_argument("--arms", nargs="+", metavar="ARM", help="default all; latency tracache")
     bench.add_argument("--prompts", type=Path, help="file, one prompt a line (the held-out ones)")
     bench.add_argument("--count", type=int, default=32, help="prompts to take (default 32)")
-    bench.add_argument("--batch", type=int, default=1, help="prompts per run (default 1)")
+    bench.add_argument(
+        "--batch", type=int, nargs="+", default=[1], help="prompts per run (default 1)"
+    )
     bench.add_argument("--rounds", type=int, default=7, help="timed rounds (default 7)")
+    bench.add_argument(
+        "--random-weights", action="store_true", help="latency: full-size model, nothing to fetch"
+    )
+    bench.add_argument("--compile", action="store_true", help="latency: with torch.compile too")
+    bench.add_argument(
+        "--peers", nargs="+", default=[], metavar="NAME", help=f"latency: {', '.join(PEERS)}"
+    )
     _add_settings(bench)
     _add_options(bench)
     bench.set_defaults(run=_bench)
+
+    sweep = commands.add_parser("sweep", help="strides, orders and arms over many prompts")
+    _add_common(sweep)
+    sweep.add_argument("--steps", type=int, nargs="+", help="the model's default")
+    sweep.add_argument("--strides", type=spans, nargs="+", default=[[2, 3, 4, 5]], metavar="1-6")
+    sweep.add_argument("--orders", type=spans, nargs="+", metavar="0-5", help="the default alone")
+    sweep.add_argument(
+        "--arms", nargs="+", default=["tracache", "fewer-steps", "reuse"], metavar="ARM"
+    )
+    _add_experiment(sweep)
+    _add_settings(sweep)
+    _add_options(sweep)
+    sweep.set_defaults(run=_sweep)
+
+    _add_analyse(commands.add_parser("analyse", help="what the paper's figures and tables show"))
 
     tune = commands.add_parser("tune", help="find which steps to compute for a budget")
     _add_common(tune)
@@ -115,6 +149,43 @@ def _parser() -> argparse.ArgumentParser:
     tune.add_argument("--batch", type=int, default=16, help="prompts per run (default 16)")
     tune.set_defaults(run=_tune)
     return parser
+
+
+def _add_experiment(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--prompts", type=Path, help="file, one prompt a line (the held-out ones)")
+    parser.add_argument("--count", type=int, default=16, help="prompts, or more images than those")
+    parser.add_argument("--batch", type=int, default=1, help="prompts per run (default 1)")
+    parser.add_argument("--features", choices=FEATURES, default="none", help="for sets of images")
+    parser.add_argument("--reference", type=Path, metavar="FOLDER", help="images to be near to")
+    parser.add_argument("--lpips", choices=NETWORKS, help="distance to full compute's images")
+    parser.add_argument("--clip", metavar="CHECKPOINT", help=f"score prompts with it: {VIT_G_14}")
+    parser.add_argument("--output", type=Path, required=True, help="folder; goes on where it was")
+
+
+def _add_analyse(parser: argparse.ArgumentParser) -> None:
+    questions = parser.add_subparsers(required=True, metavar="question", dest="question")
+    for name, about in WATCHING.items():
+        question = questions.add_parser(name, help=about)
+        _add_common(question)
+        what = question.add_mutually_exclusive_group()
+        what.add_argument("--prompt", help="what to watch (the first held-out prompt)")
+        what.add_argument("--class-label", metavar="CLASS", help="name or number, in place of it")
+        question.add_argument("--seed", type=int, default=0, help="of the noise (default 0)")
+        question.add_argument("--steps", type=int, help="denoising steps (the model's default)")
+        question.add_argument("--block", type=int, default=-1, help="from 1; the last by default")
+        question.add_argument("--stride", type=int, default=3, help="of what is predicted (3)")
+        question.add_argument("--order", type=int, default=3, help="highest (default 3)")
+        question.add_argument("--most", type=int, default=6, help="widest interval (default 6)")
+        question.add_argument("--output", type=Path, required=True, help="folder")
+        question.set_defaults(run=_watch)
+    for name, entry in QUESTIONS.items():
+        question = questions.add_parser(name, help=entry.about)
+        _add_common(question)
+        question.add_argument("--steps", type=int, help="denoising steps")
+        question.add_argument("--strides", type=spans, nargs="+", metavar="3-6")
+        question.add_argument("--orders", type=spans, nargs="+", metavar="2-5")
+        _add_experiment(question)
+        question.set_defaults(run=_answer)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -191,15 +262,47 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _load(args: argparse.Namespace) -> LoadedModel:
+    return load_model(args.model, _settings(args))
+
+
+def _settings(args: argparse.Namespace) -> Settings:
     settings = Settings.from_environment()
     if args.device is not None:
         settings = dataclasses.replace(settings, device=args.device)
-    return load_model(args.model, settings)
+    return settings
 
 
 def _bench(args: argparse.Namespace) -> None:
-    figures = run_bench(args, _given(args), _options(args), lambda: _load(args))
+    def load() -> LoadedModel:
+        if args.random_weights:
+            return load_random(args.model, _settings(args))
+        return _load(args)
+
+    figures = run_bench(args, _given(args), _options(args), load)
     if args.json is not None:
+        write_json(args.json, figures)
+
+
+def _sweep(args: argparse.Namespace) -> None:
+    worker, settings = this_worker(_settings(args))
+    given = {name: value for name, value in _given(args).items() if name != "max_order"}
+    figures = run_sweep(
+        args, given, _options(args), worker, lambda: load_model(args.model, settings)
+    )
+    if figures is not None and args.json is not None:
+        write_json(args.json, figures)
+
+
+def _watch(args: argparse.Namespace) -> None:
+    figures = run_watching(args, lambda: _load(args))
+    if args.json is not None:
+        write_json(args.json, figures)
+
+
+def _answer(args: argparse.Namespace) -> None:
+    worker, settings = this_worker(_settings(args))
+    figures = run_comparing(args, worker, lambda: load_model(args.model, settings))
+    if figures is not None and args.json is not None:
         write_json(args.json, figures)
 
 

@@ -205,7 +205,7 @@ def test_a_model_of_classes_asks_for_a_class(open_page):
     expect(page.locator("#model-note")).to_contain_text("single rendered solids")
     page.get_by_role("button", name="Steps, guidance, seed").click()
     expect(page.get_by_role("spinbutton", name=re.compile("Steps"))).to_have_value("50")
-    expect(page.get_by_role("spinbutton", name=re.compile("Guidance"))).to_have_value("2")
+    expect(page.get_by_role("spinbutton", name=re.compile("Guidance"))).to_have_value("1.5")
     expect(page.get_by_label("Scheduler", exact=True)).to_have_value("ddim")
     set_number(page, "Steps", 6)
     search = page.get_by_label("Class", exact=True)

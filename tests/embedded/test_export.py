@@ -9,7 +9,13 @@ import torch
 pytest.importorskip("diffusers")
 
 from tracache.embedded.classifier import HEADS, labels, score
-from tracache.embedded.evaluate import generate, load_pipeline, weights_digest
+from tracache.embedded.evaluate import (
+    generate,
+    generate_classes,
+    load_pipeline,
+    score_classes,
+    weights_digest,
+)
 from tracache.embedded.export import LARGEST_FILE
 from tracache.embedded.scenes import ASSETS, Scene, grammar, read_prompts
 from tracache.measure.classifier import load_classifier
@@ -66,3 +72,26 @@ def test_right_of_is_read_as_left_of_the_other_way_round():
 
 def test_grammar_is_there_for_the_page():
     assert json.loads((FOLDER / "grammar.json").read_text()) == grammar()
+
+
+def test_the_class_models_report_belongs_to_its_weights():
+    folder = ASSETS / "scenes-class"
+    report = json.loads((folder / "evaluation.json").read_text())
+    assert report["transformer_sha256"] == weights_digest(folder)
+    assert report["classes"] == 40
+    assert report["count"] >= 256
+    assert report["percent_right"]["single_colour_and_solid"] >= 90.0
+
+
+def test_stock_pipeline_draws_a_class_by_name(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    pipe = load_pipeline(ASSETS / "scenes-class")
+    assert type(pipe).__name__ == "DiTPipeline"
+    number = pipe.get_label_ids(["blue cube"])
+    image = generate_classes(pipe, number, steps=10)[0]
+    assert score_classes(load_classifier().read(image[None]), number)["percent_right"] == {
+        "single_colour": 100.0,
+        "single_solid": 100.0,
+        "single_colour_and_solid": 100.0,
+        "single_layout": 100.0,
+    }

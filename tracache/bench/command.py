@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from tqdm import tqdm
 
+from tracache.bench.contenders import contenders_of
 from tracache.bench.latency import LatencyRow, measure_latency
 from tracache.bench.macs import MacsRow, measure_macs, paper_rows
+from tracache.bench.memory import MemoryRow, measure_memory
+from tracache.bench.peers import require_peer
 from tracache.bench.quality import Distance, QualityRow, count_runs, measure_quality
 from tracache.bench.tune import Tuned, tune
-from tracache.config import TraCacheConfig, require_integer
+from tracache.config import require_integer
+from tracache.measure.sets import measures_for
 from tracache.methods import METHODS, REFERENCE
 from tracache.models.loading import LoadedModel
 from tracache.models.registry import find_model
-from tracache.models.sources import labels_of
 from tracache.presets import CUSTOM
 from tracache.report import versions
 from tracache.request import Request, make_request
-from tracache.settings import Settings
+from tracache.subjects import any_subject, read_subjects
 from tracache.text import table
 
 
@@ -52,13 +54,15 @@ def run_bench(
     if args.macs:
         return _macs()
     steps = args.steps or ([20, 50] if args.quality else [20])
-    arms = _all_arms(args.model, options) if args.arms == ["all"] else args.arms
+    arms = args.arms or (["all"] if args.quality else ["tracache"])
+    if arms == ["all"]:
+        arms = _all_arms(args.model, options)
     settings = (
         [{"preset": preset} for preset in _all_presets(args)]
         if args.presets
         else [{"steps": n, "stride": k, **cache} for n in steps for k in args.strides]
     )
-    subject = _any_subject(args.model)
+    subject = any_subject(args.model)
     requests = [
         make_request(
             args.model,
@@ -72,10 +76,17 @@ def run_bench(
         )
         for setting in settings
     ]
-    prompts = _subjects(args, "heldout.txt")
-    require_integer("batch", args.batch, 1, 64)
+    prompts = read_subjects(args, "heldout.txt")
+    for batch in args.batch:
+        require_integer("batch", batch, 1, 64)
     require_integer("rounds", args.rounds, 1, 1000)
-    run = _quality if args.quality else _latency
+    if args.quality and len(args.batch) > 1:
+        raise ValueError("batch: --quality takes one, --latency any number of them")
+    if args.quality and (args.random_weights or args.peers or args.compile):
+        raise ValueError("--random-weights, --peers and --compile do not go with --quality")
+    for name in args.peers:
+        require_peer(name, find_model(args.model).task)
+    run = _quality if args.quality else _memory if args.memory else _latency
     return run(args, load(), requests, prompts, steps)
 
 
@@ -93,19 +104,19 @@ def _quality(
                 model,
                 prompts,
                 requests,
-                batch=args.batch,
+                batch=args.batch[0],
                 distance=distance,
                 progress=bar.update,
             )
         )
     print(table([_show_quality(row) for row in rows]))
     if features:
-        print(f"\nFréchet distance to renders; features: {features}")
+        print(f"\n{features}: distance to renders, in the features of that network")
     return {
         **_circumstances(model, requests[0]),
         "options": requests[0].options,
         "prompts": len(prompts),
-        "batch": args.batch,
+        "batch": args.batch[0],
         "features": features,
         "rows": [row.to_dict() for row in rows],
     }
@@ -118,27 +129,76 @@ def _latency(
     prompts: list[str | int],
     steps: list[int],
 ) -> dict[str, Any]:
-    configs = _configs(requests)
-    with tqdm(total=len(steps) * (args.rounds + 1) * (len(configs) + 1), unit="run") as bar:
-        rows = [
-            row
-            for num_steps in steps
-            for row in measure_latency(
-                model,
-                prompts[0],
-                steps=num_steps,
-                configs=configs,
-                scheduler=requests[0].scheduler,
-                guidance_scale=requests[0].guidance_scale,
-                rounds=args.rounds,
-                progress=bar.update,
-            )
-        ]
+    """Time every arm at every setting, batch by batch, first eagerly and then compiled."""
+    groups = [contenders_of(requests, args.peers, n) for n in steps]
+    ways = [(b, c) for c in ((False, True) if args.compile else (False,)) for b in args.batch]
+    runs = len(ways) * (args.rounds + 1) * sum(len(group) + 1 for group in groups)
+    rows: list[LatencyRow] = []
+    with tqdm(total=runs, unit="run") as bar:
+        for group in groups:
+            for batch, compiled in ways:
+                rows += measure_latency(
+                    model,
+                    prompts[0],
+                    group,
+                    scheduler=requests[0].scheduler,
+                    guidance_scale=requests[0].guidance_scale,
+                    batch=batch,
+                    compiled=compiled,
+                    rounds=args.rounds,
+                    progress=bar.update,
+                )
     print(table([_show_latency(row) for row in rows]))
+    if args.random_weights:
+        print("\nRandom weights, on which neither speed nor memory depends.")
     return {
         **_circumstances(model, requests[0]),
+        "random_weights": args.random_weights,
         "rounds": args.rounds,
         "rows": [row.to_dict() for row in rows],
+    }
+
+
+def _memory(
+    args: argparse.Namespace,
+    model: LoadedModel,
+    requests: list[Request],
+    prompts: list[str | int],
+    steps: list[int],
+) -> dict[str, Any]:
+    groups = [contenders_of(requests, args.peers, n) for n in steps]
+    rows: list[MemoryRow] = []
+    with tqdm(total=sum(len(g) + 1 for g in groups) * len(args.batch), unit="run") as bar:
+        for group in groups:
+            for batch in args.batch:
+                rows += measure_memory(
+                    model,
+                    prompts[0],
+                    group,
+                    scheduler=requests[0].scheduler,
+                    guidance_scale=requests[0].guidance_scale,
+                    batch=batch,
+                    progress=bar.update,
+                )
+    print(table([_show_memory(row) for row in rows]))
+    if model.device.type != "cuda":
+        print("\nOf the whole process, which keeps what it once had: only a GPU tells arms apart.")
+    return {
+        **_circumstances(model, requests[0]),
+        "random_weights": args.random_weights,
+        "rows": [row.to_dict() for row in rows],
+    }
+
+
+def _show_memory(row: MemoryRow) -> dict[str, str]:
+    return {
+        "arm": METHODS[row.arm].title if row.arm in METHODS else row.arm,
+        "stride": str(row.stride),
+        "max order": str(row.max_order),
+        "steps": str(row.steps),
+        "batch": str(row.batch),
+        row.kind: f"{row.bytes / 2**30:.3f} GiB",
+        "over full compute": f"{row.ratio - 1:+.1%}",
     }
 
 
@@ -195,30 +255,27 @@ def _all_arms(model_id: str, options: dict[str, Any]) -> list[str]:
 
 def _distance(model: LoadedModel) -> tuple[Distance | None, str | None]:
     """What measures a set of images, and the name of its features."""
-    if not model.spec.embedded or model.spec.task != "text-to-image":
+    if not model.spec.embedded:
         return None, None
-    from tracache.measure.features import SCENE_FEATURES, RenderDistance
-
-    return RenderDistance(), SCENE_FEATURES
+    name, measure = next(iter(measures_for("scenes", model.spec).items()))
+    return lambda images: measure(images, ()), name
 
 
 def _show_latency(row: LatencyRow) -> dict[str, str]:
     return {
+        "arm": METHODS[row.arm].title if row.arm in METHODS else row.arm,
         "stride": str(row.stride),
-        "full steps": f"{row.full_steps} of {row.steps}",
+        "batch": f"{row.batch}, compiled" if row.compiled else str(row.batch),
+        "full steps": f"{row.full_steps or '?'} of {row.steps}",
         "denoising": f"{row.denoising_s:.3f} s",
         "speed-up": f"{row.speed_up:.2f}×",
-        "block calls": f"{row.block_ratio:.2f}×",
+        "MACs": f"{row.macs_ratio:.2f}×",
         "of that": f"{row.efficiency:.3f}",
         "computed step": f"{row.computed_ms:.2f} ms",
         "skipped step": f"{row.skipped_ms:.2f} ms",
         "outside": f"{row.outside_ms:.2f} ms",
+        row.peak_kind: f"{row.peak_bytes / 2**30:.2f} GiB, {row.peak_ratio - 1:+.1%}",
     }
-
-
-def _configs(requests: list[Request]) -> list[TraCacheConfig]:
-    """The distinct cache settings, in the order asked for."""
-    return list(dict.fromkeys(request.cache for request in requests))
 
 
 def _circumstances(model: LoadedModel, request: Request) -> dict[str, Any]:
@@ -244,7 +301,7 @@ def run_tune(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> dict[
     """
     request = make_request(
         args.model,
-        **_any_subject(args.model),
+        **any_subject(args.model),
         seed=0,
         steps=args.steps,
         guidance_scale=args.guidance_scale,
@@ -252,7 +309,7 @@ def run_tune(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> dict[
     )
     for budget in args.budgets:
         require_integer("budgets", budget, 2, request.steps)
-    prompts = _subjects(args, "tuning.txt")
+    prompts = read_subjects(args, "tuning.txt")
     model = load()
     found = []
     for budget in args.budgets:
@@ -300,34 +357,3 @@ def _show_tuned(tuned: Tuned) -> dict[str, str]:
         "along": cache.abscissa,
         "which": " ".join(map(str, cache.full_steps or ())),
     }
-
-
-def _any_subject(model_id: str) -> dict[str, Any]:
-    """What to hand to ``make_request`` where only the settings matter."""
-    classes = find_model(model_id).task == "class-to-image"
-    return {"class_label": 0} if classes else {"prompt": "any prompt"}
-
-
-def _subjects(args: argparse.Namespace, default: str) -> list[str | int]:
-    """Prompts, or for a model that takes classes as many of them, spread over all."""
-    spec = find_model(args.model)
-    if spec.task != "class-to-image":
-        return _every_nth(_read_prompts(args.prompts, default), args.count, "prompts")
-    if args.prompts is not None:
-        raise ValueError(f"prompts: {spec.title} takes classes, not prompts")
-    labels = labels_of(spec, Settings.from_environment())
-    return _every_nth(list(labels.names) if labels is not None else [], args.count, "classes")
-
-
-def _read_prompts(file: Path | None, default: str) -> list[str]:
-    """Prompts from the file given, or those that the embedded model has not been trained on."""
-    file = file or Settings.from_environment().assets / "prompts" / default
-    lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
-    return [line for line in lines if line]
-
-
-def _every_nth(items: Sequence[str | int], count: int, kind: str) -> list[str | int]:
-    """So many of them, from all over, since a list may be sorted by kind."""
-    if not 1 <= count <= len(items):
-        raise ValueError(f"count must be from 1 to {len(items)}, the {kind} there are; got {count}")
-    return [items[i * len(items) // count] for i in range(count)]

@@ -99,6 +99,7 @@ def _skipping(steps: int, stride: int, order: int, warmup: int = 1, **changes: A
 _NO_GATES = "needs trained gates, which are not published in usable form; see the arm gates"
 _TOCA = "interval and ratio inferred from the row's budget"
 _DELTA = "interval and share inferred from the row's budget"
+_STRIDE = "stride 3 and order 3 inferred from the row's budget"
 _LEAN = "we keep and predict the last block alone, the paper every block"
 
 
@@ -123,7 +124,7 @@ def _pixart_rows(model: str, figures: dict[str, float]) -> Iterator[PaperRow]:
 
 
 def paper_rows() -> list[PaperRow]:
-    """Return the rows of Tables 1 and 3."""
+    """Return the rows of Tables 1, 3 and 8."""
     pixart_256 = {
         "PixArt-α DPM++ 20": 5.68,
         "DPM++ 10 steps": 2.84,
@@ -161,10 +162,18 @@ def paper_rows() -> list[PaperRow]:
         ("TraCache k=4, o=4", 3.22, _skipping(50, 4, 4, 2), _LEAN),
         ("TraCache k=5, o=4", 2.54, _skipping(50, 5, 4, 2), _LEAN),
     ]
+    ddpm = [
+        ("DiT-XL/2 DDPM-250", 57.20, Plan(250, scheduler="ddpm"), ""),
+        ("DDPM 125 steps", 28.60, Plan(125, scheduler="ddpm"), ""),
+        ("FORA", 19.22, _skipping(250, 3, 0, 1, rule="reuse"), _STRIDE),
+        ("ToCa", 19.79, Plan(250, ToCaConfig(4, 0.81)), _TOCA),
+        ("TraCache", 19.34, _skipping(250, 3, 3, 1), f"{_STRIDE}; {_LEAN}"),
+    ]
     return [
         *_pixart_rows(PIXART_256, pixart_256),
         *_pixart_rows(PIXART_512, pixart_512),
         *(PaperRow("3", DIT, *row) for row in dit),
+        *(PaperRow("8", DIT, *row) for row in ddpm),
     ]
 
 

@@ -24,7 +24,7 @@ from tracache.embedded.scenes import ASSETS, COLOURS, SOLIDS, Scene, read_prompt
 from tracache.embedded.vae import measure_vae
 from tracache.measure.classifier import load_classifier
 
-SETTINGS = {"captions": (20, 2.5), "classes": (50, 2.0)}
+SETTINGS = {"captions": (20, 2.5), "classes": (50, 1.5)}
 """Steps and guidance where none are asked for."""
 
 
@@ -74,7 +74,7 @@ def generate_classes(
     pipe: Any,
     classes: list[int],
     steps: int = 50,
-    guidance: float = 2.0,
+    guidance: float = 1.5,
     seed: int = 0,
     batch: int = 16,
 ) -> np.ndarray:

@@ -1,14 +1,28 @@
 """Moments of renders in the classifier's features: ``python -m tracache.embedded.statistics``.
 
-Fréchet distances of generated pictures are taken to these renders of the held-out captions, which
-neither the transformer nor the classifier was trained on.
+Distances of generated pictures are taken to these renders: of the held-out captions, which neither
+the transformer nor the classifier was trained on, and of all classes of the class-conditional
+model.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
 
-from tracache.embedded.scenes import PROMPT_LISTS, Scene, read_prompts
+import numpy as np
+from PIL import Image
+
+from tracache.embedded.scenes import (
+    COLOURS,
+    FINISHES,
+    GROUNDS,
+    PROMPT_LISTS,
+    SOLIDS,
+    TIMES,
+    Object,
+    Scene,
+    read_prompts,
+)
 
 COPIES = 8
 """Renders of each caption, each with positions, sizes and lights of its own."""
@@ -16,18 +30,39 @@ SEED = 77_000_000
 CHUNK = 256
 
 
-def render_reference(copies: int = COPIES, seed: int = SEED) -> np.ndarray:
-    """Render every held-out caption ``copies`` times: uint8 (n, 128, 128, 3)."""
+def heldout_scenes(copies: int = COPIES) -> list[Scene]:
+    """Every held-out caption so many times."""
+    return [Scene.from_caption(caption) for caption in read_prompts(PROMPT_LISTS[0])] * copies
+
+
+def class_scenes() -> list[Scene]:
+    """Every class with every finish, ground and time of day, once each and then once more."""
+    return [
+        Scene(first=Object(finish, colour, solid), ground=ground, time=time)
+        for solid in SOLIDS
+        for colour in COLOURS
+        for finish in FINISHES
+        for ground in GROUNDS
+        for time in TIMES
+    ] * 2
+
+
+def render_all(scenes: list[Scene], seed: int = SEED) -> np.ndarray:
+    """Render scenes: uint8 (n, 128, 128, 3)."""
     from tracache.embedded.render import render
 
-    scenes = [Scene.from_caption(caption) for caption in read_prompts(PROMPT_LISTS[0])] * copies
     return np.concatenate(
         [render(scenes[i : i + CHUNK], seed=seed + i) for i in range(0, len(scenes), CHUNK)]
     )
 
 
-if __name__ == "__main__":
-    from tracache.measure.features import STATISTICS, save_statistics
+def write(model_id: str, scenes: list[Scene]) -> Path:
+    """Render scenes and write their moments."""
+    from tracache.measure.sets import save_statistics
 
-    save_statistics(render_reference())
-    print(f"wrote {STATISTICS}")
+    return save_statistics([Image.fromarray(picture) for picture in render_all(scenes)], model_id)
+
+
+if __name__ == "__main__":
+    print(f"wrote {write('scenes-t2i', heldout_scenes())}")
+    print(f"wrote {write('scenes-class', class_scenes())}")

@@ -16,7 +16,7 @@ from tracache.embedded.scenes import ASSETS
 
 STAGES = ("prompts", "render", "vae", "encode", "classifier", "t2i", "export")
 CLASS_STAGES = ("render-class", "class", "export-class")
-MINUTES = {"vae": 11.0, "classifier": 4.0, "t2i": 65.0, "class": 100.0}
+MINUTES = {"vae": 11.0, "classifier": 4.0, "t2i": 65.0, "class": 74.0}
 """Default budgets, on two CPU cores."""
 
 

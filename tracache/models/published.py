@@ -48,3 +48,22 @@ TRANSFORMERS: dict[str, tuple[str, dict[str, Any]]] = {
         {**_COMMON, "sample_size": 64, "norm_type": "ada_norm_zero", "norm_eps": 1e-5},
     ),
 }
+
+#: Configuration of the autoencoder that PixArt-α and DiT share.
+AUTOENCODER: dict[str, Any] = {
+    "down_block_types": ["DownEncoderBlock2D"] * 4,
+    "up_block_types": ["UpDecoderBlock2D"] * 4,
+    "block_out_channels": [128, 256, 512, 512],
+    "layers_per_block": 2,
+    "latent_channels": 4,
+    "norm_num_groups": 32,
+    "scaling_factor": 0.18215,
+}
+
+#: Noise schedule of both; each run makes its own scheduler from it.
+NOISE_SCHEDULE: dict[str, Any] = {
+    "beta_start": 0.0001,
+    "beta_end": 0.02,
+    "beta_schedule": "linear",
+    "num_train_timesteps": 1000,
+}

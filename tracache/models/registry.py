@@ -116,7 +116,7 @@ _SCENES_CLASS = ModelSpec(
     schedulers=("ddim", "dpm-solver++", "deis", "ddpm"),
     size=128,
     steps=50,
-    guidance_scale=2.0,
+    guidance_scale=1.5,
     cache=TraCacheConfig(stride=3, max_order=3, warmup=2),
     max_tokens=0,
 )

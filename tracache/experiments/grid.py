@@ -1,0 +1,238 @@
+"""Settings times prompts: every image made once, compared with full compute, kept and recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+from PIL.Image import Image
+
+from tracache.config import TraCacheConfig
+from tracache.experiments.records import Records
+from tracache.experiments.workers import Worker
+from tracache.measure.macs import count_macs
+from tracache.measure.quality import image_quality, relative_error
+from tracache.methods import REFERENCE, Plan
+from tracache.models.loading import LoadedModel
+from tracache.report import versions
+from tracache.request import Request
+from tracache.run import Inputs, Sample, prepare, sample
+
+#: In place of infinity, which JSON does not know: the PSNR of two images that are the same.
+SAME = "inf"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One way to make an image.
+
+    Attributes
+    ----------
+    name : str
+        Unique among the settings, fit for a folder.
+    arm : str
+        What runs.
+    steps : int
+        Of the full compute that it is compared with.
+    stride : int or str
+        That it was asked to keep.
+    max_order : int
+        Likewise.
+    label : str
+        What else is special about it; may be empty.
+    plan : Plan
+        What that comes to.
+    """
+
+    name: str
+    arm: str
+    steps: int
+    stride: int | str
+    max_order: int
+    label: str
+    plan: Plan
+
+
+#: A request, and what is special about it beside its steps, stride and order.
+Variant = tuple[str, Request]
+
+
+def settings_of(variants: Sequence[Variant]) -> list[Setting]:
+    """Return full compute, and then every arm of every request; what comes to the same once.
+
+    An arm that matches another's cost takes as many steps as the request's stride computes.
+    """
+    found: dict[tuple[int, Plan], Setting] = {}
+    for label, request in variants:
+        steps, cache = request.steps, request.cache
+        full = Setting(f"full-{steps}", REFERENCE, steps, 1, 0, "", Plan(steps))
+        found.setdefault((steps, full.plan), full)
+        computed = len(cache.plan_steps(steps) or (0,))
+        for arm in (a for a in request.arms if a != REFERENCE):
+            plan = request.plan(arm, computed)
+            name = f"{arm}-{steps}-k{cache.stride}-o{cache.max_order}"
+            name += f"-{label.replace(' ', '-')}" if label else ""
+            setting = Setting(name, arm, steps, cache.stride, cache.max_order, label, plan)
+            found.setdefault((steps, _plain(plan)), setting)
+    return list(found.values())
+
+
+def _plain(plan: Plan) -> Plan:
+    """The same plan without what does not matter to it: reuse knows no order."""
+    cache = plan.cache
+    if isinstance(cache, TraCacheConfig) and cache.rule == "reuse":
+        return replace(plan, cache=replace(cache, max_order=1))
+    return plan
+
+
+def count_images(num_prompts: int, settings: Sequence[Setting], worker: Worker, batch: int) -> int:
+    """How many images a worker's share comes to."""
+    return sum(map(len, _batches(num_prompts, worker, batch))) * len(settings)
+
+
+def run_grid(
+    model: LoadedModel,
+    subjects: Sequence[str | int],
+    settings: Sequence[Setting],
+    records: Records,
+    worker: Worker,
+    *,
+    scheduler: str,
+    guidance_scale: float,
+    batch: int = 1,
+    progress: Callable[[int], None] = lambda images: None,
+) -> None:
+    """Make what is not recorded yet of a worker's share.
+
+    The noise of a prompt follows from its index, and prompts are batched before they are shared
+    out, so images do not depend on how many workers there are.
+
+    Parameters
+    ----------
+    model : LoadedModel
+        Where the transformer is.
+    subjects : sequence of str or int
+        Prompts or classes; the seed of the i-th is i.
+    settings : sequence of Setting
+        From :func:`settings_of`: each number of steps with its own full compute.
+    records : Records
+        Where figures go; images go beside them, to ``images/<setting>/<index>.png``.
+    worker : Worker
+        Whose share is done.
+    scheduler, guidance_scale
+        Of every run.
+    batch : int, default 1
+        Prompts per run. An order may be chosen over a whole batch; 1 is what a visitor gets.
+    progress : callable, optional
+        Called with the number of images that have been made, or were there.
+    """
+    done = records.keys()
+    macs: dict[str, int] = {}
+    for indices in _batches(len(subjects), worker, batch):
+        missing = [s for s in settings if any((s.name, i) not in done for i in indices)]
+        progress(len(indices) * (len(settings) - len(missing)))
+        if not missing:
+            continue
+        inputs = prepare(model, [subjects[i] for i in indices], indices, guidance_scale, scheduler)
+        maker = _Maker(model, inputs, records, subjects, indices, macs)
+        for setting in missing:
+            full = next(s for s in settings if (s.arm, s.steps) == (REFERENCE, setting.steps))
+            maker.make(setting, full, [i for i in indices if (setting.name, i) not in done])
+            progress(len(indices))
+
+
+def _batches(count: int, worker: Worker, batch: int) -> list[list[int]]:
+    every = [list(range(i, min(i + batch, count))) for i in range(0, count, batch)]
+    return worker.share(every)
+
+
+@dataclass
+class _Made:
+    done: Sample
+    images: list[Image]
+
+
+class _Maker:
+    """Makes the images of one batch; full compute once, if at all."""
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        inputs: Inputs,
+        records: Records,
+        subjects: Sequence[str | int],
+        indices: list[int],
+        macs: dict[str, int],
+    ) -> None:
+        self._model = model
+        self._inputs = inputs
+        self._records = records
+        self._subjects = subjects
+        self._indices = indices
+        self._macs = macs
+        self._references: dict[str, _Made] = {}
+
+    def make(self, setting: Setting, reference: Setting, wanted: Sequence[int]) -> None:
+        """Make one setting's images and record those that are wanted."""
+        if reference.name not in self._references:
+            self._references[reference.name] = self._sample(reference)
+        full = self._references[reference.name]
+        made = full if setting == reference else self._sample(setting)
+        share = self._count(setting) / self._count(reference)
+        for place, index in enumerate(self._indices):
+            if index not in wanted:
+                continue
+            image = made.images[place]
+            quality = image_quality(image, full.images[place])
+            file = self._save(setting, index, image)
+            self._records.append(
+                {
+                    "setting": setting.name,
+                    "index": index,
+                    "subject": self._subjects[index],
+                    "seed": index,
+                    "arm": setting.arm,
+                    "stride": setting.stride,
+                    "max_order": setting.max_order,
+                    "label": setting.label,
+                    "steps": setting.steps,
+                    "full_steps": len(made.done.full_steps),
+                    "block_calls": made.done.block_calls / full.done.block_calls,
+                    "macs": share,
+                    "psnr": SAME if quality.psnr == float("inf") else quality.psnr,
+                    "ssim": quality.ssim,
+                    "latent_error": relative_error(
+                        made.done.latents[place], full.done.latents[place]
+                    ),
+                    "denoising_s": made.done.denoising_s / len(self._indices),
+                    "image": str(file.relative_to(self._records.folder)),
+                    "sha256": sha256(image.tobytes()).hexdigest(),
+                    "device": self._model.device_name,
+                    "versions": versions(),
+                }
+            )
+
+    def _sample(self, setting: Setting) -> _Made:
+        done = sample(self._model, self._inputs, setting.plan)
+        family = self._model.spec.family
+        return _Made(done, family.decode(self._model.pipe, done.latents))
+
+    def _count(self, setting: Setting) -> int:
+        """Products of a run, counted once a worker."""
+        if setting.name not in self._macs:
+            with count_macs() as macs:
+                sample(self._model, self._inputs, setting.plan)
+            self._macs[setting.name] = macs.total
+        return self._macs[setting.name]
+
+    def _save(self, setting: Setting, index: int, image: Image) -> Path:
+        folder = self._records.folder / "images" / setting.name
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / f"{index:06d}.png"
+        # A killed run must not leave half an image under a good name.
+        part = file.with_suffix(f".{self._records.worker}.part")
+        image.save(part, format="png")
+        part.replace(file)
+        return file

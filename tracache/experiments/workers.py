@@ -1,0 +1,65 @@
+"""Which part of the work this process does: alone, or one of many.
+
+Many come from ``accelerate launch`` on GPUs, and from ``torchrun`` on CPUs, where the former starts
+one alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import torch
+from accelerate import PartialState
+
+from tracache.settings import Settings
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One of the processes that share a run.
+
+    Attributes
+    ----------
+    index, count : int
+        Which one of how many.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        """Whether it is the one that merges and prints."""
+        return self.index == 0
+
+    def share(self, items: Sequence[T]) -> list[T]:
+        """Return every count-th item, beginning with the index-th."""
+        return list(items[self.index :: self.count])
+
+    def wait(self) -> None:
+        """Wait until all of them are here."""
+        if self.count > 1:
+            PartialState().wait_for_everyone()
+
+
+def this_worker(settings: Settings) -> tuple[Worker, Settings]:
+    """Return this process's part, and the settings with a device of its own.
+
+    Processes on a machine with several GPUs take one each.
+    """
+    if not _launched():
+        return Worker(), settings
+    state = PartialState(cpu=settings.device == "cpu" or not torch.cuda.is_available())
+    if state.device.type == "cuda" and settings.device in (None, "cuda"):
+        settings = replace(settings, device=f"cuda:{state.local_process_index}")
+    return Worker(state.process_index, state.num_processes), settings
+
+
+def _launched() -> bool:
+    """Whether there are other processes; alone, nothing needs to be set up."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1

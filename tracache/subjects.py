@@ -1,0 +1,66 @@
+"""What a series of runs is about: prompts from a file, or classes, spread over all there are."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tracache.models.registry import find_model
+from tracache.models.sources import labels_of
+from tracache.settings import Settings
+
+
+def any_subject(model_id: str) -> dict[str, Any]:
+    """What to hand to ``make_request`` where only the settings matter."""
+    classes = find_model(model_id).task == "class-to-image"
+    return {"class_label": 0} if classes else {"prompt": "any prompt"}
+
+
+def read_subjects(args: argparse.Namespace, default: str) -> list[str | int]:
+    """Return so many prompts, or classes where the model takes those, spread over all there are.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        With ``model``, ``prompts`` (a file or None) and ``count``.
+    default : str
+        List of the embedded models' prompts.
+
+    Raises
+    ------
+    ValueError
+        If there are too few, or prompts are given where classes are wanted.
+    """
+    items, kind = all_subjects(args, default)
+    if not 1 <= args.count <= len(items):
+        raise ValueError(
+            f"count must be from 1 to {len(items)}, the {kind} there are; got {args.count}"
+        )
+    return every_nth(items, args.count)
+
+
+def all_subjects(args: argparse.Namespace, default: str) -> tuple[list[str | int], str]:
+    """Return all prompts or classes, and which of the two they are; see :func:`read_subjects`."""
+    spec = find_model(args.model)
+    if spec.task != "class-to-image":
+        return _read_prompts(args.prompts, default), "prompts"
+    if args.prompts is not None:
+        raise ValueError(f"prompts: {spec.title} takes classes, not prompts")
+    labels = labels_of(spec, Settings.from_environment())
+    return list(labels.names) if labels is not None else [], "classes"
+
+
+def every_nth(items: Sequence[str | int], count: int) -> list[str | int]:
+    """Return so many from all over, since a list may be sorted by kind; or all, again and again."""
+    if count > len(items):
+        return [items[i % len(items)] for i in range(count)]
+    return [items[i * len(items) // count] for i in range(count)]
+
+
+def _read_prompts(file: Path | None, default: str) -> list[str | int]:
+    """Prompts from the file given, or those that the embedded model has not been trained on."""
+    file = file or Settings.from_environment().assets / "prompts" / default
+    lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    return [line for line in lines if line]
