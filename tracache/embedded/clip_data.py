@@ -97,6 +97,11 @@ def load_clips(work: Path) -> np.ndarray:
     return np.load(work / "clips.npy", mmap_mode="r")
 
 
+def rendered(work: Path) -> int:
+    """How many clips of the memory map are there already."""
+    return int((work / "rendered.txt").read_text())
+
+
 def load_captions(work: Path) -> list[str]:
     """The captions of the rendered clips, in their order."""
     return json.loads((work / "captions.json").read_text())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from tracache.embedded.clip_data import fresh_clips, load_captions, load_clips
+from tracache.embedded.clip_codec import load_video_vae, roundtrip
+from tracache.embedded.clip_data import fresh_clips, load_captions, load_clips, rendered
 from tracache.embedded.clips import COLOURS, SOLIDS, Clip
 from tracache.embedded.motion import FRAMES, centres, layout, spin
 from tracache.embedded.optim import Budget, Run, autocast, pick_device, step_generator
@@ -69,43 +71,44 @@ def _augment(x: Tensor, wanted: Found, g: torch.Generator) -> tuple[Tensor, Foun
     return x, wanted._replace(places=wanted.places - torch.tensor([dx, dy]) / size)
 
 
+def _through(work: Path, count: int) -> np.ndarray:
+    """The first ``count`` clips after the autoencoder, cached in ``work``."""
+    path = work / "roundtrip.npy"
+    if not path.exists():
+        np.save(path, roundtrip(load_video_vae(work), load_clips(work)[:count]))
+    return np.load(path, mmap_mode="r")
+
+
 def train_judge(
-    work: Path, budget: Budget, batch: int = 96, seed: int = 0, passed: np.ndarray | None = None
+    work: Path, budget: Budget, batch: int = 96, seed: int = 0, through: int = 1024
 ) -> None:
-    """Train on single frames; save weights and report.
+    """Train on single frames, half of them through the autoencoder; save weights and report.
 
     Parameters
     ----------
     work : Path
-        Work folder with the rendered clips.
+        Work folder with the rendered clips and the finished autoencoder.
     budget : Budget
         When to stop.
-    passed : numpy.ndarray, optional
-        The first clips after the autoencoder, uint8; then they are half of every batch.
+    through : int, default 1024
+        How many clips take the trip through the autoencoder.
     """
     torch.manual_seed(seed)
-    device, clips = pick_device(), load_clips(work)
-    count = min(len(clips), int((work / "rendered.txt").read_text()))
+    device, clips, count = pick_device(), load_clips(work), rendered(work)
+    passed = _through(work, min(through, count))
     answers = truths(load_captions(work)[:count])
     model = ClipJudge(COLOURS, SOLIDS).to(device).train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.02)
     run = Run(model, [optimiser], budget, work / "judge.pt", decay=0.98)
+    half = batch // 2
     while not run.finished:
         g = step_generator(seed, run.step)
-        half = batch // 2 if passed is not None else 0
         which = torch.randint(count, (batch,), generator=g)
-        if passed is not None:
-            which[:half] %= len(passed)
+        which[:half] %= len(passed)
         when = torch.randint(FRAMES, (batch,), generator=g)
-        pairs = list(zip(which.tolist(), when.tolist(), strict=True))
-        pixels = np.stack(
-            [
-                (passed if passed is not None and n < half else clips)[i, j]
-                for n, (i, j) in enumerate(pairs)
-            ]
-        )
-        wanted = Found(*(value[which, when] for value in answers))
-        x, wanted = _augment(to_tensor(pixels, device), wanted, g)
+        parts = [passed[which[:half], when[:half]], clips[which[half:], when[half:]]]
+        x = to_tensor(np.concatenate(parts), device)
+        x, wanted = _augment(x, Found(*(value[which, when] for value in answers)), g)
         with autocast(device):
             found = model(x)
         loss = judge_loss(found, Found(*(value.to(device) for value in wanted)))
@@ -114,6 +117,9 @@ def train_judge(
             print(f"step {run.step} {run.elapsed:.0f}s loss {loss.item():.4f}", flush=True)
     run.save()
     save_judge(model.cpu().eval(), FOLDER)
+    report = evaluate_judge(load_video_vae(work))
+    (FOLDER / "evaluation.json").write_text(json.dumps(report, indent=2) + "\n")
+    print(json.dumps(report), flush=True)
 
 
 def save_judge(model: ClipJudge, folder: Path) -> None:
@@ -181,7 +187,12 @@ def score(clips: list[Clip], frames: np.ndarray, judge: ClipJudge) -> dict[str, 
     }
 
 
-def evaluate_judge(count: int = 256) -> dict[str, object]:
-    """Percentages right on renders that no training saw."""
+def evaluate_judge(vae: Any, count: int = 256) -> dict[str, object]:
+    """Percentages right on renders that no training saw: as they are and through the VAE."""
     clips, frames = fresh_clips(count)
-    return {"unseen_clips": count, "percent_right_as_rendered": score(clips, frames, load_judge())}
+    judge = load_judge()
+    return {
+        "unseen_clips": count,
+        "percent_right_through_autoencoder": score(clips, roundtrip(vae, frames), judge),
+        "percent_right_as_rendered": score(clips, frames, judge),
+    }

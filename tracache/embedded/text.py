@@ -14,9 +14,19 @@ MAX_TOKENS = 20
 TEXT_WIDTH = 96
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
-    """A tokenizer with one token per word of the grammar; anything else is ``<unk>``."""
-    words = ["<pad>", "</s>", "<unk>", *vocabulary()]
+def build_tokenizer(
+    known: list[str] | None = None, length: int = MAX_TOKENS
+) -> PreTrainedTokenizerFast:
+    """A tokenizer with one token per word of a grammar; anything else is ``<unk>``.
+
+    Parameters
+    ----------
+    known : list of str, optional
+        The words; those of the pictures where none are given.
+    length : int, default 20
+        Tokens that a caption is padded to.
+    """
+    words = ["<pad>", "</s>", "<unk>", *(vocabulary() if known is None else known)]
     inner = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
     inner.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()  # white space, punctuation apart
@@ -28,7 +38,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         pad_token="<pad>",
         eos_token="</s>",
         unk_token="<unk>",
-        model_max_length=MAX_TOKENS,
+        model_max_length=length,
     )
 
 
@@ -54,11 +64,11 @@ def build_text_encoder(words: int, width: int = TEXT_WIDTH, layers: int = 2) -> 
 
 
 def tokenize(tokenizer: PreTrainedTokenizerFast, captions: list[str]) -> tuple[Tensor, Tensor]:
-    """Token ids and attention mask, int64 (n, 20) each, exactly as the pipeline makes them."""
+    """Token ids and attention mask, int64 (n, tokens) each, exactly as the pipeline makes them."""
     out = tokenizer(
         captions,
         padding="max_length",
-        max_length=MAX_TOKENS,
+        max_length=tokenizer.model_max_length,
         truncation=True,
         add_special_tokens=True,
         return_tensors="pt",

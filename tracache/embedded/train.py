@@ -2,21 +2,35 @@
 
 The stages in their order: ``prompts``, ``render``, ``vae``, ``encode``, ``classifier``, ``t2i``,
 ``export``; ``all`` runs them one after another. After ``vae``, the class-conditional model is
-``render-class``, ``class`` and ``export-class``, or ``all-class``. Every training stage goes on
-from its checkpoint in the work folder if there is one, on CUDA where there is a GPU, else on the
-CPU.
+``render-class``, ``class`` and ``export-class``, or ``all-class``. The model of clips, in a work
+folder of its own, is ``prompts-clips``, ``render-clips``, ``vae-clips``, ``judge``, ``t2v`` and
+``export-clips``, or ``all-clips``. Every training stage goes on from its checkpoint in the work
+folder if there is one, on CUDA where there is a GPU, else on the CPU.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tracache.embedded.scenes import ASSETS
 
+if TYPE_CHECKING:
+    from tracache.embedded.optim import Budget
+
 STAGES = ("prompts", "render", "vae", "encode", "classifier", "t2i", "export")
 CLASS_STAGES = ("render-class", "class", "export-class")
-MINUTES = {"vae": 11.0, "classifier": 4.0, "t2i": 65.0, "class": 74.0}
+CLIP_STAGES = ("prompts-clips", "render-clips", "vae-clips", "judge", "t2v", "export-clips")
+MINUTES = {
+    "vae": 11.0,
+    "classifier": 4.0,
+    "t2i": 65.0,
+    "class": 74.0,
+    "vae-clips": 21.0,
+    "judge": 5.0,
+    "t2v": 75.0,
+}
 """Default budgets, on two CPU cores."""
 
 
@@ -28,7 +42,9 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
-        "stage", choices=(*STAGES, "all", *CLASS_STAGES, "all-class"), help="what to do"
+        "stage",
+        choices=(*STAGES, "all", *CLASS_STAGES, "all-class", *CLIP_STAGES, "all-clips"),
+        help="what to do",
     )
     parser.add_argument(
         "--work",
@@ -45,8 +61,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch", type=int, help="samples a step, instead of the stage's own")
     parser.add_argument("--seed", type=int, default=0, help="seed of a training stage")
     parser.add_argument("--images", type=int, default=20480, help="pictures to render")
+    parser.add_argument("--clips", type=int, default=5376, help="clips to render")
     parser.add_argument("--pairs", type=float, default=0.5, help="share of pictures of two objects")
-    parser.add_argument("--compile", action="store_true", help="t2i, class: compile blocks")
+    parser.add_argument("--compile", action="store_true", help="t2i, class, t2v: compile blocks")
     parser.add_argument(
         "--shared", action="store_true", help="t2i, class: adapt to other work on the same CPU"
     )
@@ -61,7 +78,7 @@ def run_stage(stage: str, args: argparse.Namespace) -> None:
     from tracache.embedded.optim import Budget
 
     budget = Budget(minutes=args.minutes or MINUTES.get(stage), steps=args.steps)
-    extra = {"seed": args.seed} | ({"batch": args.batch} if args.batch else {})
+    extra: dict[str, Any] = {"seed": args.seed} | ({"batch": args.batch} if args.batch else {})
     if stage == "prompts":
         from tracache.embedded.data import write_prompt_lists
 
@@ -102,12 +119,44 @@ def run_stage(stage: str, args: argparse.Namespace) -> None:
         from tracache.embedded.export import export_class
 
         export_class(args.work, args.folder or ASSETS / "scenes-class")
+    else:
+        run_clip_stage(stage, args, budget, extra)
+
+
+def run_clip_stage(
+    stage: str, args: argparse.Namespace, budget: Budget, extra: dict[str, Any]
+) -> None:
+    """Run one stage of the model of clips."""
+    if stage == "prompts-clips":
+        from tracache.embedded.clip_data import write_prompt_lists
+
+        write_prompt_lists()
+    elif stage == "render-clips":
+        from tracache.embedded.clip_data import render_dataset
+
+        render_dataset(args.work, args.clips)
+    elif stage == "vae-clips":
+        from tracache.embedded.clip_vae import train_clip_vae
+
+        train_clip_vae(args.work, budget, **extra)
+    elif stage == "judge":
+        from tracache.embedded.clip_judge import train_judge
+
+        train_judge(args.work, budget, **extra)
+    elif stage == "t2v":
+        from tracache.embedded.t2v import train_t2v
+
+        train_t2v(args.work, budget, compiled=args.compile, **extra)
+    elif stage == "export-clips":
+        from tracache.embedded.clip_export import export_t2v
+
+        export_t2v(args.work, args.folder or ASSETS / "scenes-t2v")
 
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point."""
     args = build_parser().parse_args(argv)
-    groups = {"all": STAGES, "all-class": CLASS_STAGES}
+    groups = {"all": STAGES, "all-class": CLASS_STAGES, "all-clips": CLIP_STAGES}
     for stage in groups.get(args.stage, (args.stage,)):
         run_stage(stage, args)
 
