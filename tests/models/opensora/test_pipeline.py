@@ -153,14 +153,17 @@ def test_callbacks_see_every_step_and_may_change_it(pipe):
 
 def test_it_is_accelerated_like_any_pipeline(pipe):
     full = call(pipe, num_inference_steps=9)
-    with count_module_calls(pipe.transformer) as calls:
-        handle = tracache.accelerate(pipe, TraCacheConfig(stride=3))
+    config = TraCacheConfig(stride=3)
+    with (
+        count_module_calls(pipe.transformer) as calls,
+        tracache.accelerate(pipe, config, trace="all") as trace,
+    ):
         first = call(pipe, num_inference_steps=9)
     assert block_equivalents(calls) == 3 * 2
-    assert handle.trace.labels == ("0 spatial", "0 temporal")
-    assert handle.trace.computed.tolist() == [True, False, False] * 3
-    assert torch.equal(call(pipe, num_inference_steps=9), first)
-    handle.detach()
+    assert trace.labels == ("0 spatial", "0 temporal")
+    assert trace.computed.tolist() == [True, False, False] * 3
+    with tracache.accelerate(pipe, config):
+        assert torch.equal(call(pipe, num_inference_steps=9), first)
     assert not torch.equal(first, full)
     assert torch.equal(call(pipe, num_inference_steps=9), full)
 
