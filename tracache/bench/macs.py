@@ -20,8 +20,9 @@ from tracache.cache import attach
 from tracache.config import TraCacheConfig
 from tracache.measure.macs import Macs, count_macs
 from tracache.methods import Plan
+from tracache.models.opensora.stdit3 import STDiT3
 from tracache.models.published import TRANSFORMERS
-from tracache.policies import DeltaDiTConfig, ToCaConfig
+from tracache.policies import DeltaDiTConfig, FasterCacheConfig, PABConfig, ToCaConfig
 
 #: Tokens that a caption is padded to.
 TEXT_TOKENS = 120
@@ -29,6 +30,11 @@ TEXT_TOKENS = 120
 PIXART_256 = "PixArt-alpha/PixArt-XL-2-256x256"
 PIXART_512 = "PixArt-alpha/PixArt-XL-2-512x512"
 DIT = "facebook/DiT-XL-2-256"
+OPEN_SORA = "hpcai-tech/OpenSora-STDiT-v3"
+
+#: Frames and size of Table 2's videos, and their latents.
+VIDEO_SIZE = (480, 854)
+VIDEO_LATENTS = (15, 60, 106)
 
 
 @dataclass(frozen=True)
@@ -44,8 +50,8 @@ class PaperRow:
     name : str
         The row.
     tera : float
-        Its MACs, 10¹²; the paper counts products with weights only, and the caption's
-        projection not at all.
+        Its MACs, 10¹²; of images the paper counts products with weights only, and the caption's
+        projection not at all; of videos all products.
     plan : Plan or None
         Ours for it; None where there is none, and ``note`` says why.
     note : str
@@ -100,6 +106,10 @@ _NO_GATES = "needs trained gates, which are not published in usable form; see th
 _TOCA = "interval and ratio inferred from the row's budget"
 _DELTA = "interval and share inferred from the row's budget"
 _STRIDE = "stride 3 and order 3 inferred from the row's budget"
+_SCHEDULES_OF_THEIRS = "the paper's settings for video are not stated"
+_BY_FEATURES = "which steps compute follows from features, which shapes alone do not have"
+_PAB = "ranges as published; timesteps between which it broadcasts likewise; MLPs always compute"
+_FASTER = "our defaults"
 _LEAN = "we keep and predict the last block alone, the paper every block"
 
 
@@ -124,7 +134,7 @@ def _pixart_rows(model: str, figures: dict[str, float]) -> Iterator[PaperRow]:
 
 
 def paper_rows() -> list[PaperRow]:
-    """Return the rows of Tables 1, 3 and 8."""
+    """Return the rows of Tables 1, 2, 3 and 8."""
     pixart_256 = {
         "PixArt-α DPM++ 20": 5.68,
         "DPM++ 10 steps": 2.84,
@@ -169,9 +179,25 @@ def paper_rows() -> list[PaperRow]:
         ("ToCa", 19.79, Plan(250, ToCaConfig(4, 0.81)), _TOCA),
         ("TraCache", 19.34, _skipping(250, 3, 3, 1), f"{_STRIDE}; {_LEAN}"),
     ]
+    video = [
+        ("Open-Sora 1.2 rflow-30", 1660.0, Plan(30), ""),
+        ("rflow 15 steps", 830.0, Plan(15), ""),
+        ("Δ-DiT", 1630.0, None, _SCHEDULES_OF_THEIRS),
+        ("FORA (k=2)", 850.0, _skipping(30, 2, 0, rule="reuse"), ""),
+        ("PAB", 1320.0, Plan(30, PABConfig(2, 6, 1, 4, 930.0, 450.0)), _PAB),
+        ("FasterCache", 990.0, Plan(30, FasterCacheConfig()), _FASTER),
+        ("TeaCache-1", 860.0, None, _BY_FEATURES),
+        ("TraCache k=2, o=2", 840.0, _skipping(30, 2, 2), _LEAN),
+        ("rflow 10 steps", 550.0, Plan(10), ""),
+        ("TeaCache-2 (threshold 0.3)", 560.0, None, _BY_FEATURES),
+        ("AdaCache", 690.0, None, _BY_FEATURES),
+        ("TraCache k=3, o=2", 550.0, _skipping(30, 3, 2), _LEAN),
+        ("TraCache k=4, o=2", 440.0, _skipping(30, 4, 2), _LEAN),
+    ]
     return [
         *_pixart_rows(PIXART_256, pixart_256),
         *_pixart_rows(PIXART_512, pixart_512),
+        *(PaperRow("2", OPEN_SORA, *row) for row in video),
         *(PaperRow("3", DIT, *row) for row in dit),
         *(PaperRow("8", DIT, *row) for row in ddpm),
     ]
@@ -185,7 +211,7 @@ def measure_macs(
         ours = everything = None
         if row.plan is not None:
             macs = count_run(row.model, row.plan)
-            ours = macs.linear / 1e12
+            ours = (macs.total if row.model == OPEN_SORA else macs.linear) / 1e12
             everything = (macs.total + macs.excluded) / 1e12
         progress()
         yield MacsRow(row.table, row.model, row.name, row.tera, ours, everything, row.note)
@@ -204,16 +230,23 @@ def count_run(model: str, plan: Plan) -> Macs:
     return macs
 
 
+#: Beginnings of the names of modules that embed a timestep's value.
+_EMBEDDERS = ("PixArtAlphaCombined", "CombinedTimestep", "ScalarEmbedder")
+
+
 @lru_cache(maxsize=1)
 def meta_transformer(model: str) -> Any:
     """Build a published transformer on the meta device."""
-    name, config = TRANSFORMERS[model]
     with torch.device("meta"):
-        transformer = getattr(diffusers, name)(**config).eval()
+        if model == OPEN_SORA:
+            transformer: Any = STDiT3().eval()
+        else:
+            name, config = TRANSFORMERS[model]
+            transformer = getattr(diffusers, name)(**config).eval()
     # Timesteps keep their values, by which caches tell steps apart; only the embedding, which
     # would mix them with weights that have none, gets them without.
     for module in transformer.modules():
-        if type(module).__name__.startswith(("PixArtAlphaCombined", "CombinedTimestep")):
+        if type(module).__name__.startswith(_EMBEDDERS):
             module.register_forward_pre_hook(_without_values, with_kwargs=True)
     return transformer
 
@@ -226,17 +259,7 @@ def _without_values(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple
 
 
 def _run(transformer: Any, plan: Plan) -> None:
-    config = transformer.config
-    latents = torch.empty(
-        2, config.in_channels, config.sample_size, config.sample_size, device="meta"
-    )
-    given: dict[str, Any]
-    if hasattr(transformer, "caption_projection"):
-        text = torch.empty(2, TEXT_TOKENS, config.caption_channels, device="meta")
-        sizes = {"resolution": None, "aspect_ratio": None}
-        given = {"encoder_hidden_states": text, "added_cond_kwargs": sizes}
-    else:
-        given = {"class_labels": torch.zeros(2, dtype=torch.long, device="meta")}
+    latents, given = _inputs(transformer)
     handle = None
     if plan.cache is not None:
         handle = attach(transformer, plan.cache, num_steps=plan.num_steps)
@@ -247,3 +270,21 @@ def _run(transformer: Any, plan: Plan) -> None:
     finally:
         if handle is not None:
             handle.detach()
+
+
+def _inputs(transformer: Any) -> tuple[Tensor, dict[str, Any]]:
+    """Latents and conditions of one image or video with guidance, shapes alone."""
+    config = transformer.config
+    if isinstance(transformer, STDiT3):
+        latents = torch.empty(2, config.in_channels, *VIDEO_LATENTS, device="meta")
+        height, width = (torch.full((2,), float(side)) for side in VIDEO_SIZE)
+        text = torch.empty(2, 1, TEXT_TOKENS, config.caption_channels, device="meta")
+        fps = torch.full((2,), 24.0, device="meta")
+        return latents, {"y": text, "fps": fps, "height": height, "width": width}
+    side = config.sample_size
+    latents = torch.empty(2, config.in_channels, side, side, device="meta")
+    if hasattr(transformer, "caption_projection"):
+        text = torch.empty(2, TEXT_TOKENS, config.caption_channels, device="meta")
+        sizes = {"resolution": None, "aspect_ratio": None}
+        return latents, {"encoder_hidden_states": text, "added_cond_kwargs": sizes}
+    return latents, {"class_labels": torch.zeros(2, dtype=torch.long, device="meta")}
