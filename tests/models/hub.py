@@ -110,7 +110,7 @@ def _write_pixart(folder, source):
     model.save_pretrained(folder / "transformer")
     _rename_class(folder / "transformer" / "config.json")
     _write_t5(folder / "text_encoder")
-    _write_tokenizer(folder / "tokenizer")
+    write_tokenizer(folder / "tokenizer")
     DPMSolverMultistepScheduler(
         beta_schedule="linear", solver_order=2, algorithm_type="dpmsolver++"
     ).save_pretrained(folder / "scheduler")
@@ -165,7 +165,7 @@ def _write_t5(folder):
     )
 
 
-def _write_tokenizer(folder):
+def write_tokenizer(folder):
     """A sentence piece model, as T5's tokenizer comes; there is no tokenizer.json."""
     folder.mkdir(parents=True)
     sentencepiece.SentencePieceTrainer.train(
