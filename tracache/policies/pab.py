@@ -30,7 +30,8 @@ class PABConfig(Settings):
     cross_range: int = field(default=6, metadata={"low": 1, "high": 50, "label": "Cross-attention"})
     mlp_range: int = field(default=2, metadata={"low": 1, "high": 50, "label": "MLP"})
     temporal_range: int = field(
-        default=4, metadata={"low": 1, "high": 50, "label": "Attention over time"}
+        default=4,
+        metadata={"low": 1, "high": 50, "label": "Attention over time", "video": True},
     )
     start: float = field(default=850.0, metadata={"low": 0, "high": 1000, "label": "From timestep"})
     stop: float = field(default=100.0, metadata={"low": 0, "high": 1000, "label": "To timestep"})

@@ -58,10 +58,14 @@ def option_name(arm: str, option: str) -> str:
 
 
 def arm_options() -> Iterator[tuple[str, str, Any]]:
-    """Yield (arm, option, field) for every setting that arms have of their own."""
+    """Yield (arm, option, field) for every setting that arms have of their own.
+
+    What matters to videos alone is left out as long as no model on the page makes them.
+    """
     for method in METHODS.values():
         for name, field in method.options.items():
-            yield method.id, name, field
+            if not field.metadata.get("video"):
+                yield method.id, name, field
 
 
 def add_controls(spec: ModelSpec, settings: Settings) -> Controls:
