@@ -10,17 +10,23 @@ from tqdm import tqdm
 
 from tracache.bench.contenders import contenders_of
 from tracache.bench.latency import LatencyRow, measure_latency
-from tracache.bench.macs import MacsRow, measure_macs, paper_rows
+from tracache.bench.macs import measure_macs, paper_rows
 from tracache.bench.memory import MemoryRow, measure_memory
 from tracache.bench.peers import require_peer
-from tracache.bench.quality import Distance, QualityRow, count_runs, measure_quality
-from tracache.bench.tune import Tuned, tune
+from tracache.bench.quality import Distance, count_runs, measure_quality
+from tracache.bench.tables import (
+    show_latency,
+    show_macs,
+    show_memory,
+    show_quality,
+    show_tuned,
+)
+from tracache.bench.tune import tune
 from tracache.config import require_integer
 from tracache.measure.sets import measures_for
 from tracache.methods import METHODS, REFERENCE
 from tracache.models.loading import LoadedModel
 from tracache.models.registry import find_model
-from tracache.presets import CUSTOM
 from tracache.report import versions
 from tracache.request import Request, make_request
 from tracache.subjects import any_subject, read_subjects
@@ -109,7 +115,7 @@ def _quality(
                 progress=bar.update,
             )
         )
-    print(table([_show_quality(row) for row in rows]))
+    print(table([show_quality(row) for row in rows]))
     if features:
         print(f"\n{features}: distance to renders, in the features of that network")
     return {
@@ -148,7 +154,7 @@ def _latency(
                     rounds=args.rounds,
                     progress=bar.update,
                 )
-    print(table([_show_latency(row) for row in rows]))
+    print(table([show_latency(row) for row in rows]))
     if args.random_weights:
         print("\nRandom weights, on which neither speed nor memory depends.")
     return {
@@ -180,7 +186,7 @@ def _memory(
                     batch=batch,
                     progress=bar.update,
                 )
-    print(table([_show_memory(row) for row in rows]))
+    print(table([show_memory(row) for row in rows]))
     if model.device.type != "cuda":
         print("\nOf the whole process, which keeps what it once had: only a GPU tells arms apart.")
     return {
@@ -190,55 +196,15 @@ def _memory(
     }
 
 
-def _show_memory(row: MemoryRow) -> dict[str, str]:
-    return {
-        "arm": METHODS[row.arm].title if row.arm in METHODS else row.arm,
-        "stride": str(row.stride),
-        "max order": str(row.max_order),
-        "steps": str(row.steps),
-        "batch": str(row.batch),
-        row.kind: f"{row.bytes / 2**30:.3f} GiB",
-        "over full compute": f"{row.ratio - 1:+.1%}",
-    }
-
-
 def _macs() -> dict[str, Any]:
     """Count the full-size models, which takes no weights and no model of the registry."""
     asked = paper_rows()
     with tqdm(total=len(asked), unit="row") as bar:
         rows = list(measure_macs(asked, bar.update))
-    print(table([_show_macs(row) for row in rows]))
+    print(table([show_macs(row) for row in rows]))
     print("\nIn 10¹² multiply–accumulates. The paper counts products with weights only, without")
     print("the caption's projection; the last column counts everything, attention included.")
     return {"versions": versions(), "rows": [row.to_dict() for row in rows]}
-
-
-def _show_macs(row: MacsRow) -> dict[str, str]:
-    return {
-        "table": row.table,
-        "model": row.model.rpartition("/")[2],
-        "row": row.name,
-        "paper": f"{row.paper:.2f}",
-        "ours": "" if row.ours is None else f"{row.ours:.2f}",
-        "of the paper's": "" if row.ratio is None else f"{row.ratio:.1%}",
-        "all products": "" if row.all_products is None else f"{row.all_products:.2f}",
-        "note": row.note,
-    }
-
-
-def _show_quality(row: QualityRow) -> dict[str, str]:
-    return {
-        "steps": str(row.steps),
-        "stride": str(row.stride) if row.preset == CUSTOM else f"preset {row.preset}",
-        "arm": METHODS[row.arm].title,
-        "full steps": f"{row.full_steps:.4g}",
-        "block calls": f"{row.block_calls:.1%}",
-        "MACs": f"{row.macs:.1%}",
-        "PSNR": f"{row.psnr:.2f} dB",
-        "SSIM": f"{row.ssim:.4f}",
-        "latent error": f"{row.latent_error:.4f}",
-        "Fréchet": "" if row.distance is None else f"{row.distance:.3f}",
-    }
 
 
 def _all_presets(args: argparse.Namespace) -> list[str]:
@@ -259,23 +225,6 @@ def _distance(model: LoadedModel) -> tuple[Distance | None, str | None]:
         return None, None
     name, measure = next(iter(measures_for("scenes", model.spec).items()))
     return lambda images: measure(images, ()), name
-
-
-def _show_latency(row: LatencyRow) -> dict[str, str]:
-    return {
-        "arm": METHODS[row.arm].title if row.arm in METHODS else row.arm,
-        "stride": str(row.stride),
-        "batch": f"{row.batch}, compiled" if row.compiled else str(row.batch),
-        "full steps": f"{row.full_steps or '?'} of {row.steps}",
-        "denoising": f"{row.denoising_s:.3f} s",
-        "speed-up": f"{row.speed_up:.2f}×",
-        "MACs": f"{row.macs_ratio:.2f}×",
-        "of that": f"{row.efficiency:.3f}",
-        "computed step": f"{row.computed_ms:.2f} ms",
-        "skipped step": f"{row.skipped_ms:.2f} ms",
-        "outside": f"{row.outside_ms:.2f} ms",
-        row.peak_kind: f"{row.peak_bytes / 2**30:.2f} GiB, {row.peak_ratio - 1:+.1%}",
-    }
 
 
 def _circumstances(model: LoadedModel, request: Request) -> dict[str, Any]:
@@ -326,7 +275,7 @@ def run_tune(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> dict[
                     progress=bar.set_description_str,
                 )
             )
-        print(table([_show_tuned(tuned) for tuned in found[-1:]]))
+        print(table([show_tuned(tuned) for tuned in found[-1:]]))
     circumstances = _circumstances(model, request)
     circumstances.pop("settings")
     return {
@@ -343,17 +292,4 @@ def run_tune(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> dict[
             }
             for tuned in found
         ],
-    }
-
-
-def _show_tuned(tuned: Tuned) -> dict[str, str]:
-    cache = tuned.cache
-    return {
-        "steps": str(tuned.steps),
-        "computed": str(tuned.budget),
-        "latent error": f"{tuned.error:.4f}",
-        "fewer steps": f"{tuned.fewer_steps:.4f}",
-        "order": "linear" if cache.order == "fixed" else f"up to {cache.max_order}",
-        "along": cache.abscissa,
-        "which": " ".join(map(str, cache.full_steps or ())),
     }
