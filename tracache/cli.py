@@ -23,6 +23,7 @@ from tracache.report import ArmDone, ArmStarted, Finished, Report, Stage, StepDo
 from tracache.request import make_request
 from tracache.settings import Settings
 from tracache.text import table, write_json
+from tracache.video import Video
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -129,7 +130,8 @@ def _compare(args: argparse.Namespace) -> None:
 
 def _write_report(report: Report, folder: Path) -> None:
     for arm in report.arms:
-        arm.image.save(folder / f"{arm.arm}.png")
+        kind = "mp4" if isinstance(arm.image, Video) else "png"
+        arm.image.save(folder / f"{arm.arm}.{kind}")
     if report.trace is not None:
         order_heatmap(report.trace).write_html(folder / "orders.html", include_plotlyjs=True)
     write_json(folder / "report.json", report.to_dict())

@@ -9,7 +9,6 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
-from PIL.Image import Image
 from torch import Tensor
 
 from tracache.blocks import find_blocks
@@ -33,6 +32,7 @@ from tracache.report import (
 from tracache.request import Request
 from tracache.run import Inputs, prepare, sample
 from tracache.trace import Trace
+from tracache.video import Picture
 
 
 class CancelledError(Exception):
@@ -95,7 +95,7 @@ def run(model: LoadedModel, request: Request) -> Report:
 class _Reference:
     """What the other arms are held against: full compute, since it runs first."""
 
-    image: Image
+    image: Picture
     latents: Tensor
     denoising_s: float
     macs: int
@@ -161,7 +161,7 @@ class _Comparison:
             with count_macs() as macs:
                 latents = sample(self.model, inputs, plan, on_step=lambda *_: self._check()).latents
             counts.append(macs)
-        self.model.spec.family.decode(self.model.pipe, latents)
+        self.model.spec.family.decode(self.model.pipe, latents, self.model.spec.size)
         full, both = counts
         return _Macs(
             full=full.total,
@@ -186,7 +186,7 @@ class _Comparison:
 
         with peak_memory(model.device) as memory:
             done = sample(model, inputs, plan, on_step=on_step)
-            images = model.spec.family.decode(model.pipe, done.latents)
+            images = model.spec.family.decode(model.pipe, done.latents, model.spec.size)
             synchronize(model.device)
         end_to_end_s = encoding_s + time.perf_counter() - begin
         if arm == self.request.matched:
@@ -215,6 +215,7 @@ class _Comparison:
             ssim=quality.ssim,
             latent_error=relative_error(done.latents, full.latents),
             image=images[0],
+            frame_psnr=quality.frames,
         )
 
     def _count(self, plan: Plan, title: str, inputs: Inputs) -> tuple[int, int] | None:

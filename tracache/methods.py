@@ -184,6 +184,11 @@ def _scheduler(name: str, title: str) -> Method:
     )
 
 
+def _no_scores(spec: ModelSpec) -> str:
+    video = spec.task == "text-to-video"
+    return "ToCa needs attention scores, which Open-Sora's attention does not show" if video else ""
+
+
 _FORECAST = {"order": "fixed", "weights": ()}
 
 METHODS: dict[str, Method] = {
@@ -280,6 +285,7 @@ METHODS: dict[str, Method] = {
             ToCaConfig,
             caveat="Needs attention scores, which fast attention kernels do not give, so its "
             "computed steps are slower than everyone else's.",
+            refusal=_no_scores,
         ),
         Method(
             "gates",

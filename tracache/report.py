@@ -9,11 +9,11 @@ from typing import Any
 
 import diffusers
 import torch
-from PIL.Image import Image
 
 from tracache.request import Request
 from tracache.trace import Trace
 from tracache.version import __version__
+from tracache.video import Picture
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,10 @@ class ArmResult:
         Of the image to full compute's, dB and 0 … 1; inf and 1 where they are the same.
     latent_error : float
         ‖latents − reference‖ / ‖reference‖ of the final latents.
-    image : Image
+    image : Image or Video
         The picture, lossless.
+    frame_psnr : tuple of float
+        Of each frame of a video; empty for an image.
     """
 
     arm: str
@@ -64,7 +66,8 @@ class ArmResult:
     psnr: float
     ssim: float
     latent_error: float
-    image: Image = field(repr=False, compare=False)
+    image: Picture = field(repr=False, compare=False)
+    frame_psnr: tuple[float, ...] = ()
 
     @property
     def skipped_steps(self) -> int:
@@ -75,6 +78,7 @@ class ArmResult:
         """Return every figure, ready for JSON; an infinite PSNR becomes the string "inf"."""
         figures = {k: v for k, v in self.__dict__.items() if k != "image"}
         figures["skipped_steps"] = self.skipped_steps
+        figures["frame_psnr"] = ["inf" if v == math.inf else v for v in self.frame_psnr]
         return {k: "inf" if v == math.inf else v for k, v in figures.items()}
 
 

@@ -45,6 +45,7 @@ def all_subjects(args: argparse.Namespace, default: str) -> tuple[list[str | int
     """Return all prompts or classes, and which of the two they are; see :func:`read_subjects`."""
     spec = find_model(args.model)
     if spec.task != "class-to-image":
+        default = f"clips-{default}" if spec.task == "text-to-video" else default
         return _read_prompts(args.prompts, default), "prompts"
     if args.prompts is not None:
         raise ValueError(f"prompts: {spec.title} takes classes, not prompts")

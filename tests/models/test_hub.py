@@ -112,7 +112,7 @@ def test_dit_is_the_stock_pipeline_bit_for_bit(settings, scheduler, guidance_sca
         done = sample(model, inputs, Plan(4))
         assert torch.equal(torch.get_rng_state(), state)
         assert done.latents.shape == (3, 4, 32, 32)
-        return family.decode(model.pipe, done.latents)
+        return family.decode(model.pipe, done.latents, model.spec.size)
 
     for image, other in zip(alone(ours), alone(call), strict=True):
         assert same(image, other)
@@ -159,7 +159,9 @@ def test_pixart_is_the_stock_pipeline_bit_for_bit(settings):
 
     def ours():
         inputs = prepare(model, [prompt], [3], 4.5, "dpm-solver++")
-        return model.spec.family.decode(model.pipe, sample(model, inputs, Plan(4)).latents)[0]
+        return model.spec.family.decode(
+            model.pipe, sample(model, inputs, Plan(4)).latents, model.spec.size
+        )[0]
 
     assert same(alone(ours), alone(call))
 

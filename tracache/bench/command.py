@@ -221,7 +221,7 @@ def _all_arms(model_id: str, options: dict[str, Any]) -> list[str]:
 
 def _distance(model: LoadedModel) -> tuple[Distance | None, str | None]:
     """What measures a set of images, and the name of its features."""
-    if not model.spec.embedded:
+    if not model.spec.embedded or model.spec.task == "text-to-video":
         return None, None
     name, measure = next(iter(measures_for("scenes", model.spec).items()))
     return lambda images: measure(images, ()), name

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from PIL.Image import Image
 from torch import Tensor
 
 
@@ -43,7 +42,7 @@ class Family(Protocol):
         """Turn prompts or classes into the keyword arguments that :meth:`denoise` hands on."""
         ...
 
-    def noise(self, pipe: Any, seeds: Sequence[int], size: int) -> Tensor:
+    def noise(self, pipe: Any, seeds: Sequence[int], size: Any) -> Tensor:
         """Return the initial latents, one item per seed, each independent of its neighbours."""
         ...
 
@@ -54,7 +53,7 @@ class Family(Protocol):
         noise: Tensor,
         num_steps: int,
         guidance_scale: float,
-        size: int,
+        size: Any,
         generators: list[torch.Generator],
     ) -> Tensor:
         """Run the pipeline's denoising loop and return the final latents.
@@ -63,6 +62,6 @@ class Family(Protocol):
         """
         ...
 
-    def decode(self, pipe: Any, latents: Tensor) -> list[Image]:
-        """Return the images of the latents."""
+    def decode(self, pipe: Any, latents: Tensor, size: Any) -> list[Any]:
+        """Return the images or videos of the latents; ``size`` is the model's own."""
         ...

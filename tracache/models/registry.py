@@ -9,8 +9,10 @@ from tracache.config import TraCacheConfig
 from tracache.models.dit import DIT
 from tracache.models.family import Family
 from tracache.models.memory import Footprint
+from tracache.models.opensora.family import SCENES as SCENES_VIDEO
 from tracache.models.pixart import PIXART
 from tracache.presets import Preset, load_presets
+from tracache.video import VideoSize
 
 #: Where presets are: with the embedded models that they were measured on.
 PRESETS = Path(__file__).resolve().parents[2] / "demo_assets" / "presets"
@@ -25,7 +27,7 @@ class ModelSpec:
     id, title, summary : str
         Name in code, name on the page, one plain sentence.
     task : str
-        ``text-to-image`` or ``class-to-image``.
+        ``text-to-image``, ``class-to-image`` or ``text-to-video``.
     source : str
         Folder under the assets (``embedded=True``) or repository on the Hub.
     embedded : bool
@@ -34,8 +36,8 @@ class ModelSpec:
         How the pipeline is loaded and driven.
     schedulers : tuple of str
         Keys of :data:`tracache.models.schedulers.SCHEDULERS`; the first is the default.
-    size : int
-        Height and width of the image, pixels.
+    size : int or VideoSize
+        Height and width of the image, pixels; or what a video measures.
     steps, guidance_scale : int, float
         Defaults.
     cache : TraCacheConfig
@@ -52,6 +54,8 @@ class ModelSpec:
         ``imagenet`` where the classes are ImageNet's; otherwise only the model's files name them.
     note : str
         What a visitor should know about the defaults; may be empty.
+    on_page : bool
+        Whether the page offers it; the command line does in any case.
     """
 
     id: str
@@ -61,7 +65,7 @@ class ModelSpec:
     embedded: bool
     family: Family
     schedulers: tuple[str, ...]
-    size: int
+    size: int | VideoSize
     steps: int
     guidance_scale: float
     cache: TraCacheConfig
@@ -74,6 +78,7 @@ class ModelSpec:
     footprint: Footprint | None = None
     classes: str = ""
     note: str = ""
+    on_page: bool = True
 
     @property
     def presets(self) -> dict[str, Preset]:
@@ -119,6 +124,29 @@ _SCENES_CLASS = ModelSpec(
     guidance_scale=1.5,
     cache=TraCacheConfig(stride=3, max_order=3, warmup=2),
     max_tokens=0,
+)
+
+
+_SCENES_VIDEO = ModelSpec(
+    id="scenes-t2v",
+    title="Moving scenes (embedded, text to video)",
+    summary="A small Open-Sora transformer trained by this project on rendered clips.",
+    task="text-to-video",
+    source="scenes-t2v",
+    embedded=True,
+    family=SCENES_VIDEO,
+    schedulers=("rflow",),
+    size=VideoSize(height=64, width=64, frames=17, fps=8.0),
+    steps=30,
+    guidance_scale=4.0,
+    cache=TraCacheConfig(stride=3, max_order=2),
+    max_tokens=24,
+    example_prompts=(
+        "a red cube slides to the right on grass",
+        "a pink sphere orbits clockwise around a blue cone on snow",
+    ),
+    # It has no players for videos yet.
+    on_page=False,
 )
 
 
@@ -174,6 +202,7 @@ MODELS: dict[str, ModelSpec] = {
     for spec in (
         _SCENES,
         _SCENES_CLASS,
+        _SCENES_VIDEO,
         _pixart("256x256", 256, 1.0),
         _pixart("512x512", 512, 1.5),
         _pixart("1024-MS", 1024, 4.0),
@@ -181,6 +210,9 @@ MODELS: dict[str, ModelSpec] = {
         _dit(512, 1.5),
     )
 }
+
+#: Those that the page offers.
+PAGE_MODELS: dict[str, ModelSpec] = {id: spec for id, spec in MODELS.items() if spec.on_page}
 
 DEFAULT_MODEL = "scenes-t2i"
 

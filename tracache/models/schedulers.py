@@ -9,6 +9,7 @@ from diffusers import (
     DDPMScheduler,
     DEISMultistepScheduler,
     DPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
 )
 
 #: Name → (class, what differs from the configuration that the model came with).
@@ -21,6 +22,8 @@ SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "ddim": (DDIMScheduler, {"clip_sample": False}),
     "deis": (DEISMultistepScheduler, {"algorithm_type": "deis", "solver_type": "logrho"}),
     "ddpm": (DDPMScheduler, {"clip_sample": False}),
+    # Rectified flow; the pipeline sets how it shifts.
+    "rflow": (FlowMatchEulerDiscreteScheduler, {}),
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from tracache.methods import METHODS
-from tracache.models.registry import takes_class
+from tracache.models.registry import find_model, takes_class
 from tracache.presets import CUSTOM
 from tracache.request import Request, make_request
 from tracache.settings import Settings
@@ -49,6 +49,8 @@ def read_request(values: Mapping[str, Any], settings: Settings | None = None) ->
     randomise = values["randomise"] is True
     if values["seed"] is None and not randomise:
         raise ValueError("seed is empty: enter a number, or randomise it")
+    if not find_model(values["model"]).on_page:
+        raise ValueError(f"the model {values['model']} is not on the page; use the command line")
     arm = values["arm"]
     if arm in NOT_HERE:
         raise ValueError(f"the arm {arm} is not on the page: {METHODS[arm].caveat}")

@@ -10,7 +10,7 @@ import gradio as gr
 
 from tracache.config import ABSCISSAE, CRITERIA, GRANULARITIES, MAX_ORDER, SPREADS, TraCacheConfig
 from tracache.methods import METHODS, REFERENCE
-from tracache.models.registry import MODELS, ModelSpec, find_model
+from tracache.models.registry import PAGE_MODELS, ModelSpec, find_model
 from tracache.presets import CUSTOM
 from tracache.request import MAX_SEED
 from tracache.settings import Settings
@@ -80,7 +80,7 @@ def add_controls(spec: ModelSpec, settings: Settings) -> Controls:
     )
     add_help(subject, spec, settings)
     inputs = {
-        "model": Control(subject.model, f"Name of the model: {', '.join(MODELS)}."),
+        "model": Control(subject.model, f"Name of the model: {', '.join(PAGE_MODELS)}."),
         "prompt": Control(subject.prompt, "What the image should show; not for models of classes."),
     }
     arms = _arms(spec, subject.model)
@@ -297,7 +297,7 @@ def _sampling(spec: ModelSpec) -> dict[str, Control]:
     with gr.Accordion("Steps, guidance, seed", open=False):
         # A program calls the endpoint without ever choosing a model on the page, so the slider
         # reaches as far as any model; what is too far for one is refused with a message.
-        most = max(entry.max_steps for entry in MODELS.values())
+        most = max(entry.max_steps for entry in PAGE_MODELS.values())
         steps = gr.Slider(2, most, spec.steps, step=1, label="Steps")
         guidance_scale = gr.Slider(
             1, spec.max_guidance_scale, spec.guidance_scale, step=0.1, label="Guidance scale"

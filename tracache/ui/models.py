@@ -11,7 +11,7 @@ import gradio as gr
 
 from tracache.methods import METHODS
 from tracache.models.loading import why_unavailable
-from tracache.models.registry import MODELS, ModelSpec, find_model
+from tracache.models.registry import PAGE_MODELS, ModelSpec, find_model
 from tracache.models.sources import labels_of
 from tracache.models.vocabulary import Vocabulary
 from tracache.presets import CUSTOM
@@ -41,7 +41,7 @@ class Subject:
 def add_model(spec: ModelSpec, settings: Settings) -> Subject:
     """Add the model, the prompt and the class; what helps to write a prompt comes later."""
     model = gr.Dropdown(
-        [(entry.title, entry.id) for entry in MODELS.values()],
+        [(entry.title, entry.id) for entry in PAGE_MODELS.values()],
         value=spec.id,
         label="Model",
         interactive=True,
@@ -171,7 +171,7 @@ def _placeholder(spec: ModelSpec) -> str:
 
 def _example_lists() -> list[tuple[str, ...]]:
     """Every list of examples, once."""
-    return list(dict.fromkeys(s.example_prompts for s in MODELS.values() if s.example_prompts))
+    return list(dict.fromkeys(s.example_prompts for s in PAGE_MODELS.values() if s.example_prompts))
 
 
 def _vocabulary(spec: ModelSpec, settings: Settings) -> Vocabulary | None:

@@ -1,0 +1,78 @@
+"""A generated video: frames and their speed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class VideoSize:
+    """What a video measures.
+
+    Attributes
+    ----------
+    height, width : int
+        Pixels.
+    frames : int
+        How many.
+    fps : float
+        Frames per second that the motion is made for.
+    """
+
+    height: int
+    width: int
+    frames: int
+    fps: float
+
+
+@dataclass(frozen=True)
+class Video:
+    """Frames of one size, in order.
+
+    Attributes
+    ----------
+    frames : tuple of Image
+        One at least.
+    fps : float
+        Frames per second.
+    """
+
+    frames: tuple[Image, ...]
+    fps: float
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of a frame."""
+        return self.frames[0].size
+
+    def save(self, file: Path, repeat: int = 1) -> None:
+        """Write H.264 (yuv420p, which every browser plays), the frames so many times over.
+
+        Sides of odd length lose a row or column, as the format wants them even.
+        """
+        width, height = (side // 2 * 2 for side in self.size)
+        frames = [np.asarray(f.convert("RGB"))[:height, :width] for f in self.frames] * repeat
+        # Small videos keep their colours only at a low quantiser.
+        iio.imwrite(
+            file,
+            np.stack(frames),
+            plugin="FFMPEG",
+            fps=self.fps,
+            codec="libx264",
+            macro_block_size=None,
+            output_params=["-crf", "12", "-pix_fmt", "yuv420p"],
+        )
+
+
+#: What a model makes.
+Picture = Image | Video
+
+
+def frames_of(picture: Picture) -> tuple[Image, ...]:
+    """Return the frames of a video, or an image as the only one."""
+    return picture.frames if isinstance(picture, Video) else (picture,)
