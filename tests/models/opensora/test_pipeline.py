@@ -168,6 +168,19 @@ def test_it_is_accelerated_like_any_pipeline(pipe):
     assert torch.equal(call(pipe, num_inference_steps=9), full)
 
 
+def test_a_shift_of_its_own_is_kept_with_the_model(pipe, tmp_path):
+    timesteps = []
+    for shift in (None, 1.0):
+        modules = {name: getattr(pipe, name) for name in pipe.components}
+        OpenSoraPipeline(**modules, shift=shift).save_pretrained(tmp_path)
+        again = OpenSoraPipeline.from_pretrained(tmp_path)
+        again.set_progress_bar_config(disable=True)
+        call(again, num_inference_steps=4)
+        timesteps.append(again.scheduler.timesteps.tolist())
+    assert timesteps[1] == pytest.approx([1000, 750, 500, 250])
+    assert timesteps[0][1] < 750  # small pictures linger at low noise
+
+
 def test_an_image_has_one_frame(pipe):
     (frames,) = call(pipe, num_frames=1, output_type="pil")
     assert len(frames) == 1

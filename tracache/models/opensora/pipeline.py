@@ -61,6 +61,8 @@ class OpenSoraPipeline(_Pipeline):
         Latents to frames.
     scheduler : FlowMatchEulerDiscreteScheduler
         Its shift is set for each size.
+    shift : float, optional
+        One shift for all sizes; for models that were trained on a single one.
     """
 
     model_cpu_offload_seq = "text_encoder->transformer->vae"
@@ -74,6 +76,7 @@ class OpenSoraPipeline(_Pipeline):
         transformer: STDiT3,
         vae: VideoAutoencoder,
         scheduler: FlowMatchEulerDiscreteScheduler,
+        shift: float | None = None,
     ) -> None:
         super().__init__()
         self.register_modules(
@@ -83,6 +86,7 @@ class OpenSoraPipeline(_Pipeline):
             vae=vae,
             scheduler=scheduler,
         )
+        self.register_to_config(shift=shift)
 
     def encode_prompt(
         self, prompts: Sequence[str], clean: bool = True, **scores: Any
@@ -231,7 +235,8 @@ class OpenSoraPipeline(_Pipeline):
             # The null text is learned, and stands under the prompt's own mask.
             null = self.transformer.y_embedder.y_embedding.to(embeds)
             embeds = torch.cat([embeds, null.expand_as(embeds)])
-        set_timesteps(self.scheduler, steps, time_shift(*size), z.device)
+        shift = time_shift(*size) if self.config.shift is None else self.config.shift
+        set_timesteps(self.scheduler, steps, shift, z.device)
         batch = len(embeds)
         # On the host, where the transformer reads sizes without waiting for the device.
         given = {
