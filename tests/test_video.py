@@ -133,6 +133,22 @@ def test_the_command_line_writes_videos(assets, tmp_path, monkeypatch):
     assert [row["full_steps"] for row in json.loads(figures.read_text())["rows"]] == [4, 2]
 
 
+def test_a_sweep_keeps_videos_as_vbench_wants_them(assets, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TRACACHE_ASSETS", str(assets))
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text(PROMPT + "\n")
+    argv = ["sweep", "--model", "scenes-t2v", "--prompts", str(prompts), "--count", "2"]
+    argv += ["--steps", "4", "--strides", "2", "--arms", "reuse", "--output", str(tmp_path / "out")]
+    assert main(argv) == 0
+    kept = {f.name for f in (tmp_path / "out" / "videos" / "full-4").iterdir()}
+    assert kept == {f"{PROMPT}-0.mp4", f"{PROMPT}-1.mp4"}
+    with Image.open(tmp_path / "out" / "images" / "full-4" / "000000.png") as frames:
+        assert frames.size == (17 * 64, 64)
+    with Image.open(tmp_path / "out" / "sheet.png") as sheet:
+        assert sheet.size == (190 + 6 * 128, 2 * 128)
+    assert "vbench evaluate" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "changes, words",
     [

@@ -8,6 +8,7 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 from PIL.Image import Image
+from PIL.Image import fromarray as new_image
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,13 @@ class Video:
 
 #: What a model makes.
 Picture = Image | Video
+
+
+def strip(picture: Picture) -> Image:
+    """Return an image as it is, a video as its frames side by side, without loss."""
+    if not isinstance(picture, Video):
+        return picture
+    return new_image(np.concatenate([np.asarray(f.convert("RGB")) for f in picture.frames], axis=1))
 
 
 def frames_of(picture: Picture) -> tuple[Image, ...]:

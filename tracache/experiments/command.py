@@ -210,6 +210,11 @@ def run_experiment(
     write_json(experiment.folder / "summary.json", {"rows": [row.to_dict() for row in rows]})
     contact_sheet(records, rows).save(experiment.folder / "sheet.png", optimize=True)
     print(f"{text}\n\nwritten to {experiment.folder}")
+    if (experiment.folder / "videos").is_dir():
+        print(
+            "for VBench's own evaluator, a folder of videos/ each: vbench evaluate "
+            "--mode custom_input --videos_path FOLDER --dimension motion_smoothness"
+        )
     return rows
 
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from PIL.Image import Image
-
 from tracache.config import TraCacheConfig
 from tracache.experiments.records import Records
 from tracache.experiments.workers import Worker
@@ -19,6 +17,7 @@ from tracache.models.loading import LoadedModel
 from tracache.report import versions
 from tracache.request import Request
 from tracache.run import Inputs, Sample, prepare, sample
+from tracache.video import Picture, Video, strip
 
 #: In place of infinity, which JSON does not know: the PSNR of two images that are the same.
 SAME = "inf"
@@ -118,7 +117,8 @@ def run_grid(
     settings : sequence of Setting
         From :func:`settings_of`: each number of steps with its own full compute.
     records : Records
-        Where figures go; images go beside them, to ``images/<setting>/<index>.png``.
+        Where figures go; images go beside them, to ``images/<setting>/<index>.png``, a video's
+        frames side by side, and videos to ``videos/<setting>/<prompt>-<number>.mp4`` as well.
     worker : Worker
         Whose share is done.
     scheduler, guidance_scale
@@ -151,7 +151,7 @@ def _batches(count: int, worker: Worker, batch: int) -> list[list[int]]:
 @dataclass
 class _Made:
     done: Sample
-    images: list[Image]
+    images: list[Picture]
 
 
 class _Maker:
@@ -208,7 +208,7 @@ class _Maker:
                     ),
                     "denoising_s": made.done.denoising_s / len(self._indices),
                     "image": str(file.relative_to(self._records.folder)),
-                    "sha256": sha256(image.tobytes()).hexdigest(),
+                    "sha256": sha256(strip(image).tobytes()).hexdigest(),
                     "device": self._model.device_name,
                     "versions": versions(),
                 }
@@ -227,12 +227,23 @@ class _Maker:
             self._macs[setting.name] = macs.total
         return self._macs[setting.name]
 
-    def _save(self, setting: Setting, index: int, image: Image) -> Path:
+    def _save(self, setting: Setting, index: int, image: Picture) -> Path:
+        """Write an image, or a video's frames side by side and the video itself."""
+        if isinstance(image, Video):
+            self._save_video(setting, index, image)
         folder = self._records.folder / "images" / setting.name
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"{index:06d}.png"
         # A killed run must not leave half an image under a good name.
         part = file.with_suffix(f".{self._records.worker}.part")
-        image.save(part, format="png")
+        strip(image).save(part, format="png")
         part.replace(file)
         return file
+
+    def _save_video(self, setting: Setting, index: int, video: Video) -> None:
+        """Write a video where VBench looks for it: named by its prompt, numbered from 0."""
+        folder = self._records.folder / "videos" / setting.name
+        folder.mkdir(parents=True, exist_ok=True)
+        prompt = str(self._subjects[index]).replace("/", " ")
+        number = list(self._subjects[:index]).count(self._subjects[index])
+        video.save(folder / f"{prompt[:180]}-{number}.mp4")

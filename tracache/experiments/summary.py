@@ -192,6 +192,14 @@ def pareto(rows: Sequence[SummaryRow]) -> go.Figure:
     return figure
 
 
+def _thumbnail(picture: Image.Image, side: int) -> Image.Image:
+    """An image, or the middle frame of a video's frames side by side."""
+    frames = max(1, picture.width // picture.height)
+    width = picture.width // frames
+    left = width * (frames // 2)
+    return picture.crop((left, 0, left + width, picture.height)).resize((side, side))
+
+
 def contact_sheet(
     records: Records, rows: Sequence[SummaryRow], columns: int = 6, side: int = 128
 ) -> Image.Image:
@@ -210,5 +218,5 @@ def contact_sheet(
         images = [r["image"] for r in found if r["setting"] == name][:columns]
         for x, image in enumerate(images):
             with Image.open(records.folder / image) as picture:
-                sheet.paste(picture.resize((side, side)), (margin + x * side, y * side))
+                sheet.paste(_thumbnail(picture, side), (margin + x * side, y * side))
     return sheet
