@@ -10,6 +10,8 @@ from diffusers import (
     PixArtTransformer2DModel,
 )
 
+from tracache.models.opensora.stdit3 import STDiT3
+
 
 def pixart(num_layers=4):
     """A PixArt transformer with random weights everywhere, so that every block matters."""
@@ -43,6 +45,15 @@ def dit(num_layers=4):
     return randomise(model)
 
 
+def stdit3(depth=2):
+    """An STDiT3 with random weights everywhere: ``depth`` pairs of blocks."""
+    torch.manual_seed(5)
+    model = STDiT3(
+        depth=depth, hidden_size=16, num_heads=2, caption_channels=12, model_max_length=5
+    )
+    return randomise(model)
+
+
 def randomise(model):
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
@@ -53,6 +64,13 @@ def conditions(model, batch=2):
     """What the transformer's forward takes beside latents and timestep."""
     generator = torch.Generator().manual_seed(3)
     dtype = next(model.parameters()).dtype
+    if isinstance(model, STDiT3):
+        return {
+            "y": torch.randn(batch, 1, 5, 12, generator=generator),
+            "fps": torch.tensor([24.0]),
+            "height": torch.tensor([64.0]),
+            "width": torch.tensor([64.0]),
+        }
     if isinstance(model, DiTTransformer2DModel):
         return {"class_labels": torch.randint(0, 1000, (batch,), generator=generator)}
     return {"encoder_hidden_states": torch.randn(batch, 5, 12, generator=generator).to(dtype)}
@@ -83,10 +101,13 @@ def denoise(model, kind="ddim", num_steps=12, batch=2, size=8, stop=None, made=N
         made.set_timesteps(num_steps)
     generator = torch.Generator().manual_seed(4)
     dtype = next(model.parameters()).dtype
-    latents = torch.randn(batch, 4, size, size, generator=generator).to(dtype)
+    frames = (3,) if isinstance(model, STDiT3) else ()
+    latents = torch.randn(batch, 4, *frames, size, size, generator=generator).to(dtype)
     inputs = conditions(model, batch)
     for i, t in enumerate(made.timesteps):
-        noise = model(latents, timestep=t[None].expand(batch), **inputs).sample
+        noise = model(latents, timestep=t[None].expand(batch), **inputs)
+        # Of the video model's output, the first half is what sampling takes.
+        noise = noise[:, :4] if isinstance(model, STDiT3) else noise.sample
         latents = made.step(noise, t, latents).prev_sample.to(dtype)
         if stop is not None and i + 1 == stop:
             raise InterruptedError

@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,17 @@ class Layout:
 
     Attributes
     ----------
-    blocks : str
-        The ``nn.ModuleList`` of blocks.
-    parts : tuple of str
-        The attentions and the MLP of a block, in the order they run; each answers with a tensor
-        of the shape of its first argument, and acts on every token of the block.
+    blocks : tuple of str
+        The ``nn.ModuleList`` of blocks; where there are several, their blocks run in turn.
+    parts : dict of str to str
+        The attentions and the MLP of a block in the order they run, by the names that policies
+        know them by (``attn1`` is self-attention, ``attn2`` cross-attention, ``ff`` the MLP), and
+        their attributes; each answers with a tensor of the shape of its first argument, and acts
+        on every token of the block.
+    kinds : tuple of str
+        What the blocks of each list are called, where there are several.
+    latents : str
+        The forward's argument with the latents.
     feeders : tuple of str
         Paths of modules whose output nothing but the blocks reads, so that they need not run
         where no block does; one that is None is passed over.
@@ -35,12 +42,19 @@ class Layout:
         the normed input modulated by the timestep's embedding.
     """
 
-    blocks: str
-    parts: tuple[str, ...]
+    parts: dict[str, str]
     feeders: tuple[str, ...]
     text_feeders: tuple[str, ...]
     conditional_first: bool
     modulated: Callable[[nn.Module, Tensor, dict[str, Any]], Tensor]
+    blocks: tuple[str, ...] = ("transformer_blocks",)
+    kinds: tuple[str, ...] = ("",)
+    latents: str = "hidden_states"
+
+    def label(self, index: int, part: str = "") -> str:
+        """Name a block, counted within its kind from 0, or a part of it."""
+        number, kind = divmod(index, len(self.kinds))
+        return " ".join(filter(None, (str(number), self.kinds[kind], part)))
 
 
 def _pixart_modulated(block: Any, hidden_states: Tensor, kwargs: dict[str, Any]) -> Tensor:
@@ -58,12 +72,20 @@ def _dit_modulated(block: Any, hidden_states: Tensor, kwargs: dict[str, Any]) ->
     )[0]
 
 
+def _stdit3_modulated(block: Any, hidden_states: Tensor, kwargs: dict[str, Any]) -> Tensor:
+    table = block.scale_shift_table + kwargs["modulation"]
+    shift, scale = table.unsqueeze(-2).unbind(-3)[:2]
+    normed = functional.layer_norm(hidden_states, hidden_states.shape[-1:], eps=1e-6)
+    if table.dim() == 4:
+        normed = normed.unflatten(1, (kwargs["frames"], -1))
+    return (normed * (1 + scale) + shift).reshape(hidden_states.shape)
+
+
 #: What is known of a transformer, by the name of its class. Each block takes ``hidden_states``
 #: first and returns the new hidden states alone; a family whose blocks differ needs an adapter.
 LAYOUTS = {
     "PixArtTransformer2DModel": Layout(
-        blocks="transformer_blocks",
-        parts=("attn1", "attn2", "ff"),
+        parts={"attn1": "attn1", "attn2": "attn2", "ff": "ff"},
         feeders=("pos_embed", "caption_projection", "adaln_single.linear"),
         text_feeders=("caption_projection",),
         conditional_first=False,
@@ -71,31 +93,41 @@ LAYOUTS = {
     ),
     # The output head of DiT reads an embedding inside its first block, which thus stays in place.
     "DiTTransformer2DModel": Layout(
-        blocks="transformer_blocks",
-        parts=("attn1", "ff"),
+        parts={"attn1": "attn1", "ff": "ff"},
         feeders=("pos_embed",),
         text_feeders=(),
         conditional_first=True,
         modulated=_dit_modulated,
     ),
+    "STDiT3": Layout(
+        blocks=("spatial_blocks", "temporal_blocks"),
+        kinds=("spatial", "temporal"),
+        parts={"attn1": "attn", "attn2": "cross_attn", "ff": "mlp"},
+        feeders=("x_embedder", "y_embedder"),
+        text_feeders=("y_embedder",),
+        conditional_first=True,
+        modulated=_stdit3_modulated,
+        latents="x",
+    ),
 }
 
 
-def find_blocks(transformer: nn.Module) -> nn.ModuleList:
-    """Return the stack of blocks of a supported transformer.
+def find_blocks(transformer: nn.Module) -> list[nn.Module]:
+    """Return the blocks of a supported transformer in the order they run.
 
     Raises
     ------
     TypeError
         If the transformer's class is not supported; the message lists those that are.
     ValueError
-        If the class is supported and the stack is empty.
+        If the class is supported and a stack is empty, or they differ in length.
     """
-    name = find_layout(transformer).blocks
-    blocks = getattr(transformer, name, None)
-    if not isinstance(blocks, nn.ModuleList) or len(blocks) == 0:
-        raise ValueError(f"{type(transformer).__name__}.{name} holds no blocks")
-    return blocks
+    layout = find_layout(transformer)
+    stacks = [getattr(transformer, name, None) for name in layout.blocks]
+    for name, stack in zip(layout.blocks, stacks, strict=True):
+        if not isinstance(stack, nn.ModuleList) or len(stack) == 0:
+            raise ValueError(f"{type(transformer).__name__}.{name} holds no blocks")
+    return [block for group in zip(*stacks, strict=True) for block in group]
 
 
 def find_modules(transformer: nn.Module, paths: Sequence[str]) -> dict[str, nn.Module]:
@@ -106,8 +138,11 @@ def find_modules(transformer: nn.Module, paths: Sequence[str]) -> dict[str, nn.M
 
 def find_parts(transformer: nn.Module) -> list[dict[str, nn.Module]]:
     """Return the attentions and the MLP of every block, by name."""
-    parts = find_layout(transformer).parts
-    return [{part: getattr(block, part) for part in parts} for block in find_blocks(transformer)]
+    parts = find_layout(transformer).parts.items()
+    return [
+        {part: getattr(block, attribute) for part, attribute in parts}
+        for block in find_blocks(transformer)
+    ]
 
 
 def find_layout(transformer: nn.Module) -> Layout:
@@ -173,4 +208,7 @@ def block_equivalents(calls: list[dict[str, float]]) -> float:
 
 
 def _core(module: Any) -> nn.Module:
-    return module.to_q if hasattr(module, "to_q") else module.net[0]
+    for name in ("to_q", "qkv", "q_linear", "fc1"):
+        if hasattr(module, name):
+            return getattr(module, name)
+    return module.net[0]

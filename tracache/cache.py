@@ -81,7 +81,7 @@ class CacheHandle:
 
     def _attach(self, transformer: nn.Module) -> None:
         feeders = find_modules(transformer, find_layout(transformer).feeders)
-        self._latents = argument_reader(transformer.forward, "hidden_states")
+        self._latents = argument_reader(transformer.forward, find_layout(transformer).latents)
         self._timestep = argument_reader(transformer.forward, "timestep")
         hooks: dict[nn.Module, Detour] = {transformer: TransformerDetour(self, self._step)}
         for name, module in feeders.items():

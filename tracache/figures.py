@@ -36,8 +36,8 @@ def order_name(order: int) -> str:
 
 def row_name(label: str) -> str:
     """Return what a row is about in words, counting blocks from 1."""
-    block, _, part = label.partition(" ")
-    return f"{int(block) + 1} {_PARTS.get(part, part)}".strip()
+    block, *words = label.split(" ")
+    return " ".join([str(int(block) + 1), *(_PARTS.get(word, word) for word in words)])
 
 
 def order_heatmap(trace: Trace) -> go.Figure:
@@ -154,7 +154,7 @@ def describe_trace(trace: Trace) -> str:
         Of a run, best with every block watched.
     """
     full = int(trace.computed.sum())
-    whole = all(" " not in label for label in trace.labels)
+    whole = not any(word in _PARTS for label in trace.labels for word in label.split())
     rows = "blocks" if whole else "parts of blocks"
     text = f"{full} of {len(trace)} steps computed all {len(trace.labels)} {rows}."
     others = trace.orders[~trace.computed]

@@ -14,7 +14,7 @@ from typing import Any
 from diffusers.hooks import HookRegistry, TaylorSeerCacheConfig, apply_taylorseer_cache
 from diffusers.hooks.hooks import CacheContext, _set_cache_context
 
-from tracache.blocks import find_blocks
+from tracache.blocks import find_layout
 from tracache.config import TraCacheConfig
 
 #: Puts a cache on a transformer for one run of so many steps.
@@ -27,8 +27,7 @@ def diffusers_taylorseer(transformer: Any, config: TraCacheConfig, steps: int) -
 
     Its schedule is shifted by a step: after ``warmup`` full steps and one more, every stride-th.
     """
-    blocks = find_blocks(transformer)
-    name = next(name for name, module in transformer.named_modules() if module is blocks)
+    (name,) = find_layout(transformer).blocks
     settings = TaylorSeerCacheConfig(
         cache_interval=int(config.stride),
         disable_cache_before_step=config.warmup,
@@ -52,11 +51,11 @@ def cache_dit(transformer: Any, config: TraCacheConfig, steps: int) -> Iterator[
     """Use cache-dit with TaylorSeer and our schedule; its first block always computes."""
     import cache_dit as library
 
+    (name,) = find_layout(transformer).blocks
+    stack = getattr(transformer, name)
     full = set(config.plan_steps(steps) or ())
     pattern = library.ForwardPattern.Pattern_3
-    adapter = library.BlockAdapter(
-        transformer=transformer, blocks=find_blocks(transformer), forward_pattern=pattern
-    )
+    adapter = library.BlockAdapter(transformer=transformer, blocks=stack, forward_pattern=pattern)
     settings = library.DBCacheConfig(
         Fn_compute_blocks=1,
         Bn_compute_blocks=0,

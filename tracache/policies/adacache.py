@@ -81,7 +81,7 @@ class AdaCache(Policy):
         if self._skipping:
             return self._outputs[key]
         output = call()
-        if index == self._probe and part == self.stack.layout.parts[0]:
+        if index == self._probe and part == next(iter(self.stack.layout.parts)):
             self._plan(self._outputs.get(key), output)
         self._outputs[key] = output
         return output

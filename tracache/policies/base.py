@@ -51,15 +51,19 @@ class Stack:
         """Number of blocks."""
         return len(self.blocks)
 
+    def kind(self, index: int) -> str:
+        """Kind of a block, where there are several; else empty."""
+        return self.layout.kinds[index % len(self.layout.kinds)]
+
     @property
     def block_labels(self) -> tuple[str, ...]:
         """Names of the blocks, for people."""
-        return tuple(str(index) for index in range(self.depth))
+        return tuple(self.layout.label(index) for index in range(self.depth))
 
     @property
     def module_labels(self) -> tuple[str, ...]:
         """Names of the blocks' parts, in the order they run."""
-        return tuple(f"{i} {part}" for i in range(self.depth) for part in self.layout.parts)
+        return tuple(self.layout.label(i, p) for i in range(self.depth) for p in self.layout.parts)
 
 
 @dataclass(frozen=True)

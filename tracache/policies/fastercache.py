@@ -90,7 +90,7 @@ class FasterCache(Policy):
     def transformer(self, args: tuple, kwargs: dict, compute: Callable[..., Any]) -> Any:
         if not self.config.guided:
             return compute(*args, **kwargs)
-        batch = (args[0] if args else kwargs["hidden_states"]).shape[0]
+        batch = (args[0] if args else kwargs[self.stack.layout.latents]).shape[0]
         if batch % 2:
             raise ValueError(
                 f"a batch of {batch} has no two halves for guidance: set guided=False, or use "
@@ -106,6 +106,8 @@ class FasterCache(Policy):
         conditional = _sample_of(output)
         halves = [conditional, self._unconditional(conditional)]
         whole = torch.cat(halves if self._conditional == 0 else halves[::-1])
+        if isinstance(output, Tensor):
+            return whole
         return (whole, *output[1:]) if isinstance(output, tuple) else type(output)(sample=whole)
 
     def _remember(self, conditional: Tensor, unconditional: Tensor) -> None:
@@ -173,6 +175,8 @@ def _half(values: Any, batch: int, half: int) -> Any:
 
 
 def _sample_of(output: Any) -> Tensor:
+    if isinstance(output, Tensor):
+        return output
     return output[0] if isinstance(output, tuple) else output.sample
 
 

@@ -209,7 +209,7 @@ class ModuleForecast(Forecast):
         return self.trajectories[-1].newest if unread else call()
 
     def module(self, index: int, part: str, call: Call) -> Tensor:
-        parts = self.stack.layout.parts
+        parts = list(self.stack.layout.parts)
         unit = index * len(parts) + parts.index(part)
         if self.skipping:
             return self._predict(unit)

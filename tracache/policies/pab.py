@@ -20,6 +20,8 @@ class PABConfig(Settings):
     self_range, cross_range, mlp_range : int, defaults 2, 6, 2
         Self-attention, cross-attention and MLP compute at every so many-th step (1 … 50); the
         first two are those published for spatial blocks.
+    temporal_range : int, default 4
+        In place of the first in temporal blocks, as published.
     start, stop : float, defaults 850, 100
         Timesteps between which outputs are broadcast; outside, everything computes.
     """
@@ -27,18 +29,22 @@ class PABConfig(Settings):
     self_range: int = field(default=2, metadata={"low": 1, "high": 50, "label": "Self-attention"})
     cross_range: int = field(default=6, metadata={"low": 1, "high": 50, "label": "Cross-attention"})
     mlp_range: int = field(default=2, metadata={"low": 1, "high": 50, "label": "MLP"})
+    temporal_range: int = field(
+        default=4, metadata={"low": 1, "high": 50, "label": "Attention over time"}
+    )
     start: float = field(default=850.0, metadata={"low": 0, "high": 1000, "label": "From timestep"})
     stop: float = field(default=100.0, metadata={"low": 0, "high": 1000, "label": "To timestep"})
 
     def __post_init__(self) -> None:
-        for name in ("self_range", "cross_range", "mlp_range"):
+        for name in ("self_range", "cross_range", "mlp_range", "temporal_range"):
             require_integer(name, getattr(self, name), 1, 50)
         require_number("start", self.start, 0.0, 1000.0)
         require_number("stop", self.stop, 0.0, 1000.0)
 
-    def range_of(self, part: str) -> int:
-        """Return the rhythm of a part of a block."""
-        return {"attn1": self.self_range, "attn2": self.cross_range}.get(part, self.mlp_range)
+    def range_of(self, part: str, kind: str = "") -> int:
+        """Return the rhythm of a part of a block of some kind."""
+        within = self.temporal_range if kind == "temporal" else self.self_range
+        return {"attn1": within, "attn2": self.cross_range}.get(part, self.mlp_range)
 
 
 class PAB(Policy):
@@ -52,24 +58,25 @@ class PAB(Policy):
 
     def clear(self) -> None:
         self._outputs: dict[tuple[int, str], Tensor] = {}
-        self._repeated: set[str] = set()
+        self._repeated: list[bool] = []
 
     def begin(self, step: Step) -> None:
         inside = self.config.stop < step.timestep < self.config.start
-        self._repeated = {
-            part
+        self._repeated = [
+            inside
+            and step.index > 0
+            and step.index % self.config.range_of(part, self.stack.kind(index)) != 0
+            for index in range(self.stack.depth)
             for part in self.stack.layout.parts
-            if inside and step.index > 0 and step.index % self.config.range_of(part) != 0
-        }
+        ]
 
     def module(self, index: int, part: str, call: Call) -> Tensor:
-        if part not in self._repeated:
+        parts = list(self.stack.layout.parts)
+        if not self._repeated[index * len(parts) + parts.index(part)]:
             self._outputs[index, part] = call()
         return self._outputs[index, part]
 
     def row(self) -> Any:
-        if not self._repeated:
+        if not any(self._repeated):
             return None
-        return [
-            0 if p in self._repeated else -1 for p in self.stack.layout.parts
-        ] * self.stack.depth
+        return [0 if repeated else -1 for repeated in self._repeated]

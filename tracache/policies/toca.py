@@ -58,6 +58,11 @@ class ToCa(Policy):
 
     def __init__(self, config: ToCaConfig, stack: Stack, watch_all: bool = True) -> None:
         super().__init__(config, stack, watch_all)
+        if not hasattr(getattr(stack.blocks[0], stack.layout.parts["attn1"]), "processor"):
+            raise TypeError(
+                "ToCa needs to see attention's probabilities, and the attention of "
+                f"{type(stack.blocks[0]).__name__} does not show them"
+            )
         self.clear()
 
     def clear(self) -> None:

@@ -34,26 +34,41 @@ class RMSNorm(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Attention within each row of a batch: tokens of a frame, or one place over all frames."""
+    """Attention within each frame, or over all frames at each place.
 
-    def __init__(self, size: int, heads: int, qk_norm: bool) -> None:
+    Parameters
+    ----------
+    size, heads : int
+        Width of the tokens, attention heads.
+    qk_norm : bool
+        Whether queries and keys are normed.
+    temporal : bool
+        Whether it runs over the frames at each place rather than within each frame.
+    """
+
+    def __init__(self, size: int, heads: int, qk_norm: bool, temporal: bool) -> None:
         super().__init__()
         self.heads = heads
+        self.temporal = temporal
         self.qkv = nn.Linear(size, 3 * size)
         self.q_norm = RMSNorm(size // heads) if qk_norm else nn.Identity()
         self.k_norm = RMSNorm(size // heads) if qk_norm else nn.Identity()
         self.proj = nn.Linear(size, size)
 
-    def forward(self, x: Tensor, rotary: Rotary | None = None) -> Tensor:
-        """Return [rows, N, C] of [rows, N, C]."""
-        rows, tokens, size = x.shape
-        qkv = self.qkv(x).view(rows, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+    def forward(self, x: Tensor, frames: int, rotary: Rotary | None = None) -> Tensor:
+        """Return [B, T · S, C] of tokens [B, T · S, C], frame by frame; ``rotary`` over time."""
+        batch, tokens, size = x.shape
+        qkv = self.qkv(x).view(batch, frames, tokens // frames, 3, self.heads, -1)
+        # To three of [B, frames or places, heads, tokens that see each other, head size].
+        qkv = qkv.permute((3, 0, 2, 4, 1, 5) if self.temporal else (3, 0, 1, 4, 2, 5))
         q, k, v = self.q_norm(qkv[0]), self.k_norm(qkv[1]), qkv[2]
-        if rotary is not None:
+        q, k, v = (part.flatten(0, 1) for part in (q, k, v))
+        if self.temporal and rotary is not None:
             turns: Any = rotary
             q, k = (apply_rotary_emb(part, turns, use_real_unbind_dim=-1) for part in (q, k))
-        out = functional.scaled_dot_product_attention(q, k, v)
-        return self.proj(out.transpose(1, 2).reshape(rows, tokens, size))
+        out = functional.scaled_dot_product_attention(q, k, v).unflatten(0, (batch, -1))
+        out = out.permute((0, 3, 1, 2, 4) if self.temporal else (0, 1, 3, 2, 4))
+        return self.proj(out.reshape(batch, tokens, size))
 
 
 class CrossAttention(nn.Module):
@@ -108,9 +123,8 @@ class STDiT3Block(nn.Module):
         self, size: int, heads: int, mlp_ratio: float, qk_norm: bool, temporal: bool
     ) -> None:
         super().__init__()
-        self.temporal = temporal
         self.scale_shift_table = nn.Parameter(torch.randn(6, size) / size**0.5)
-        self.attn = SelfAttention(size, heads, qk_norm)
+        self.attn = SelfAttention(size, heads, qk_norm, temporal)
         self.cross_attn = CrossAttention(size, heads)
         self.mlp = Mlp(size, int(size * mlp_ratio))
 
@@ -154,20 +168,11 @@ class STDiT3Block(nn.Module):
             return _flat(x * (1 + scale) + shift, framed)
 
         x = hidden_states
-        moved = self._attend(modulate(x, shift, scale), frames, rotary)
+        moved = self.attn(modulate(x, shift, scale), frames, rotary)
         x = x + _flat(gate * per_frame(moved), framed)
         x = x + self.cross_attn(x, text, mask)
         moved = self.mlp(modulate(x, shift_mlp, scale_mlp))
         return x + _flat(gate_mlp * per_frame(moved), framed)
-
-    def _attend(self, x: Tensor, frames: int, rotary: Rotary | None) -> Tensor:
-        batch, tokens, size = x.shape
-        x = x.view(batch, frames, tokens // frames, size)
-        if not self.temporal:
-            return self.attn(x.flatten(0, 1)).view(batch, tokens, size)
-        x = self.attn(x.transpose(1, 2).flatten(0, 1), rotary)
-        x = x.view(batch, tokens // frames, frames, size).transpose(1, 2)
-        return x.reshape(batch, tokens, size)
 
 
 class ScalarEmbedder(nn.Module):

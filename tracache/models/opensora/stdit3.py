@@ -159,9 +159,15 @@ class STDiT3(ModelMixin, ConfigMixin):
         text = self.y_embedder(y).squeeze(1)
         attended = _attention_mask(mask, batch)
         rotary = self._rotary(frames, x.device)
+        given: dict[str, Any] = {
+            "text": text,
+            "modulation": modulation,
+            "mask": attended,
+            "frames": frames,
+        }
         for spatial, temporal in zip(self.spatial_blocks, self.temporal_blocks, strict=True):
-            tokens = spatial(tokens, text, modulation, attended, frames)
-            tokens = temporal(tokens, text, modulation, attended, frames, rotary)
+            tokens = spatial(tokens, **given)
+            tokens = temporal(tokens, **given, rotary=rotary)
         out = self.final_layer(tokens, t, x_mask, t_clean, frames)
         return self._unpatchify(out, grid, tuple(x.shape[2:])).float()
 
