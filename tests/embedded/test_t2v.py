@@ -149,3 +149,45 @@ def test_clips_of_one_caption_have_one_text():
     clip = Clip.from_caption("a red cube slides to the left on sand")
     a, b = tokenize(build_clip_tokenizer(), [clip.caption, clip.caption.upper()])[0]
     assert (a == b).all()
+
+
+def test_exported_folder_loads_as_a_pipeline(work, monkeypatch):
+    from tracache.embedded.clip_evaluate import generate_clips, load_pipeline, sheet
+    from tracache.embedded.clip_export import build_pipeline, export_t2v
+    from tracache.embedded.evaluate import weights_digest
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    train_t2v(work, Budget(steps=1, warmup=1), batch=2, depth=1)
+    build_video_vae().save_pretrained(work / "vae")
+    folder = work / "out"
+    export_t2v(work, folder, depth=1)
+    export_t2v(work, folder, depth=1)  # over an older one
+    index = json.loads((folder / "model_index.json").read_text())
+    assert index["_class_name"] == "OpenSoraPipeline"
+    assert str(work) not in (folder / "model_index.json").read_text()
+    pipe = load_pipeline(folder)
+    captions = [clip.caption for clip in training_clips(3)]
+    clips = generate_clips(pipe, captions, steps=2, batch=2)
+    assert clips.shape == (3, 17, 64, 64, 3)
+    alone = generate_clips(pipe, captions[2:], steps=2, seed=2)
+    assert abs(alone[0].astype(int) - clips[2]).max() <= 1
+    assert len(weights_digest(folder)) == 64
+    assert sheet(clips[:2]).size == (2 * 9 * 64, 64)
+    # The loop that checks on a model in training walks the same way as the pipeline.
+    pipe, _ = build_pipeline(work, depth=1)
+    model, _ = load_trained(work / "t2v.pt", depth=1)
+    out = pipe(
+        captions[:1],
+        num_frames=17,
+        height=64,
+        width=64,
+        fps=8,
+        num_inference_steps=3,
+        guidance_scale=4.0,
+        generator=[torch.Generator().manual_seed(5)],
+        aesthetic_score=None,
+        output_type="latent",
+    ).frames
+    shift = (64 * 64 / 512**2 * 5) ** 0.5
+    mine = sample(model, captions[:1], steps=3, guidance=4.0, shift=shift, seed=5)
+    torch.testing.assert_close(out, mine, atol=1e-4, rtol=1e-4)

@@ -80,7 +80,7 @@ def _through(work: Path, count: int) -> np.ndarray:
 
 
 def train_judge(
-    work: Path, budget: Budget, batch: int = 96, seed: int = 0, through: int = 1024
+    work: Path, budget: Budget, batch: int = 96, seed: int = 0, through: int = 512
 ) -> None:
     """Train on single frames, half of them through the autoencoder; save weights and report.
 
@@ -90,7 +90,7 @@ def train_judge(
         Work folder with the rendered clips and the finished autoencoder.
     budget : Budget
         When to stop.
-    through : int, default 1024
+    through : int, default 512
         How many clips take the trip through the autoencoder.
     """
     torch.manual_seed(seed)
