@@ -23,6 +23,8 @@ def build_pipeline(work: Path, checkpoint: str = "t2v.pt", depth: int = DEPTH) -
         transformer=model.transformer,
         vae=load_video_vae(work),
         scheduler=make_flow_scheduler(),
+        # Trained on one size, with noise levels spread evenly about the middle.
+        shift=1.0,
     )
     pipe.set_progress_bar_config(disable=True)
     return pipe, run
