@@ -190,7 +190,13 @@ def test_rendered_clips_are_judged_right():
     frames = render_clips(clips, seed=77)
     assert frames.shape == (len(clips), FRAMES, 64, 64, 3)
     np.testing.assert_array_equal(render_clips(clips[3:4], seed=80)[0], frames[3])
-    assert score(clips, frames, load_judge())["all"]["all"] >= 90.0
+    judge = load_judge()
+    assert score(clips, frames, judge)["all"]["all"] >= 95.0
+    backwards = score(clips, frames[:, ::-1], judge)["all"]
+    assert backwards["colour_and_solid"] >= 95.0
+    assert backwards["motion"] == 0.0
+    still = np.repeat(frames[:, :1], FRAMES, axis=1)
+    assert score(clips, still, judge)["all"]["motion"] == 0.0
 
 
 def test_truth_hides_what_is_hidden_and_knows_the_rest():
