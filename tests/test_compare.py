@@ -189,3 +189,22 @@ def test_ddim_too(model):
     report = run(model, ask(scheduler="ddim", steps=12, max_order=3))
     assert report.arms[1].full_steps == 4
     assert report.arms[1].psnr > 10
+
+
+def test_an_identical_baseline_is_reused_and_says_so(model):
+    first = run(model, ask(seed=77)).arms[0]
+    events = list(compare(model, ask(seed=77, stride=2, reuse_baseline=True)))
+    again, cached = events[-1].report.arms
+    assert again.reused
+    assert not first.reused
+    assert (again.denoising_s, again.measured_at) == (first.denoising_s, first.measured_at)
+    assert again.image is first.image
+    assert [e.arm for e in events if isinstance(e, ArmStarted)] == ["tracache"]
+    assert cached.speed_up == first.denoising_s / cached.denoising_s
+    fresh = run(model, ask(seed=77, stride=2)).arms[1]
+    assert (cached.psnr, cached.latent_error) == (fresh.psnr, fresh.latent_error)
+
+
+def test_a_baseline_of_another_seed_is_not_reused(model):
+    run(model, ask(seed=78))
+    assert not run(model, ask(seed=79, reuse_baseline=True)).arms[0].reused

@@ -5,20 +5,22 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Hashable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
 
+from tracache.baselines import Baseline
 from tracache.blocks import find_blocks
 from tracache.config import TraCacheConfig
 from tracache.measure.latency import synchronize
 from tracache.measure.macs import count_macs
 from tracache.measure.memory import peak_memory
 from tracache.measure.quality import image_quality, relative_error
-from tracache.methods import METHODS, Plan
+from tracache.methods import METHODS, REFERENCE, Plan
 from tracache.models.loading import LoadedModel
+from tracache.preview import Glimpses, Palette
 from tracache.report import (
     ArmDone,
     ArmResult,
@@ -117,6 +119,7 @@ class _Comparison:
         self.cancelled = cancelled
         self.reference: _Reference | None = None
         self.computed: int | None = None
+        self.palette: Palette
 
     def run(self) -> None:
         request = self.request
@@ -137,7 +140,8 @@ class _Comparison:
         macs = self._warm_up(inputs)
         results = []
         for arm in request.arms:
-            results.append(self._run_arm(arm, inputs, encoding_s, macs))
+            result = self._reuse(arm) or self._run_arm(arm, inputs, encoding_s, macs)
+            results.append(result)
             self.emit(ArmDone(results[-1]))
         trace = self._watch_every_block(inputs) if request.trace else None
         report = Report(
@@ -153,7 +157,10 @@ class _Comparison:
         return self.request.plan(arm, self.computed)
 
     def _warm_up(self, inputs: Inputs) -> _Macs:
-        """Run every kind of work once, untimed, and count its multiply–accumulates."""
+        """Run every kind of work once, untimed, and count its multiply–accumulates.
+
+        What it decodes to, poor as it is, shows how latents become colours.
+        """
         counts = []
         # One computed step; then one computed and one skipped.
         for num_steps in (1, 2):
@@ -161,7 +168,8 @@ class _Comparison:
             with count_macs() as macs:
                 latents = sample(self.model, inputs, plan, on_step=lambda *_: self._check()).latents
             counts.append(macs)
-        self.model.spec.family.decode(self.model.pipe, latents, self.model.spec.size)
+        images = self.model.spec.family.decode(self.model.pipe, latents, self.model.spec.size)
+        self.palette = Palette.fit(latents, images[0])
         full, both = counts
         return _Macs(
             full=full.total,
@@ -173,7 +181,8 @@ class _Comparison:
     def _run_arm(self, arm: str, inputs: Inputs, encoding_s: float, macs: _Macs) -> ArmResult:
         plan, method, model = self._plan(arm), METHODS[arm], self.model
         counted = self._count(plan, method.title, inputs)
-        self.emit(ArmStarted(arm, method.title, plan.num_steps))
+        self.emit(ArmStarted(arm, method.title, plan.num_steps, self.palette))
+        glimpses = Glimpses()
         full_steps = 0
         begin = time.perf_counter()
 
@@ -182,10 +191,10 @@ class _Comparison:
             self._check()
             full_steps += computed
             elapsed = time.perf_counter() - begin
-            self.emit(StepDone(arm, step, plan.num_steps, computed, elapsed))
+            self.emit(StepDone(arm, step, plan.num_steps, computed, elapsed, glimpses.last))
 
         with peak_memory(model.device) as memory:
-            done = sample(model, inputs, plan, on_step=on_step)
+            done = sample(model, inputs, plan, on_step=on_step, glimpses=glimpses)
             images = model.spec.family.decode(model.pipe, done.latents, model.spec.size)
             synchronize(model.device)
         end_to_end_s = encoding_s + time.perf_counter() - begin
@@ -197,7 +206,7 @@ class _Comparison:
             self.reference = _Reference(images[0], done.latents, done.denoising_s, total)
         full = self.reference
         quality = image_quality(images[0], full.image)
-        return ArmResult(
+        result = ArmResult(
             arm=arm,
             title=method.title,
             num_steps=plan.num_steps,
@@ -216,7 +225,27 @@ class _Comparison:
             latent_error=relative_error(done.latents, full.latents),
             image=images[0],
             frame_psnr=quality.frames,
+            measured_at=time.time(),
         )
+        if arm == REFERENCE:
+            model.baselines.put(self._baseline_key(), Baseline(result, done.latents))
+        return result
+
+    def _baseline_key(self) -> Hashable:
+        """All that an image of full compute depends on; the model is the one that keeps it."""
+        asked = self.request
+        return asked.subject, asked.seed, asked.steps, asked.guidance_scale, asked.scheduler
+
+    def _reuse(self, arm: str) -> ArmResult | None:
+        """Return full compute's result where an identical one is at hand and will do."""
+        if arm != REFERENCE or not self.request.reuse_baseline:
+            return None
+        known = self.model.baselines.get(self._baseline_key())
+        if known is None:
+            return None
+        result = replace(known.result, reused=True)
+        self.reference = _Reference(result.image, known.latents, result.denoising_s, result.macs)
+        return result
 
     def _count(self, plan: Plan, title: str, inputs: Inputs) -> tuple[int, int] | None:
         """Count an arm's MACs by running it once, untimed, where steps are not all or nothing."""

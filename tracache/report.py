@@ -10,6 +10,7 @@ from typing import Any
 import diffusers
 import torch
 
+from tracache.preview import Glimpse, Palette
 from tracache.request import Request
 from tracache.trace import Trace
 from tracache.version import __version__
@@ -48,6 +49,10 @@ class ArmResult:
         The picture, lossless.
     frame_psnr : tuple of float
         Of each frame of a video; empty for an image.
+    measured_at : float
+        When it was measured, seconds since 1970.
+    reused : bool
+        Whether it comes from an earlier, identical run of full compute, times included.
     """
 
     arm: str
@@ -68,6 +73,8 @@ class ArmResult:
     latent_error: float
     image: Picture = field(repr=False, compare=False)
     frame_psnr: tuple[float, ...] = ()
+    measured_at: float = 0.0
+    reused: bool = False
 
     @property
     def skipped_steps(self) -> int:
@@ -138,11 +145,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class ArmStarted:
-    """An arm begins."""
+    """An arm begins; its glimpses are shown through the palette."""
 
     arm: str
     title: str
     num_steps: int
+    palette: Palette = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -154,6 +162,7 @@ class StepDone:
     num_steps: int
     computed: bool
     elapsed_s: float
+    glimpse: Glimpse | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,9 @@ class Request:
         Where the settings come from, or "custom".
     class_label : int or None
         Number of the class, where the model takes classes.
+    reuse_baseline : bool
+        Whether an identical run of full compute that is still at hand will do; it is then
+        labelled as reused, and keeps its own recorded time.
     """
 
     model: str
@@ -67,6 +70,7 @@ class Request:
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
     preset: str = CUSTOM
     class_label: int | None = None
+    reuse_baseline: bool = False
 
     @property
     def subject(self) -> str | int:
@@ -113,6 +117,7 @@ def make_request(
     trace: bool = True,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     preset: str = CUSTOM,
+    reuse_baseline: bool = False,
     environment: Settings | None = None,
     **cache: Any,
 ) -> Request:
@@ -120,7 +125,7 @@ def make_request(
 
     Parameters
     ----------
-    model, prompt, seed, steps, guidance_scale, scheduler, arms, trace, options
+    model, prompt, seed, steps, guidance_scale, scheduler, arms, trace, options, reuse_baseline
         See :class:`Request`; ``seed=None`` draws one, other None take the model's default.
     class_label : str or int, optional
         In place of the prompt where the model takes classes: a number, a name or a synonym.
@@ -167,6 +172,7 @@ def make_request(
         options=check_options(options or {}),
         preset=preset,
         class_label=number,
+        reuse_baseline=require_bool("reuse_baseline", reuse_baseline),
     )
     for arm in request.arms:
         # Whatever a plan refuses is refused here, before any work.

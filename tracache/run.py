@@ -17,6 +17,7 @@ from tracache.measure.latency import synchronize
 from tracache.methods import Plan
 from tracache.models.loading import LoadedModel
 from tracache.models.schedulers import make_scheduler
+from tracache.preview import Glimpses
 from tracache.trace import Trace
 
 #: Added to an item's seed for the noise that a stochastic scheduler draws step by step.
@@ -102,6 +103,7 @@ def sample(
     *,
     on_step: Callable[[int, bool], None] | None = None,
     trace: str = "last",
+    glimpses: Glimpses | None = None,
 ) -> Sample:
     """Run the denoising loop once.
 
@@ -114,6 +116,8 @@ def sample(
         it raises ends the run.
     trace : {"last", "all"}, default "last"
         As for :func:`tracache.attach`; time nothing with ``"all"``.
+    glimpses : Glimpses, optional
+        Notes what the scheduler is handed at each step, for previews.
     """
     pipe, spec = model.pipe, model.spec
     pipe.scheduler = make_scheduler(plan.scheduler or inputs.scheduler, model.scheduler_config)
@@ -123,6 +127,8 @@ def sample(
             handle = attach(pipe.transformer, plan.cache, scheduler=pipe.scheduler, trace=trace)
             stack.callback(handle.detach)
         calls = stack.enter_context(count_module_calls(pipe.transformer))
+        if glimpses is not None:
+            stack.enter_context(glimpses.watch(pipe.scheduler))
 
         def done(step: int) -> None:
             if on_step is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 
+from tracache.baselines import Baselines
 from tracache.models.failures import explain
 from tracache.models.memory import (
     DoesNotFitError,
@@ -50,7 +52,10 @@ class LoadedModel:
     reader : Reader
         Reads prompts, wherever the text encoder is.
     lock : threading.Lock
-        Held by whoever runs it: a pipeline serves one run at a time.
+        Held by whoever runs it. Models on one device share it: what else runs there would spoil
+        the times.
+    baselines : Baselines
+        Its last results of full compute.
     """
 
     spec: ModelSpec
@@ -61,6 +66,7 @@ class LoadedModel:
     placement: Placement
     reader: Reader
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    baselines: Baselines = field(default_factory=Baselines, repr=False, compare=False)
 
     def weights_on(self, kind: str) -> int:
         """Bytes of its weights on a kind of device, such as ``cpu``."""
@@ -180,6 +186,9 @@ class _Shelf:
 
 _SHELF = _Shelf()
 
+#: One a device.
+_LOCKS: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
 
 def _check(spec: ModelSpec, settings: Settings, device: torch.device) -> Placement:
     """Return the placement, or raise why a model cannot be loaded as far as can be told."""
@@ -221,7 +230,8 @@ def _load(spec: ModelSpec, settings: Settings, device: torch.device) -> LoadedMo
         raise ModelUnavailableError(reason) from error
     pipe.set_progress_bar_config(disable=True)
     reader = Reader(family, pipe, placement, load_encoder, device, dtype)
-    return LoadedModel(spec, pipe, pipe.scheduler.config, device, dtype, placement, reader)
+    lock = _LOCKS[str(device)]
+    return LoadedModel(spec, pipe, pipe.scheduler.config, device, dtype, placement, reader, lock)
 
 
 def _free() -> None:
