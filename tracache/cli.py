@@ -16,14 +16,13 @@ from tracache.bench.command import run_bench, run_tune
 from tracache.compare import compare
 from tracache.experiments.command import run_sweep
 from tracache.experiments.workers import this_worker
-from tracache.figures import order_heatmap
 from tracache.models.loading import LoadedModel, ModelUnavailableError, load_model
 from tracache.models.random_weights import load_random
 from tracache.report import ArmDone, ArmStarted, Finished, Report, Stage, StepDone
 from tracache.request import make_request
+from tracache.saving import save_report
 from tracache.settings import Settings
 from tracache.text import table, write_json
-from tracache.video import Video
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -121,20 +120,11 @@ def _compare(args: argparse.Namespace) -> None:
             case Finished():
                 report = event.report
     assert report is not None
-    _write_report(report, args.output)
+    save_report(report, args.output)
     if args.json is not None:
         write_json(args.json, report.to_dict())
     print(table(_report_rows(report)))
     print(f"\nwritten to {args.output}")
-
-
-def _write_report(report: Report, folder: Path) -> None:
-    for arm in report.arms:
-        kind = "mp4" if isinstance(arm.image, Video) else "png"
-        arm.image.save(folder / f"{arm.arm}.{kind}")
-    if report.trace is not None:
-        order_heatmap(report.trace).write_html(folder / "orders.html", include_plotlyjs=True)
-    write_json(folder / "report.json", report.to_dict())
 
 
 def _report_rows(report: Report) -> list[dict[str, str]]:
