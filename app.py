@@ -25,6 +25,7 @@ def main() -> None:
         enable_monitoring=False,
         ssr_mode=False,
         run_history=False,
+        allowed_paths=[str(settings.runs)],
         share=False,
         footer_links=["api", "settings"],
     )

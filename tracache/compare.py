@@ -37,6 +37,10 @@ from tracache.trace import Trace
 from tracache.video import Picture
 
 
+#: How often somebody who waits for the device looks up, seconds.
+PATIENCE_S = 0.5
+
+
 class CancelledError(Exception):
     """Ends a run between two steps."""
 
@@ -72,7 +76,10 @@ def compare(model: LoadedModel, request: Request) -> Generator[Event, None, None
         except BaseException as error:
             events.put(error)
 
-    with model.lock:
+    while not model.lock.acquire(timeout=PATIENCE_S):
+        # Whoever waits can be told so, and can give up.
+        yield Stage("wait", "Waiting for another run to end")
+    try:
         worker = threading.Thread(target=work, name="tracache-compare", daemon=True)
         worker.start()
         try:
@@ -83,6 +90,8 @@ def compare(model: LoadedModel, request: Request) -> Generator[Event, None, None
         finally:
             cancelled.set()
             worker.join()
+    finally:
+        model.lock.release()
 
 
 def run(model: LoadedModel, request: Request) -> Report:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 
+from tracache.report import ArmResult
 from tracache.trace import COMPUTED, PARTIAL, UNTRACED, Trace
 
 #: One colour per order, 0 … 5: dark to light, apart for the colour-blind, legible on light and
@@ -143,6 +145,48 @@ def _lay_out(figure: go.Figure, trace: Trace, steps: list[str]) -> None:
 
 def _colour(value: int) -> str:
     return _CODE_COLOURS[value] if value in _CODE_COLOURS else ORDER_COLOURS[value]
+
+
+#: Lines of arms: apart for the colour-blind, legible on light and dark pages.
+ARM_COLOURS = ("#2a9d8f", "#f4843c", "#7b6fd6", "#d1495b")
+ARM_MARKERS = ("circle", "square", "diamond", "x")
+
+
+def frame_psnr(arms: Sequence[ArmResult]) -> go.Figure:
+    """Draw the PSNR of every frame of videos to full compute's; frames that are the same have none.
+
+    Parameters
+    ----------
+    arms : sequence of ArmResult
+        Full compute first; it is what the others are held against.
+    """
+    figure = go.Figure()
+    for i, arm in enumerate(arms[1:]):
+        figure.add_trace(
+            go.Scatter(
+                x=list(range(1, len(arm.frame_psnr) + 1)),
+                y=[value if np.isfinite(value) else None for value in arm.frame_psnr],
+                mode="lines+markers",
+                name=arm.title,
+                line={"color": ARM_COLOURS[i % len(ARM_COLOURS)]},
+                marker={"symbol": ARM_MARKERS[i % len(ARM_MARKERS)], "size": 7},
+                hovertemplate="frame %{x}: %{y:.1f} dB<extra></extra>",
+            )
+        )
+    grid = "rgba(128,134,139,0.3)"
+    figure.update_layout(
+        height=240,
+        margin={"l": 48, "r": 12, "t": 30, "b": 44},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": "#80868b", "size": 12},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        showlegend=True,
+        dragmode=False,
+        xaxis={"title": "frame", "gridcolor": grid, "zeroline": False},
+        yaxis={"title": "PSNR to full compute, dB", "gridcolor": grid, "zeroline": False},
+    )
+    return figure
 
 
 def describe_trace(trace: Trace) -> str:

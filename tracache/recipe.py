@@ -70,8 +70,8 @@ def from_query(query: str) -> dict[str, Any]:
     Parameters
     ----------
     query : str
-        What stands after the question mark; names with two leading underscores are the page's
-        own and are passed over.
+        What stands after the question mark; names with two leading underscores, and ``run``, are
+        the page's own and are passed over.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def from_query(query: str) -> dict[str, Any]:
     """
     recipe: dict[str, Any] = {}
     for name, text in parse_qsl(query, keep_blank_values=True):
-        if name.startswith("__"):
+        if name.startswith("__") or name == "run":
             continue
         arm, dot, option = name.partition(".")
         if dot:

@@ -13,7 +13,7 @@ from tracache.recipe import recipe_of, to_query
 from tracache.report import ArmResult, Report
 from tracache.request import Request
 from tracache.text import write_json
-from tracache.video import Video
+from tracache.video import Video, filmstrip
 
 
 def arm_file(arm: ArmResult) -> str:
@@ -45,8 +45,12 @@ def save_arm(arm: ArmResult, request: Request, folder: Path) -> Path:
 
 
 def save_report(report: Report, folder: Path) -> list[Path]:
-    """Write every picture, ``report.json``, and the heatmap as ``orders.html``."""
+    """Write every picture, ``report.json``, ``orders.html`` and, of videos, ``strip.png``."""
     files = [save_arm(arm, report.request, folder) for arm in report.arms]
+    videos = [arm.image for arm in report.arms if isinstance(arm.image, Video)]
+    if videos:
+        files.append(folder / "strip.png")
+        filmstrip(videos).save(files[-1])
     if report.trace is not None:
         files.append(folder / "orders.html")
         order_heatmap(report.trace).write_html(files[-1], include_plotlyjs=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import gettempdir
 
 _PROJECT = Path(__file__).resolve().parents[1]
 
@@ -25,6 +26,9 @@ class Settings:
     host, port : str, int
         Where the page listens: ``GRADIO_SERVER_NAME`` (127.0.0.1) and ``GRADIO_SERVER_PORT``
         (7860).
+    runs : Path
+        Folder for the pictures and figures of the page's runs (``TRACACHE_RUNS``), by default one
+        of this process in the system's temporary folder. They are kept for an hour.
     deadline_s : float
         Longest time that one request may take (``TRACACHE_DEADLINE``, 600 s).
     """
@@ -35,6 +39,7 @@ class Settings:
     port: int
     deadline_s: float
     models: Path | None = None
+    runs: Path = field(default_factory=lambda: Path(gettempdir()) / f"tracache-runs-{os.getpid()}")
 
     @classmethod
     def from_environment(cls) -> Settings:
@@ -45,7 +50,7 @@ class Settings:
         ValueError
             If a number is not one; the message names the variable.
         """
-        models = os.environ.get("TRACACHE_MODELS")
+        models, runs = os.environ.get("TRACACHE_MODELS"), os.environ.get("TRACACHE_RUNS")
         return cls(
             assets=Path(os.environ.get("TRACACHE_ASSETS") or _PROJECT / "demo_assets"),
             device=os.environ.get("TRACACHE_DEVICE") or None,
@@ -53,6 +58,7 @@ class Settings:
             port=int(_number("GRADIO_SERVER_PORT", 7860)),
             deadline_s=_number("TRACACHE_DEADLINE", 600),
             models=Path(models) if models else None,
+            **({"runs": Path(runs)} if runs else {}),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +80,22 @@ def strip(picture: Picture) -> Image:
     if not isinstance(picture, Video):
         return picture
     return new_image(np.concatenate([np.asarray(f.convert("RGB")) for f in picture.frames], axis=1))
+
+
+def filmstrip(videos: Sequence[Video], columns: int = 8) -> Image:
+    """Return a row of evenly spaced frames for each video, one below another, without loss.
+
+    Parameters
+    ----------
+    videos : sequence of Video
+        Of one length and size.
+    columns : int, default 8
+        Frames to show, at most; the first and the last are among them.
+    """
+    last = len(videos[0].frames) - 1
+    places = sorted({round(i * last / max(1, columns - 1)) for i in range(columns)})
+    rows = [strip(Video(tuple(video.frames[i] for i in places), video.fps)) for video in videos]
+    return new_image(np.concatenate([np.asarray(row) for row in rows], axis=0))
 
 
 def frames_of(picture: Picture) -> tuple[Image, ...]:

@@ -6,14 +6,15 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from tracache.models.vocabulary import Vocabulary
+from tracache.models.vocabulary import SceneWords
 from tracache.report import ArmResult
-from tracache.ui.builder import ALONE, write_prompt
+from tracache.ui.builder import ALONE, write_scene
 from tracache.ui.numbers import whole
 from tracache.ui.runs import Runs
-from tracache.ui.views import ArmProgress, Progress, headline, show_progress, table, vocabulary_note
+from tracache.ui.progress import ArmProgress, Progress
+from tracache.ui.views import headline, show_progress, table, vocabulary_note
 
-VOCABULARY = Vocabulary(
+VOCABULARY = SceneWords(
     finishes=("shiny", "matte"),
     colours=("red", "blue"),
     solids=("sphere", "cube"),
@@ -81,7 +82,7 @@ def test_the_table_has_a_row_per_arm_and_names_its_memory():
 
 def test_the_strip_fills():
     progress = Progress(
-        [ArmProgress("TraCache", 6, [True, False, False, True], elapsed_s=1.25)], "Running <b>"
+        [ArmProgress("x", "TraCache", 6, [True, False, False, True], elapsed_s=1.25)], "Running <b>"
     )
     html = show_progress(progress)
     strip = html.split('class="tc-strip"')[1].split("</span>")[0]
@@ -118,14 +119,14 @@ def test_the_builder_writes_captions():
     one = ("shiny", "red", "sphere")
     two = ("matte", "blue", "cube")
     where = ("water", "at sunset")
-    assert write_prompt(VOCABULARY, *one, ALONE, *two, *where) == (
+    assert write_scene(VOCABULARY, *one, ALONE, *two, *where) == (
         "a shiny red sphere on water at sunset"
     )
-    assert write_prompt(VOCABULARY, *one, "on top of", *two, *where) == (
+    assert write_scene(VOCABULARY, *one, "on top of", *two, *where) == (
         "a shiny red sphere on top of a matte blue cube on water at sunset"
     )
     with pytest.raises(Exception, match="Nothing stands on a sphere; choose cube below"):
-        write_prompt(VOCABULARY, *two, "on top of", *one, *where)
+        write_scene(VOCABULARY, *two, "on top of", *one, *where)
 
 
 @pytest.mark.parametrize("value, expected", [(3.0, 3), (3, 3), (2.5, 2.5), (None, None)])

@@ -54,8 +54,6 @@ class ModelSpec:
         ``imagenet`` where the classes are ImageNet's; otherwise only the model's files name them.
     note : str
         What a visitor should know about the defaults; may be empty.
-    on_page : bool
-        Whether the page offers it; the command line does in any case.
     """
 
     id: str
@@ -78,7 +76,11 @@ class ModelSpec:
     footprint: Footprint | None = None
     classes: str = ""
     note: str = ""
-    on_page: bool = True
+
+    @property
+    def makes_video(self) -> bool:
+        """Whether it makes videos rather than images."""
+        return isinstance(self.size, VideoSize)
 
     @property
     def presets(self) -> dict[str, Preset]:
@@ -144,9 +146,10 @@ _SCENES_VIDEO = ModelSpec(
     example_prompts=(
         "a red cube slides to the right on grass",
         "a pink sphere orbits clockwise around a blue cone on snow",
+        "a yellow ring rolls to the right on sand",
+        "a green cube bounces to the left on grass",
+        "a purple cylinder slides to the left on snow",
     ),
-    # It has no players for videos yet.
-    on_page=False,
 )
 
 
@@ -210,9 +213,6 @@ MODELS: dict[str, ModelSpec] = {
         _dit(512, 1.5),
     )
 }
-
-#: Those that the page offers.
-PAGE_MODELS: dict[str, ModelSpec] = {id: spec for id, spec in MODELS.items() if spec.on_page}
 
 DEFAULT_MODEL = "scenes-t2i"
 

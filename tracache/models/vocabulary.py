@@ -8,14 +8,45 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 #: Words that hold a caption together.
 GLUE = ("a", "an", "the")
 
 
-@dataclass(frozen=True)
 class Vocabulary:
-    """The words of a model's captions, by kind; phrases such as "at sunset" stay whole.
+    """Words of a model's captions, whatever its grammar; phrases such as "at sunset" stay whole."""
+
+    #: What the picture is of; tried where nothing is spelt alike.
+    solids: tuple[str, ...]
+
+    @property
+    def phrases(self) -> tuple[str, ...]:
+        """Whatever a caption may say."""
+        raise NotImplementedError
+
+    @property
+    def words(self) -> frozenset[str]:
+        """Every single word that the model has learned."""
+        return frozenset([*" ".join(self.phrases).split(), "on", "a"])
+
+    def split(self, prompt: str) -> tuple[list[str], list[str]]:
+        """Return the prompt's (known, unknown) words, each once, in the order they come."""
+        words = list(dict.fromkeys(re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", prompt.lower())))
+        known = [word for word in words if word in self.words]
+        unknown = [word for word in words if word not in self.words and word not in GLUE]
+        return known, unknown
+
+    def suggest(self, word: str) -> tuple[str, ...]:
+        """Return what to try instead of an unknown word: words spelt alike, else the solids."""
+        choices = sorted(word for word in self.words if len(word) > 2)
+        alike = difflib.get_close_matches(word, choices, n=2, cutoff=0.7)
+        return tuple(alike) or self.solids
+
+
+@dataclass(frozen=True)
+class SceneWords(Vocabulary):
+    """Of pictures of one or two solids.
 
     Attributes
     ----------
@@ -33,41 +64,11 @@ class Vocabulary:
     relations: tuple[str, ...]
     flat_tops: tuple[str, ...]
 
-    @classmethod
-    def load(cls, folder: Path) -> Vocabulary | None:
-        """Read ``grammar.json`` from a model's folder; None if the model has no such grammar."""
-        file = folder / "grammar.json"
-        if not file.is_file():
-            return None
-        data = json.loads(file.read_text(encoding="utf-8"))
-        return cls(**{name: tuple(data[name]) for name in cls.__dataclass_fields__})
-
     @property
-    def words(self) -> frozenset[str]:
-        """Every single word that the model has learned."""
-        kinds = (
-            self.finishes,
-            self.colours,
-            self.solids,
-            self.grounds,
-            self.times,
-            self.relations,
-        )
-        phrases = " ".join(phrase for kind in kinds for phrase in kind)
-        return frozenset([*phrases.split(), "on", "a"])
-
-    def split(self, prompt: str) -> tuple[list[str], list[str]]:
-        """Return the prompt's (known, unknown) words, each once, in the order they come."""
-        words = list(dict.fromkeys(re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", prompt.lower())))
-        known = [word for word in words if word in self.words]
-        unknown = [word for word in words if word not in self.words and word not in GLUE]
-        return known, unknown
-
-    def suggest(self, word: str) -> tuple[str, ...]:
-        """Return what to try instead of an unknown word: words spelt alike, else the solids."""
-        choices = sorted(word for word in self.words if len(word) > 2)
-        alike = difflib.get_close_matches(word, choices, n=2, cutoff=0.7)
-        return tuple(alike) or self.solids
+    def phrases(self) -> tuple[str, ...]:
+        """Whatever a caption may say."""
+        kinds = (self.finishes, self.colours, self.solids, self.grounds, self.times, self.relations)
+        return tuple(phrase for kind in kinds for phrase in kind)
 
     def compose(
         self,
@@ -101,3 +102,93 @@ class Vocabulary:
                 )
             text += f" {relation} a {' '.join(second)}"
         return f"{text} on {ground} {time}"
+
+
+@dataclass(frozen=True)
+class ClipWords(Vocabulary):
+    """Of clips in which a solid moves, perhaps around another.
+
+    Attributes
+    ----------
+    colours, solids, grounds, centres : tuple of str
+        What a caption may say; centres are what is orbited.
+    motions : tuple of (str, str)
+        Verb and direction.
+    movers : dict of str to tuple of str
+        Verb → solids that can do it.
+    single, orbit : str
+        The sentences, to be formatted.
+    """
+
+    colours: tuple[str, ...]
+    solids: tuple[str, ...]
+    grounds: tuple[str, ...]
+    motions: tuple[tuple[str, str], ...]
+    movers: dict[str, tuple[str, ...]]
+    centres: tuple[str, ...]
+    single: str
+    orbit: str
+
+    @property
+    def phrases(self) -> tuple[str, ...]:
+        """Whatever a caption may say."""
+        motions = tuple(" ".join(motion) for motion in self.motions)
+        return (*self.colours, *self.solids, *self.grounds, *motions, "around")
+
+    def compose(
+        self,
+        colour: str,
+        solid: str,
+        motion: Sequence[str],
+        ground: str,
+        centre: Sequence[str] | None = None,
+    ) -> str:
+        """Write a caption.
+
+        Parameters
+        ----------
+        colour, solid, ground : str
+            Of the grammar.
+        motion : (str, str)
+            Verb and direction.
+        centre : (str, str), optional
+            Colour and solid of what is orbited; only for orbits.
+
+        Raises
+        ------
+        ValueError
+            If the solid cannot do that, or two solids of an orbit have one colour.
+        """
+        verb, direction = motion
+        can = self.movers[verb]
+        if solid not in can:
+            raise ValueError(f"no {solid} {verb} here; choose {' or '.join(can)}")
+        if verb != "orbits":
+            return self.single.format(
+                colour=colour, solid=solid, verb=verb, direction=direction, ground=ground
+            )
+        other, around = centre or (self.colours[0], self.centres[0])
+        if other == colour:
+            raise ValueError("the two solids of an orbit differ in colour; choose another")
+        first, second = self.orbit.split(" around ")
+        return (
+            first.format(colour=colour, solid=solid, direction=direction)
+            + " around "
+            + second.format(colour=other, solid=around, ground=ground)
+        )
+
+
+def load_vocabulary(folder: Path) -> Vocabulary | None:
+    """Read ``grammar.json`` from a model's folder; None if the model has no such grammar."""
+    file = folder / "grammar.json"
+    if not file.is_file():
+        return None
+    data = json.loads(file.read_text(encoding="utf-8"))
+    kind = ClipWords if "motions" in data else SceneWords
+    return kind(**{name: _freeze(data[name]) for name in kind.__dataclass_fields__})
+
+
+def _freeze(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(map(_freeze, value))
+    return {k: _freeze(v) for k, v in value.items()} if isinstance(value, dict) else value

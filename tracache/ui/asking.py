@@ -1,19 +1,16 @@
-"""From what came out of the controls, or from a program, to a checked request."""
+"""From what the controls hold to a checked request, and back."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import gradio as gr
-
-from tracache.methods import METHODS
+from tracache.methods import METHODS, REFERENCE
 from tracache.models.registry import find_model, takes_class
 from tracache.presets import CUSTOM
 from tracache.request import Request, make_request
 from tracache.settings import Settings
-from tracache.ui.controls import EXTRA_ARM, NOT_HERE, Control, arm_options, option_name
+from tracache.ui.controls import NOT_HERE, arm_options, option_name
 from tracache.ui.numbers import whole
 
 #: Settings of the cache that are handed on as they are; whole numbers come as floats.
@@ -49,14 +46,17 @@ def read_request(values: Mapping[str, Any], settings: Settings | None = None) ->
     randomise = values["randomise"] is True
     if values["seed"] is None and not randomise:
         raise ValueError("seed is empty: enter a number, or randomise it")
-    if not find_model(values["model"]).on_page:
-        raise ValueError(f"the model {values['model']} is not on the page; use the command line")
+    spec = find_model(values["model"])
     arm = values["arm"]
-    if arm in NOT_HERE:
-        raise ValueError(f"the arm {arm} is not on the page: {METHODS[arm].caveat}")
+    also = values["also"] or []
+    if not isinstance(also, list):
+        raise ValueError("also must be a list of arms")
+    for name in (arm, *also):
+        if name in NOT_HERE:
+            raise ValueError(f"the arm {name} is not on the page: {METHODS[name].caveat}")
     options: dict[str, dict[str, Any]] = {}
     for owner, name, field in arm_options():
-        if owner == arm:
+        if owner == arm and (spec.makes_video or not field.metadata.get("video")):
             value = values[option_name(owner, name)]
             # An empty field is the arm's default.
             given = whole(value) if isinstance(field.default, int) else value
@@ -74,33 +74,39 @@ def read_request(values: Mapping[str, Any], settings: Settings | None = None) ->
         guidance_scale=values["guidance_scale"],
         scheduler=values["scheduler"],
         stride="auto" if values["adaptive"] is True else whole(values["stride"]),
-        arms=[arm, *([EXTRA_ARM] if values["fewer_steps"] is True else [])],
+        arms=[arm, *also],
         options=options,
         preset=values["preset"] if scheduled else CUSTOM,
+        reuse_baseline=values["reuse_baseline"],
         environment=settings,
         **cache,
     )
 
 
-def as_endpoint(
-    generate: Callable[[dict[str, Any], gr.Request], Iterator[Any]], inputs: Mapping[str, Control]
-) -> Callable[..., Iterator[Any]]:
-    """Return ``generate`` as a function with one named, documented parameter per control.
-
-    Gradio documents an endpoint by its function's signature and docstring. Thirty parameters
-    written out by hand would have to be kept in step with the controls; these are made from them.
-    """
-    names: Sequence[str] = list(inputs)
-
-    def endpoint(*values: Any) -> Iterator[Any]:
-        *given, request = values
-        yield from generate(dict(zip(names, given, strict=True)), request)
-
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    parameters = [inspect.Parameter(name, kind, annotation=Any) for name in names]
-    parameters.append(inspect.Parameter("request", kind, annotation=gr.Request))
-    endpoint.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    endpoint.__annotations__ = {**dict.fromkeys(names, Any), "request": gr.Request}
-    about = "\n".join(f"    {name}: {control.about}" for name, control in inputs.items())
-    endpoint.__doc__ = f"{inspect.getdoc(generate)}\n\nParameters:\n{about}"
-    return endpoint
+def fill_controls(asked: Request) -> dict[str, Any]:
+    """Return what the controls hold to make a request; the inverse of :func:`read_request`."""
+    arms = [arm for arm in asked.arms if arm != REFERENCE] or ["tracache"]
+    first = asked.matched or arms[0]
+    cache, auto = asked.cache, asked.cache.stride == "auto"
+    options = {
+        option_name(owner, name): asked.options.get(owner, {}).get(name, field.default)
+        for owner, name, field in arm_options()
+    }
+    return {
+        "model": asked.model,
+        "prompt": asked.prompt if asked.class_label is None else "",
+        "class_label": asked.class_label,
+        "seed": asked.seed,
+        "randomise": False,
+        "steps": asked.steps,
+        "guidance_scale": asked.guidance_scale,
+        "scheduler": asked.scheduler,
+        "stride": asked.spec.cache.stride if auto else cache.stride,
+        "adaptive": auto,
+        "arm": first,
+        "also": [arm for arm in arms if arm != first],
+        "preset": asked.preset,
+        "reuse_baseline": asked.reuse_baseline,
+        **{name: getattr(cache, name) for name in _CACHE},
+        **options,
+    }

@@ -2,61 +2,104 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import gradio as gr
 
-from tracache.models.vocabulary import Vocabulary
+from tracache.models.vocabulary import ClipWords, SceneWords, Vocabulary
 
 ALONE = "nothing else"
 
 
-def add_builder(vocabulary: Vocabulary, prompt: gr.Textbox) -> gr.Accordion:
+def add_builder(vocabulary: Vocabulary, prompt: gr.Textbox, visible: bool) -> gr.Accordion:
     """Add the drop-downs; choosing in any of them writes the whole prompt."""
-    v = vocabulary
-    with gr.Accordion("Build a prompt", open=False) as accordion:
-        first = _object("First", v)
-        relation = gr.Dropdown(
-            [ALONE, *v.relations], value=ALONE, label="Beside it", interactive=True
-        )
-        with gr.Group(visible=False) as more:
-            second = _object("Second", v, start=4)
-        with gr.Row():
-            ground = gr.Dropdown(list(v.grounds), value=v.grounds[0], label="On", min_width=110)
-            time = gr.Dropdown(list(v.times), value=v.times[0], label="When", min_width=110)
-    relation.input(
-        lambda word: gr.update(visible=word != ALONE),
-        relation,
-        more,
-        show_progress="hidden",
-        api_visibility="private",
-    )
-    parts = [*first, relation, *second, ground, time]
-    gr.on(
-        [part.input for part in parts],
-        lambda *words: write_prompt(v, *words),
-        parts,
-        prompt,
-        show_progress="hidden",
-        api_visibility="private",
-        trigger_mode="always_last",
-    )
+    with gr.Accordion("Build a prompt", open=False, visible=visible) as accordion:
+        if isinstance(vocabulary, ClipWords):
+            _add_clip(vocabulary, prompt)
+        elif isinstance(vocabulary, SceneWords):
+            _add_scene(vocabulary, prompt)
     return accordion
 
 
-def _object(name: str, v: Vocabulary, start: int = 0) -> list[gr.Dropdown]:
+def _add_scene(v: SceneWords, prompt: gr.Textbox) -> None:
+    first = _object("First", v)
+    relation = _choice([ALONE, *v.relations], "Beside it")
+    with gr.Group(visible=False) as more:
+        second = _object("Second", v, start=4)
+    with gr.Row():
+        ground = _choice(v.grounds, "On")
+        time = _choice(v.times, "When")
+    _show_if(relation, more, lambda word: word != ALONE)
+    parts = [*first, relation, *second, ground, time]
+    _write(parts, prompt, lambda *words: write_scene(v, *words), [part.input for part in parts])
+
+
+def _add_clip(v: ClipWords, prompt: gr.Textbox) -> None:
+    with gr.Row():
+        colour = _choice(v.colours, "Colour")
+        solid = _choice(v.movers[v.motions[0][0]], "Solid")
+    motion = _choice([" ".join(motion) for motion in v.motions], "Motion")
+    with gr.Group(visible=False) as more, gr.Row():
+        other = _choice(v.colours, "Around colour", start=1)
+        centre = _choice(v.centres, "Around solid")
+    ground = _choice(v.grounds, "On")
+    _show_if(motion, more, lambda word: word.startswith("orbits"))
+
+    def follow(word: str, chosen: str) -> Any:
+        can = v.movers[word.split(" ")[0]]
+        return gr.update(choices=list(can), value=chosen if chosen in can else can[0])
+
+    # What cannot roll is not offered to roll.
+    followed = motion.input(
+        follow, [motion, solid], solid, show_progress="hidden", api_visibility="private"
+    )
+    parts = [colour, solid, motion, other, centre, ground]
+    events = [*(part.input for part in parts if part is not motion), followed.then]
+    _write(parts, prompt, lambda *words: write_clip(v, *words), events)
+
+
+def _choice(words: Sequence[str], label: str, start: int = 0) -> gr.Dropdown:
+    return gr.Dropdown(
+        list(words),
+        value=words[start % len(words)],
+        label=label,
+        interactive=True,
+        min_width=90,
+    )
+
+
+def _object(name: str, v: SceneWords, start: int = 0) -> list[gr.Dropdown]:
     with gr.Row():
         return [
-            gr.Dropdown(
-                list(words),
-                value=words[start % len(words)],
-                label=f"{name} {kind}",
-                interactive=True,
-                min_width=90,
-            )
+            _choice(words, f"{name} {kind}", start)
             for kind, words in (("finish", v.finishes), ("colour", v.colours), ("solid", v.solids))
         ]
 
 
-def write_prompt(vocabulary: Vocabulary, *words: str) -> str:
+def _show_if(chooser: gr.Dropdown, group: gr.Group, when: Callable[[str], bool]) -> None:
+    chooser.input(
+        lambda word: gr.update(visible=when(word)),
+        chooser,
+        group,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+
+
+def _write(
+    parts: Sequence[gr.Dropdown],
+    prompt: gr.Textbox,
+    write: Callable[..., str],
+    events: Sequence[Callable[..., Any]],
+) -> None:
+    for event in events:
+        event(
+            write, list(parts), prompt, show_progress="hidden", api_visibility="private"
+        )
+
+
+def write_scene(vocabulary: SceneWords, *words: str) -> str:
     """Return the prompt of (first's three words, relation, second's three, ground, time).
 
     Raises
@@ -67,8 +110,25 @@ def write_prompt(vocabulary: Vocabulary, *words: str) -> str:
     first, relation, second, (ground, time) = words[:3], words[3], words[4:7], words[7:]
     if relation == ALONE:
         return vocabulary.compose(first, ground, time)
+    return _told(lambda: vocabulary.compose(first, ground, time, relation, second))
+
+
+def write_clip(vocabulary: ClipWords, *words: str) -> str:
+    """Return the prompt of (colour, solid, motion, colour and solid of the centre, ground).
+
+    Raises
+    ------
+    gr.Error
+        If the words do not go together.
+    """
+    colour, solid, text, other, centre, ground = words
+    motion = next(motion for motion in vocabulary.motions if " ".join(motion) == text)
+    return _told(lambda: vocabulary.compose(colour, solid, motion, ground, (other, centre)))
+
+
+def _told(write: Callable[[], str]) -> str:
     try:
-        return vocabulary.compose(first, ground, time, relation, second)
+        return write()
     except ValueError as error:
         text = str(error)
         raise gr.Error(text[:1].upper() + text[1:], print_exception=False) from error

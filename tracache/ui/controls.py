@@ -1,4 +1,4 @@
-"""The left column: every control of a comparison, and what a program is told about it."""
+"""The left column: every control of a comparison."""
 
 from __future__ import annotations
 
@@ -10,46 +10,41 @@ import gradio as gr
 
 from tracache.config import ABSCISSAE, CRITERIA, GRANULARITIES, MAX_ORDER, SPREADS, TraCacheConfig
 from tracache.methods import METHODS, REFERENCE
-from tracache.models.registry import PAGE_MODELS, ModelSpec, find_model
+from tracache.models.registry import MODELS, ModelSpec, find_model
 from tracache.presets import CUSTOM
 from tracache.request import MAX_SEED
 from tracache.settings import Settings
-from tracache.ui.models import add_help, add_model, follow_model
+from tracache.ui.models import (
+    Subject,
+    add_help,
+    add_model,
+    follow_model,
+    preset_choices,
+)
 from tracache.ui.views import arm_note, preset_note
 
 MAX_STRIDE_SHOWN = 8
 
-EXTRA_ARM = "fewer-steps"
+#: Arms at once, full compute and the accelerated one among them.
+MAX_ARMS = 4
 
 #: Arms that only the command line and Python can run: the page opens no files of its host.
 NOT_HERE = ("gates",)
 
 ADAPTIVE = "Adaptive: compute where the predicted error grows"
 
-
-@dataclass(frozen=True)
-class Control:
-    """One control.
-
-    Attributes
-    ----------
-    component : gradio component
-        What stands on the page.
-    about : str
-        What the endpoint's documentation says of it.
-    """
-
-    component: Any
-    about: str
+#: Three ways to go about it: name, stride, and the preset where a model has presets of its own.
+PACES = (("Faithful", 2, "20-10"), ("Balanced", 3, "20-7"), ("Fast", 4, "20-5"))
 
 
 @dataclass(frozen=True)
 class Controls:
-    """The controls of a comparison by the name of their parameter, and the buttons."""
+    """The controls of a comparison by the name of their setting, and the buttons."""
 
-    inputs: dict[str, Control]
+    inputs: dict[str, Any]
     generate: gr.Button
     stop: gr.Button
+    subject: Subject
 
 
 def option_name(arm: str, option: str) -> str:
@@ -58,14 +53,10 @@ def option_name(arm: str, option: str) -> str:
 
 
 def arm_options() -> Iterator[tuple[str, str, Any]]:
-    """Yield (arm, option, field) for every setting that arms have of their own.
-
-    What matters to videos alone is left out as long as no model on the page makes them.
-    """
+    """Yield (arm, option, field) for every setting that arms have of their own."""
     for method in METHODS.values():
         for name, field in method.options.items():
-            if not field.metadata.get("video"):
-                yield method.id, name, field
+            yield method.id, name, field
 
 
 def add_controls(spec: ModelSpec, settings: Settings) -> Controls:
@@ -74,84 +65,99 @@ def add_controls(spec: ModelSpec, settings: Settings) -> Controls:
     with gr.Row():
         generate = gr.Button("Generate", variant="primary", scale=3, min_width=120)
         stop = gr.Button("Stop", variant="stop", scale=1, min_width=80)
-    fewer_steps = gr.Checkbox(
-        label="Also run fewer steps at equal cost",
-        info="Full compute with just as many full steps: what the cache has to beat.",
-    )
     add_help(subject, spec, settings)
-    inputs = {
-        "model": Control(subject.model, f"Name of the model: {', '.join(PAGE_MODELS)}."),
-        "prompt": Control(subject.prompt, "What the image should show; not for models of classes."),
+    inputs: dict[str, Any] = {
+        "model": subject.model,
+        "prompt": subject.prompt,
+        "class_label": subject.class_label,
     }
-    arms = _arms(spec, subject.model)
+    inputs |= _arms(spec, subject.model)
     inputs |= _sampling(spec)
-    inputs |= arms
-    inputs["fewer_steps"] = Control(
-        fewer_steps, "Also run full compute with as few steps as cost the same."
-    )
-    inputs["class_label"] = Control(
-        subject.class_label, "Class by name or number; only for models of classes."
-    )
-    components = {name: control.component for name, control in inputs.items()}
-    follow_model(subject, components, settings)
-    return Controls(inputs, generate, stop)
+    follow_model(subject, inputs, settings)
+    return Controls(inputs, generate, stop, subject)
 
 
-def _arms(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Control]:
+def _arms(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Any]:
     """The accelerated arm, how it skips, and what else can be set."""
     with gr.Group():
         arm = gr.Dropdown(
-            [(m.title, m.id) for m in METHODS.values() if m.id not in (REFERENCE, EXTRA_ARM)],
+            [(m.title, m.id) for m in METHODS.values() if m.id != REFERENCE and not m.matches],
             value="tracache",
             label="Accelerated by",
             interactive=True,
         )
         note = gr.HTML(arm_note("tracache", spec, NOT_HERE), padding=True, elem_id="arm-note")
-        own = _own_options(arm)
-        preset = gr.Dropdown(
-            [("Set by hand", CUSTOM), *((p.title, p.id) for p in spec.presets.values())],
-            value=CUSTOM,
-            label="Preset",
+        own = _own_options(arm, model)
+        with gr.Column() as scheduled:
+            paces = _paces()
+            preset = gr.Dropdown(
+                preset_choices(spec),
+                value=CUSTOM,
+                label="Preset",
+                interactive=True,
+                visible=bool(spec.presets),
+            )
+            preset_text = gr.HTML("", padding=True, visible=False, elem_id="preset-note")
+            with gr.Column() as by_hand:
+                schedule = _schedule(spec.cache)
+        also = gr.Dropdown(
+            [
+                (m.title, m.id)
+                for m in sorted(METHODS.values(), key=lambda m: m.id != "fewer-steps")
+                if m.id != REFERENCE and m.id not in NOT_HERE
+            ],
+            value=[],
+            multiselect=True,
+            max_choices=MAX_ARMS - 2,
+            label="Compare with as well",
+            info="Fewer steps at equal cost is what a cache has to beat.",
             interactive=True,
-            visible=bool(spec.presets),
         )
-        preset_text = gr.HTML("", padding=True, visible=False, elem_id="preset-note")
-        with gr.Column() as by_hand:
-            schedule = _schedule(spec.cache)
     refined, tracache = _refinements(spec.cache)
-    arm.change(
+    gr.on(
+        [arm.change, model.change],
         lambda chosen, named, model_id: (
             arm_note(chosen, find_model(model_id), NOT_HERE),
-            gr.update(visible=METHODS[chosen].scheduled and bool(find_model(model_id).presets)),
-            gr.update(visible=METHODS[chosen].scheduled and named == CUSTOM),
+            gr.update(visible=METHODS[chosen].scheduled),
+            gr.update(visible=named == CUSTOM),
             gr.update(visible=METHODS[chosen].forecasts),
         ),
         [arm, preset, model],
-        [note, preset, by_hand, refined],
+        [note, scheduled, by_hand, refined],
         show_progress="hidden",
         api_visibility="private",
     )
     preset.change(
-        lambda chosen, model_id, by: (
+        lambda chosen, model_id: (
             gr.update(value=preset_note(chosen, find_model(model_id)), visible=chosen != CUSTOM),
-            gr.update(visible=chosen == CUSTOM and METHODS[by].scheduled),
+            gr.update(visible=chosen == CUSTOM),
         ),
-        [preset, model, arm],
+        [preset, model],
         [preset_text, by_hand],
         show_progress="hidden",
         api_visibility="private",
     )
-    presets = ", ".join((CUSTOM, *spec.presets))
-    return {
-        **schedule,
-        "arm": Control(arm, f"The accelerated arm: {', '.join(METHODS)}."),
-        "preset": Control(preset, f"Settings chosen beforehand, or {CUSTOM}: {presets}."),
-        **tracache,
-        **own,
-    }
+    for button, (_, stride, tuned) in zip(paces, PACES, strict=True):
+        button.click(
+            lambda model_id, stride=stride, tuned=tuned: (
+                stride,
+                False,
+                tuned if tuned in find_model(model_id).presets else CUSTOM,
+            ),
+            model,
+            [schedule["stride"], schedule["adaptive"], preset],
+            show_progress="hidden",
+            api_visibility="private",
+        )
+    return {**schedule, "arm": arm, "also": also, "preset": preset, **tracache, **own}
 
 
-def _schedule(cache: TraCacheConfig) -> dict[str, Control]:
+def _paces() -> list[gr.Button]:
+    with gr.Row(elem_classes="tc-paces"):
+        return [gr.Button(name, size="sm", min_width=70) for name, _, _ in PACES]
+
+
+def _schedule(cache: TraCacheConfig) -> dict[str, Any]:
     stride = gr.Slider(
         1,
         MAX_STRIDE_SHOWN,
@@ -187,15 +193,15 @@ def _schedule(cache: TraCacheConfig) -> dict[str, Control]:
     )
     last_step = gr.Checkbox(cache.last_step, label="Compute the last step")
     return {
-        "stride": Control(stride, "Every so many steps one computes fully."),
-        "adaptive": Control(adaptive, "Compute where the predicted error passes the tolerance."),
-        "tolerance": Control(tolerance, "Of adaptive: how far skipped steps may move the latents."),
-        "max_order": Control(max_order, "Highest order of the extrapolation, 0 to 5."),
-        "last_step": Control(last_step, "Compute the last step too."),
+        "stride": stride,
+        "adaptive": adaptive,
+        "tolerance": tolerance,
+        "max_order": max_order,
+        "last_step": last_step,
     }
 
 
-def _refinements(cache: TraCacheConfig) -> tuple[gr.Accordion, dict[str, Control]]:
+def _refinements(cache: TraCacheConfig) -> tuple[gr.Accordion, dict[str, Any]]:
     with gr.Accordion("How it predicts and chooses", open=False) as accordion:
         granularity = gr.Radio(
             list(GRANULARITIES),
@@ -252,19 +258,19 @@ def _refinements(cache: TraCacheConfig) -> tuple[gr.Accordion, dict[str, Control
         api_visibility="private",
     )
     return accordion, {
-        "granularity": Control(granularity, f"What has a trajectory: {_either(GRANULARITIES)}."),
-        "local_extrapolation": Control(reading, "Take φ_n, as Eq. 7 is written, not φ_(n−1)."),
-        "criterion": Control(criterion, f"How residuals are judged: {_either(CRITERIA)}."),
-        "exponent": Control(exponent, "Of the criterion power: −1 to −0.2 or 0.2 to 1."),
-        "window": Control(window, "Average spreads over so many computed steps, 1 to 10."),
-        "spread": Control(spread, f"Over what a spread is taken: {_either(SPREADS)}."),
-        "abscissa": Control(abscissa, f"Along what to extrapolate: {_either(ABSCISSAE)}."),
+        "granularity": granularity,
+        "local_extrapolation": reading,
+        "criterion": criterion,
+        "exponent": exponent,
+        "window": window,
+        "spread": spread,
+        "abscissa": abscissa,
     }
 
 
-def _own_options(arm: gr.Dropdown) -> dict[str, Control]:
+def _own_options(arm: gr.Dropdown, model: gr.Dropdown) -> dict[str, Any]:
     """The settings that arms have of their own, each shown with its arm only."""
-    controls: dict[str, Control] = {}
+    controls: dict[str, Any] = {}
     groups: dict[str, gr.Row] = {}
     for method in METHODS.values():
         if not method.options:
@@ -272,17 +278,15 @@ def _own_options(arm: gr.Dropdown) -> dict[str, Control]:
         with gr.Row(visible=False) as groups[method.id]:
             for name, field in method.options.items():
                 whole = isinstance(field.default, int)
-                number = gr.Number(
+                controls[option_name(method.id, name)] = gr.Number(
                     field.default,
                     label=field.metadata["label"],
                     minimum=field.metadata["low"],
                     maximum=field.metadata["high"],
                     step=1 if whole else 0.01,
                     min_width=90,
+                    visible=not field.metadata.get("video"),
                 )
-                low, high = field.metadata["low"], field.metadata["high"]
-                about = f"Of {method.title}: {field.metadata['label'].lower()}, {low} to {high}."
-                controls[option_name(method.id, name)] = Control(number, about)
     arm.change(
         lambda chosen: [gr.update(visible=chosen == name) for name in groups],
         arm,
@@ -290,14 +294,27 @@ def _own_options(arm: gr.Dropdown) -> dict[str, Control]:
         show_progress="hidden",
         api_visibility="private",
     )
+    for_video = [
+        controls[option_name(owner, name)]
+        for owner, name, field in arm_options()
+        if field.metadata.get("video")
+    ]
+    # Dropdowns that a handler sets tell it by their change; those that a visitor sets, too.
+    model.change(
+        lambda chosen: [gr.update(visible=find_model(chosen).makes_video) for _ in for_video],
+        model,
+        for_video,
+        show_progress="hidden",
+        api_visibility="private",
+    )
     return controls
 
 
-def _sampling(spec: ModelSpec) -> dict[str, Control]:
+def _sampling(spec: ModelSpec) -> dict[str, Any]:
     with gr.Accordion("Steps, guidance, seed", open=False):
         # A program calls the endpoint without ever choosing a model on the page, so the slider
         # reaches as far as any model; what is too far for one is refused with a message.
-        most = max(entry.max_steps for entry in PAGE_MODELS.values())
+        most = max(entry.max_steps for entry in MODELS.values())
         steps = gr.Slider(2, most, spec.steps, step=1, label="Steps")
         guidance_scale = gr.Slider(
             1, spec.max_guidance_scale, spec.guidance_scale, step=0.1, label="Guidance scale"
@@ -308,14 +325,17 @@ def _sampling(spec: ModelSpec) -> dict[str, Control]:
         with gr.Row():
             seed = gr.Number(0, label="Seed", minimum=0, maximum=MAX_SEED, min_width=120)
             randomise = gr.Checkbox(False, label="Randomise", min_width=120)
+        reuse = gr.Checkbox(
+            True,
+            label="Reuse an identical baseline",
+            info="Full compute is not made again where only the cache's settings differ; its time "
+            "is then the recorded one.",
+        )
     return {
-        "seed": Control(seed, f"Of the initial noise, 0 to {MAX_SEED}; not with randomise."),
-        "randomise": Control(randomise, "Draw a new seed."),
-        "steps": Control(steps, "Denoising steps of full compute."),
-        "guidance_scale": Control(guidance_scale, "Strength of the prompt; 1 is none."),
-        "scheduler": Control(scheduler, f"One of {', '.join(spec.schedulers)}."),
+        "seed": seed,
+        "randomise": randomise,
+        "steps": steps,
+        "guidance_scale": guidance_scale,
+        "scheduler": scheduler,
+        "reuse_baseline": reuse,
     }
-
-
-def _either(names: tuple[str, ...]) -> str:
-    return " or ".join([", ".join(names[:-1]), names[-1]])

@@ -9,11 +9,10 @@ from typing import Any
 
 import gradio as gr
 
-from tracache.methods import METHODS
 from tracache.models.loading import why_unavailable
-from tracache.models.registry import PAGE_MODELS, ModelSpec, find_model
+from tracache.models.registry import MODELS, ModelSpec, find_model
 from tracache.models.sources import labels_of
-from tracache.models.vocabulary import Vocabulary
+from tracache.models.vocabulary import Vocabulary, load_vocabulary
 from tracache.presets import CUSTOM
 from tracache.settings import Settings
 from tracache.ui.builder import add_builder
@@ -41,7 +40,7 @@ class Subject:
 def add_model(spec: ModelSpec, settings: Settings) -> Subject:
     """Add the model, the prompt and the class; what helps to write a prompt comes later."""
     model = gr.Dropdown(
-        [(entry.title, entry.id) for entry in PAGE_MODELS.values()],
+        [(entry.title, entry.id) for entry in MODELS.values()],
         value=spec.id,
         label="Model",
         interactive=True,
@@ -52,13 +51,13 @@ def add_model(spec: ModelSpec, settings: Settings) -> Subject:
     with gr.Column() as prompt_box:
         prompt = gr.Textbox(
             label="Prompt",
-            placeholder=_placeholder(spec),
+            value=_first_example(spec),
+            placeholder="What the picture should show",
             lines=2,
             max_lines=4,
-            autofocus=True,
         )
         words = gr.HTML(
-            vocabulary_note("", _vocabulary(spec, settings)), padding=False, elem_id="vocabulary"
+            vocabulary_note(_first_example(spec), _vocabulary(spec, settings)), padding=False, elem_id="vocabulary"
         )
     with gr.Column(visible=False) as class_box:
         class_label = gr.Dropdown(
@@ -91,9 +90,11 @@ def add_model(spec: ModelSpec, settings: Settings) -> Subject:
 
 def add_help(subject: Subject, spec: ModelSpec, settings: Settings) -> None:
     """Add what helps to write a prompt: drop-downs for a small grammar, and examples."""
-    vocabulary = _vocabulary(spec, settings)
-    if vocabulary is not None:
-        subject.outputs["builder"] = add_builder(vocabulary, subject.prompt)
+    for entry in MODELS.values():
+        vocabulary = _vocabulary(entry, settings)
+        if vocabulary is not None:
+            name = f"builder_{entry.id}"
+            subject.outputs[name] = add_builder(vocabulary, subject.prompt, entry is spec)
     for i, texts in enumerate(_example_lists()):
         with gr.Column(visible=texts == spec.example_prompts) as column:
             gr.Examples([[text] for text in texts], [subject.prompt], label="Examples")
@@ -115,43 +116,61 @@ def follow_model(subject: Subject, controls: Mapping[str, Any], settings: Settin
     names = ("steps", "guidance_scale", "scheduler", "stride", "max_order", "last_step", "preset")
     outputs = {**subject.outputs, **{name: controls[name] for name in names}}
 
-    def follow(chosen: str, prompt: str | None, arm: str) -> list[Any]:
+    def follow(chosen: str, prompt: str | None) -> list[Any]:
         spec = find_model(chosen)
-        changes = {**_subject_changes(spec, prompt or "", settings), **_defaults(spec, arm)}
+        changes = {**model_changes(subject, spec, prompt or "", settings), **_defaults(spec)}
         return [changes[name] for name in outputs]
 
-    subject.model.change(
+    # Only what a visitor chooses: a link that is opened brings its own settings along.
+    subject.model.input(
         follow,
-        [subject.model, subject.prompt, controls["arm"]],
+        [subject.model, subject.prompt],
         list(outputs.values()),
         show_progress="hidden",
         api_visibility="private",
     )
 
 
-def _subject_changes(spec: ModelSpec, prompt: str, settings: Settings) -> dict[str, Any]:
+def model_changes(
+    subject: Subject, spec: ModelSpec, prompt: str, settings: Settings
+) -> dict[str, Any]:
+    """Return updates of what shows with a model: its note, and the prompt or the class.
+
+    A prompt of the visitor's own stays; another model's example gives way to this one's.
+    """
     classes = spec.task == "class-to-image"
     labels = labels_of(spec, settings)
     choices = labels.choices() if labels is not None else []
-    vocabulary = _vocabulary(spec, settings)
+    examples = [text for texts in _example_lists() for text in texts]
+    if not prompt or (prompt in examples and prompt not in spec.example_prompts):
+        prompt = _first_example(spec)
     shown = {
         f"examples_{i}": gr.update(visible=texts == spec.example_prompts)
         for i, texts in enumerate(_example_lists())
     }
+    builders = {
+        name: gr.update(visible=name == f"builder_{spec.id}")
+        for name in subject.outputs
+        if name.startswith("builder_")
+    }
     return {
         "note": model_note(spec, why_unavailable(spec.id, settings)),
         "prompt_box": gr.update(visible=not classes),
-        "words": vocabulary_note(prompt, vocabulary),
-        "prompt": gr.update(placeholder=_placeholder(spec)),
+        "words": vocabulary_note(prompt, _vocabulary(spec, settings)),
+        "prompt": prompt,
         "class_box": gr.update(visible=classes),
         "class_label": gr.update(choices=choices, value=choices[0][1] if choices else None),
-        "builder": gr.update(visible=vocabulary is not None),
+        **builders,
         **shown,
     }
 
 
-def _defaults(spec: ModelSpec, arm: str) -> dict[str, Any]:
-    presets = [("Set by hand", CUSTOM), *((p.title, p.id) for p in spec.presets.values())]
+def preset_choices(spec: ModelSpec) -> list[tuple[str, str]]:
+    """Return a model's presets for a drop-down, by hand first."""
+    return [("Set by hand", CUSTOM), *((p.title, p.id) for p in spec.presets.values())]
+
+
+def _defaults(spec: ModelSpec) -> dict[str, Any]:
     return {
         "steps": spec.steps,
         "guidance_scale": spec.guidance_scale,
@@ -160,18 +179,18 @@ def _defaults(spec: ModelSpec, arm: str) -> dict[str, Any]:
         "max_order": spec.cache.max_order,
         "last_step": spec.cache.last_step,
         "preset": gr.update(
-            choices=presets, value=CUSTOM, visible=len(presets) > 1 and METHODS[arm].scheduled
+            choices=preset_choices(spec), value=CUSTOM, visible=bool(spec.presets)
         ),
     }
 
 
-def _placeholder(spec: ModelSpec) -> str:
+def _first_example(spec: ModelSpec) -> str:
     return spec.example_prompts[0] if spec.example_prompts else ""
 
 
 def _example_lists() -> list[tuple[str, ...]]:
     """Every list of examples, once."""
-    return list(dict.fromkeys(s.example_prompts for s in PAGE_MODELS.values() if s.example_prompts))
+    return list(dict.fromkeys(s.example_prompts for s in MODELS.values() if s.example_prompts))
 
 
 def _vocabulary(spec: ModelSpec, settings: Settings) -> Vocabulary | None:
@@ -180,4 +199,4 @@ def _vocabulary(spec: ModelSpec, settings: Settings) -> Vocabulary | None:
 
 @lru_cache
 def _load_vocabulary(spec: ModelSpec, settings: Settings) -> Vocabulary | None:
-    return Vocabulary.load(settings.assets / spec.source)
+    return load_vocabulary(settings.assets / spec.source)

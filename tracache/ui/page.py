@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from html import escape
 from typing import Any
 
@@ -10,9 +11,11 @@ import gradio as gr
 from tracache.models.loading import ModelUnavailableError, load_model
 from tracache.models.registry import DEFAULT_MODEL, find_model
 from tracache.settings import Settings
-from tracache.ui.asking import as_endpoint
 from tracache.ui.controls import add_controls
 from tracache.ui.handlers import OUTPUTS, Handlers
+from tracache.ui.links import link_outputs, opener
+from tracache.ui.share import add_share
+from tracache.ui.viewer import add_viewer
 from tracache.ui.views import EMPTY_STATUS
 
 INTRO = """# TraCache
@@ -24,6 +27,11 @@ READING = """The order is chosen where the residual |φₙ − φₙ₋₁| of t
 spreads least. That residual estimates the error of the lower one, which is therefore taken: on the
 embedded model it stays nearer to full compute than φₙ, the other reading of the paper's Eq. 7."""
 
+#: Runs come one after another, whoever asks for them.
+ONE_AT_A_TIME: dict[str, Any] = {"concurrency_id": "run", "concurrency_limit": 1}
+
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
 
 def build_page(settings: Settings) -> gr.Blocks:
     """Build the page; a model that cannot be loaded is said on it, not raised.
@@ -34,40 +42,49 @@ def build_page(settings: Settings) -> gr.Blocks:
         Of the process.
     """
     handlers = Handlers(settings)
-    spec = find_model(DEFAULT_MODEL)
     with gr.Blocks(title="TraCache", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
-        gr.Markdown(INTRO)
-        gr.HTML(_banner(settings), padding=False)
-        with gr.Row(elem_classes="tc-main"):
-            with gr.Column(scale=4, min_width=300):
-                controls = add_controls(spec, settings)
-            with gr.Column(scale=7, min_width=300):
-                outputs = _results()
-        inputs = {name: control.component for name, control in controls.inputs.items()}
-        outputs["seed"] = inputs["seed"]
-        inputs["fewer_steps"].change(
-            lambda wanted: gr.update(visible=wanted),
-            inputs["fewer_steps"],
-            outputs["extra_image"],
-            show_progress="hidden",
-            api_visibility="private",
-        )
-        press = {
-            "fn": as_endpoint(handlers.generate, controls.inputs),
-            "inputs": list(inputs.values()),
-            "outputs": [outputs[name] for name in OUTPUTS],
-            # Shows the place in the queue where others run.
-            "show_progress": "minimal",
-            "show_progress_on": [outputs["status"]],
-            "concurrency_id": "run",
-            "concurrency_limit": 1,
-        }
-        gr.on([controls.generate.click, inputs["prompt"].submit], **press, api_name="compare")
-        controls.stop.click(
-            handlers.stop, queue=False, show_progress="hidden", api_visibility="private"
-        )
-        page.unload(handlers.leave)
+        _add_compare(page, handlers, settings)
     return page
+
+
+def _add_compare(page: gr.Blocks, handlers: Handlers, settings: Settings) -> None:
+    """The front page."""
+    gr.Markdown(INTRO)
+    gr.HTML(_banner(settings), padding=False)
+    with gr.Row(elem_classes="tc-main"):
+        with gr.Column(scale=4, min_width=300):
+            controls = add_controls(find_model(DEFAULT_MODEL), settings)
+        with gr.Column(scale=7, min_width=300):
+            outputs = _results()
+    outputs |= {"mine": gr.State([]), "seed": controls.inputs["seed"]}
+    results = [outputs[name] for name in OUTPUTS]
+    names = list(controls.inputs)
+
+    def generate(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
+        *given, mine = values
+        yield from handlers.generate(dict(zip(names, given, strict=True)), mine, request)
+
+    gr.on(
+        [controls.generate.click, controls.inputs["prompt"].submit],
+        generate,
+        [*controls.inputs.values(), outputs["mine"]],
+        results,
+        # Shows the place in the queue where others run.
+        show_progress="minimal",
+        show_progress_on=[outputs["status"]],
+        api_visibility="private",
+        **ONE_AT_A_TIME,
+    )
+    controls.stop.click(handlers.stop, queue=False, **QUIET)
+    page.load(
+        opener(handlers, controls, settings),
+        outputs["mine"],
+        [*link_outputs(controls).values(), *results],
+        # Those who only look on do not wait for those who run.
+        concurrency_limit=16,
+        **QUIET,
+    )
+    page.unload(handlers.leave)
 
 
 def _banner(settings: Settings) -> str:
@@ -86,20 +103,11 @@ def _results() -> dict[str, Any]:
     """Lay out the right column; keys as in ``OUTPUTS``."""
     status = gr.HTML(EMPTY_STATUS, padding=False, elem_id="status")
     headline = gr.Markdown(elem_id="headline")
-    with gr.Row():
-        full_image = _picture("Full compute", "The image of full compute", "full")
-        arm_image = _picture("Accelerated", "The image of the accelerated arm", "accelerated")
-        extra_image = _picture("Fewer steps", "The image of fewer steps", "extra")
-        extra_image.visible = False  # shown by the tick that asks for it
-    with gr.Accordion("One over the other: drag the handle", open=True):
-        slider = gr.ImageSlider(
-            show_label=False,
-            type="pil",
-            format="png",
-            interactive=False,
-            elem_id="slider",
-        )
+    viewer = add_viewer()
+    filmstrip = gr.HTML(padding=False, elem_id="filmstrip")
+    frames = gr.Plot(show_label=False, visible=False, elem_id="frames")
     table = gr.HTML(padding=False, elem_id="figures")
+    share = add_share()
     gr.Markdown("### Which order it chose")
     heatmap = gr.Plot(show_label=False, elem_id="heatmap")
     heatmap_text = gr.Markdown(
@@ -108,28 +116,16 @@ def _results() -> dict[str, Any]:
         elem_id="heatmap-text",
     )
     gr.Markdown(READING, elem_classes="tc-quiet")
+    gallery = gr.HTML(padding=False, elem_id="gallery")
     return {
         "status": status,
         "headline": headline,
-        "full_image": full_image,
-        "arm_image": arm_image,
-        "extra_image": extra_image,
-        "slider": slider,
+        "viewer": viewer,
+        "filmstrip": filmstrip,
+        "frames": frames,
         "table": table,
+        "share": share,
         "heatmap": heatmap,
         "heatmap_text": heatmap_text,
+        "gallery": gallery,
     }
-
-
-def _picture(label: str, alt: str, elem_id: str) -> gr.Image:
-    return gr.Image(
-        label=label,
-        alt_text=alt,
-        type="pil",
-        format="png",
-        interactive=False,
-        min_width=140,
-        buttons=["download", "fullscreen"],
-        elem_id=elem_id,
-        elem_classes="tc-picture",
-    )

@@ -3,48 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from html import escape
 
 from tracache.methods import METHODS
 from tracache.models.registry import ModelSpec
 from tracache.models.vocabulary import Vocabulary
 from tracache.report import ArmResult, Report
-
-
-@dataclass
-class ArmProgress:
-    """How far an arm has come.
-
-    Attributes
-    ----------
-    title : str
-        Name of the arm.
-    num_steps : int
-        Steps it takes.
-    computed : list of bool
-        Of the steps finished, whether each left out nothing.
-    elapsed_s : float
-        Seconds since it began.
-    """
-
-    title: str
-    num_steps: int
-    computed: list[bool] = field(default_factory=list)
-    elapsed_s: float = 0.0
-
-    @property
-    def done(self) -> int:
-        """Steps finished."""
-        return len(self.computed)
-
-
-@dataclass
-class Progress:
-    """How far a run has come."""
-
-    arms: list[ArmProgress] = field(default_factory=list)
-    message: str = ""
+from tracache.request import Request
+from tracache.ui.progress import ArmProgress, Progress
 
 
 #: Unknown words that the note names; a pasted page would fill the screen.
@@ -74,6 +40,8 @@ def _strip(arm: ArmProgress) -> str:
     kinds += [""] * (arm.num_steps - len(kinds))
     cells = "".join(f'<i class="tc-cell{kind}"></i>' for kind in kinds)
     count = f"{arm.done} of {arm.num_steps} steps, {arm.elapsed_s:.1f} s"
+    if arm.reused:
+        count = f"reused, {arm.elapsed_s:.1f} s when it was made"
     return (
         f'<div class="tc-arm"><span class="tc-name">{escape(arm.title)}</span>'
         f'<span class="tc-count">{count}</span>'
@@ -106,8 +74,9 @@ def _likeness(arm: ArmResult) -> str:
     return "the same image" if arm.psnr == float("inf") else f"PSNR {arm.psnr:.1f} dB to it"
 
 
-def table(arms: Sequence[ArmResult]) -> str:
+def table(report: Report) -> str:
     """Draw the figures of every arm as an HTML table."""
+    arms = report.arms
     memory = arms[0].memory_kind[:1].upper() + arms[0].memory_kind[1:]
     names = (
         "Arm",
@@ -124,8 +93,11 @@ def table(arms: Sequence[ArmResult]) -> str:
     body = "".join(_row(arm) for arm in arms)
     note = (
         "Measured in this run, after a warm-up. Denoising is the loop; end to end is from the text "
-        "encoder to decoded pixels. PSNR and SSIM are against full compute."
+        "encoder to decoded pixels. PSNR and SSIM are against full compute. "
+        f"Ran on {report.device}, {report.dtype}."
     )
+    if any(arm.reused for arm in arms):
+        note += " Full compute was reused from an earlier, identical run, with the times it took."
     return (
         f'<div class="tc-scroll" tabindex="0" role="region" aria-label="Figures of each arm">'
         f'<table class="tc-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
@@ -146,7 +118,46 @@ def _row(arm: ArmResult) -> str:
         f"{arm.ssim:.3f}",
     )
     values = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-    return f'<tr><th scope="row">{escape(arm.title)}</th>{values}</tr>'
+    title = f"{arm.title}, reused" if arm.reused else arm.title
+    return f'<tr><th scope="row">{escape(title)}</th>{values}</tr>'
+
+
+def filmstrip(source: str, titles: Sequence[str]) -> str:
+    """Show frames of every arm below one another."""
+    rows = "".join(f"<li>{escape(title)}</li>" for title in titles)
+    alt = f"Frames at equal distances, a row each: {', '.join(titles)}"
+    return (
+        f'<div class="tc-film"><ol>{rows}</ol>'
+        f'<img src="{escape(source)}" alt="{escape(alt)}"></div>'
+    )
+
+
+def gallery(runs: Sequence[tuple[str, Request, Report, dict[str, str]]]) -> str:
+    """Show finished runs as thumbnails that lead back to them; the last first.
+
+    Parameters
+    ----------
+    runs : sequence of (run id, Request, Report, {arm: address of its picture})
+        As they were made.
+    """
+    if not runs:
+        return ""
+    items = "".join(_thumbnail(*run) for run in reversed(runs))
+    return f'<ul class="tc-gallery">{items}</ul>'
+
+
+def _thumbnail(run_id: str, asked: Request, report: Report, files: dict[str, str]) -> str:
+    arm = report.arms[min(1, len(report.arms) - 1)]
+    source = escape(files[arm.arm])
+    alt = escape(f"{asked.prompt}, by {arm.title}")
+    picture = f'<img src="{source}" alt="{alt}">'
+    if arm.frame_psnr:
+        picture = f'<video src="{source}" aria-label="{alt}" muted playsinline loop></video>'
+    words = f"{arm.title}, {arm.speed_up:.1f}×" if len(report.arms) > 1 else arm.title
+    return (
+        f'<li><a href="?run={escape(run_id)}">{picture}<span>{escape(words)}</span>'
+        f'<span class="tc-quiet">{escape(asked.prompt)}</span></a></li>'
+    )
 
 
 def arm_note(arm: str, spec: ModelSpec, not_here: Sequence[str] = ()) -> str:
