@@ -24,6 +24,7 @@ def main() -> None:
         show_error=False,
         enable_monitoring=False,
         ssr_mode=False,
+        mcp_server=True,
         run_history=False,
         allowed_paths=[str(settings.runs)],
         share=False,

@@ -67,7 +67,8 @@ class Glimpses:
         try:
             yield
         finally:
-            del scheduler.step
+            # A pipeline may have put its own in between, and taken both away.
+            vars(scheduler).pop("step", None)
 
 
 @dataclass(frozen=True)

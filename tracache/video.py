@@ -67,7 +67,8 @@ class Video:
             fps=self.fps,
             codec="libx264",
             macro_block_size=None,
-            output_params=["-crf", "12", "-pix_fmt", "yuv420p"],
+            pixelformat="yuv420p",
+            output_params=["-crf", "12"],
         )
 
 

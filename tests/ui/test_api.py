@@ -1,40 +1,23 @@
-"""The page's endpoint, called as a program calls it."""
+"""The page's endpoints, called as a program calls them, and as an agent does."""
 
+import asyncio
+import io
 import json
 import urllib.request
+import zipfile
 
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from tracache.ui.controls import arm_options, option_name
-
 GOOD = {
     "model": "scenes-t2i",
     "prompt": "a matte blue cube on snow in daylight",
     "seed": 3,
-    "randomise": False,
     "steps": 6,
-    "guidance_scale": 3.5,
-    "scheduler": "dpm-solver++",
     "stride": 3,
-    "adaptive": False,
-    "tolerance": 0.02,
     "max_order": 2,
-    "last_step": False,
-    "arm": "tracache",
-    "preset": "custom",
-    "granularity": "block",
-    "local_extrapolation": False,
-    "criterion": "std",
-    "exponent": 0.5,
-    "window": 1,
-    "spread": "batch",
-    "abscissa": "timestep",
-    **{option_name(arm, name): field.default for arm, name, field in arm_options()},
-    "fewer_steps": False,
-    "class_label": None,
 }
 
 
@@ -43,17 +26,30 @@ def client(server):
     return Client(server, verbose=False)
 
 
-def test_a_run(client):
-    results = client.predict(*GOOD.values(), api_name="/compare")
-    status, headline, full, fast, _, slider, table, _, orders, seed = results
-    assert "Done." in status
-    assert headline.startswith("**TraCache**")
-    assert "2 of 6 steps computed" in headline
-    images = [Image.open(path) for path in (full, fast, *slider)]
-    assert [(image.format, image.size) for image in images] == [("PNG", (128, 128))] * 4
-    assert "TraCache" in table
-    assert orders.startswith("2 of 6 steps computed all")
-    assert seed == 3
+def ask(client, **changes):
+    return client.predict(**{**GOOD, **changes}, api_name="/compare")
+
+
+def fetch(server, address):
+    with urllib.request.urlopen(f"{server}{address}") as answer:
+        return answer.read()
+
+
+def test_a_run(client, server):
+    result = ask(client)
+    full, fast = result["report"]["arms"]
+    assert (full["arm"], full["full_steps"]) == ("full", 6)
+    assert (fast["arm"], fast["full_steps"], fast["skipped_steps"]) == ("tracache", 3, 3)
+    assert fast["psnr"] > 20
+    assert len(result["report"]["trace"]["orders"]) == 6
+    for address in result["files"].values():
+        image = Image.open(io.BytesIO(fetch(server, address)))
+        assert (image.format, image.size) == ("PNG", (128, 128))
+    archive = zipfile.ZipFile(io.BytesIO(fetch(server, result["archive"])))
+    names = sorted(name.split("/")[1] for name in archive.namelist())
+    assert names == ["full.png", "orders.html", "report.json", "tracache.png"]
+    assert "seed=3" in result["link"]
+    assert result["run"] in result["link"]
 
 
 @pytest.mark.parametrize(
@@ -61,39 +57,31 @@ def test_a_run(client):
     [
         ({"stride": 0}, "0"),
         ({"stride": 2.5}, "Stride must be a whole number from 1 to 50, got 2.5"),
-        ({"max_order": 9}, "9"),
         ({"stride": True}, "Stride must be a whole number from 1 to 50, got True"),
-        ({"seed": None}, "Seed is empty: enter a number, or randomise it"),
+        ({"max_order": 9}, "9"),
         ({"seed": -1}, "-1"),
         ({"seed": 1.5}, "Seed must be a whole number"),
         ({"prompt": ""}, "The prompt is empty: describe what the image should show"),
         ({"prompt": "x" * 10_000}, "The prompt has 10,000 characters; shorten it to 300"),
+        ({"prompt": 7}, "The prompt is empty"),
         ({"model": "sdxl"}, "sdxl"),
-        ({"arm": "magic"}, "magic"),
-        ({"arm": "gates"}, "not on the page"),
-        ({"arm": "toca", "toca_ratio": 7}, "7 is greater than maximum value 1"),
-        ({"criterion": "power", "exponent": 0}, "Exponent must be 0.2 to 1 in size"),
+        ({"model": "../../etc/passwd"}, "Unknown model"),
+        ({"arms": ["magic"]}, "magic"),
+        ({"arms": "tracache"}, "Arms must be a list"),
+        ({"arms": ["gates"]}, "not for programs"),
+        ({"arms": ["tracache", "reuse", "pab", "toca"]}, "at most 3"),
+        ({"arms": ["toca"], "options": {"toca": {"ratio": 7}}}, "ratio"),
+        ({"options": ["toca"]}, "Options must be a mapping"),
+        ({"settings": {"criterion": "power", "exponent": 0}}, "Exponent must be 0.2 to 1 in size"),
+        ({"settings": {"file": "/etc/passwd"}}, "Settings has 'file'"),
         ({"preset": "best"}, "best"),
+        ({"class_label": "red cube"}, "takes a prompt, not a class"),
     ],
 )
 def test_bad_input_gets_a_message(client, change, words):
     with pytest.raises(AppError) as error:
-        client.predict(*{**GOOD, **change}.values(), api_name="/compare")
+        ask(client, **change)
     assert words in str(error.value)
-
-
-def test_a_class(client):
-    """Also without ever choosing a model on the page."""
-    asked = {**GOOD, "model": "scenes-class", "scheduler": "ddim", "steps": 8, "max_order": 3}
-    status, headline, *_ = client.predict(
-        *{**asked, "class_label": "White  Ring"}.values(), api_name="/compare"
-    )
-    assert "Done." in status
-    assert headline.startswith("**TraCache**")
-    for label, words in (("white rind", "did you mean white ring"), (40, "there is no class 40")):
-        with pytest.raises(AppError) as error:
-            client.predict(*{**asked, "class_label": label}.values(), api_name="/compare")
-        assert words in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +95,9 @@ def test_a_class(client):
 def test_nan_gets_a_message(client, server, field, words):
     """No client sends NaN by itself, but raw JSON may hold it."""
     endpoint = next(d for d in client.config["dependencies"] if d["api_name"] == "compare")
-    data = list({**GOOD, field: float("nan")}.values())
+    info = json.loads(fetch(server, "/gradio_api/info"))["named_endpoints"]["/compare"]
+    given = {**GOOD, field: float("nan")}
+    data = [given.get(p["parameter_name"], p["parameter_default"]) for p in info["parameters"]]
     session = f"nan-{field}"
     body = {"data": data, "fn_index": endpoint["id"], "session_hash": session}
     post = urllib.request.Request(
@@ -123,29 +113,80 @@ def test_nan_gets_a_message(client, server, field, words):
     assert words in json.loads(done.removeprefix(b"data: "))["output"]["error"]
 
 
-def test_the_endpoint_is_documented(server):
-    with urllib.request.urlopen(f"{server}/gradio_api/info") as answer:
-        info = json.load(answer)
-    assert set(info["named_endpoints"]) == {"/compare"}
-    names = [p["parameter_name"] for p in info["named_endpoints"]["/compare"]["parameters"]]
-    assert names == list(GOOD)
-    described = info["named_endpoints"]["/compare"]["description"]
-    assert described.startswith("Compare full compute with an accelerated arm")
+def test_a_class(client):
+    asked = {"model": "scenes-class", "prompt": "", "steps": 8}
+    result = ask(client, **asked, class_label="White  Ring")
+    assert result["report"]["request"]["prompt"] == "white ring"
+    for label, words in (("white rind", "did you mean white ring"), ("40", "there is no class 40")):
+        with pytest.raises(AppError) as error:
+            ask(client, **asked, class_label=label)
+        assert words in str(error.value)
+    with pytest.raises(AppError) as error:
+        ask(client, **asked)
+    assert "choose a class" in str(error.value)
 
 
-def test_every_arm_runs_from_the_page(client):
-    """A module-wise, an adaptive and a token-wise arm, each with settings of its own."""
-    changes = [
-        {"granularity": "module"},
-        {"adaptive": True, "tolerance": 0.05},
-        {"arm": "toca", "toca_interval": 2, "toca_ratio": None},
-        {"arm": "teacache", "teacache_threshold": 0.9},
-        {"arm": "ddpm"},
-    ]
-    for change in changes:
-        status, headline, *_, orders, _ = client.predict(
-            *{**GOOD, **change}.values(), api_name="/compare"
-        )
-        assert "Done." in status
-        assert headline.startswith("**")
-        assert orders
+def test_a_video(client, server):
+    result = ask(
+        client, model="scenes-t2v", prompt="a red cube slides to the right on grass", steps=3
+    )
+    full, fast = result["report"]["arms"]
+    assert len(fast["frame_psnr"]) == 17
+    assert fetch(server, result["files"]["tracache"])[4:8] == b"ftyp"
+    names = zipfile.ZipFile(io.BytesIO(fetch(server, result["archive"]))).namelist()
+    assert {name.split("/")[1] for name in names} >= {"full.mp4", "tracache.mp4", "strip.png"}
+
+
+def test_arms_of_every_kind(client):
+    """A module-wise, an adaptive, a token-wise arm, and another scheduler."""
+    for change in (
+        {"settings": {"granularity": "module"}},
+        {"settings": {"tolerance": 0.05}, "preset": "custom"},
+        {"arms": ["toca"], "options": {"toca": {"interval": 2}}},
+        {"arms": ["teacache", "ddpm"], "options": {"teacache": {"threshold": 0.9}}},
+    ):
+        report = ask(client, **change)["report"]
+        assert [arm["arm"] for arm in report["arms"]][1:] == change.get("arms", ["tracache"])
+
+
+def test_what_there_is(client):
+    models = {entry["model"]: entry for entry in client.predict(api_name="/list_models")}
+    assert models["scenes-t2i"]["unavailable"] == ""
+    assert "not downloaded" in models["dit-xl-2-256"]["unavailable"]
+    assert "red sphere" in models["scenes-class"]["examples"]
+    arms = {entry["arm"]: entry for entry in client.predict(api_name="/list_arms")}
+    assert arms["toca"]["options"]["ratio"]["high"] == 1
+    assert "gates" not in arms
+
+
+def test_endpoints_are_documented(server):
+    info = json.loads(fetch(server, "/gradio_api/info"))["named_endpoints"]
+    assert set(info) == {"/compare", "/list_models", "/list_arms"}
+    names = [p["parameter_name"] for p in info["/compare"]["parameters"]]
+    assert set(GOOD) < set(names)
+    assert info["/compare"]["description"].startswith("Make the same image or video")
+    assert all(entry["description"] for entry in info.values())
+
+
+def test_an_agent_finds_and_uses_the_tools(server):
+    """Over the Model Context Protocol, as an assistant does."""
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamablehttp_client
+
+    async def talk():
+        async with (
+            streamablehttp_client(f"{server}/gradio_api/mcp/") as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+            name = next(name for name in tools if name.endswith("compare"))
+            answer = await session.call_tool(name, GOOD)
+            return tools, name, answer
+
+    tools, name, answer = asyncio.run(talk())
+    assert {t.split("_", 1)[-1] for t in tools} >= {"compare"} or "compare" in tools
+    described = tools[name].inputSchema["properties"]
+    assert described["stride"]["description"].startswith("Every so many denoising steps")
+    assert not answer.isError
+    assert "'tracache'" in answer.content[0].text

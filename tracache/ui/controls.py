@@ -299,14 +299,14 @@ def _own_options(arm: gr.Dropdown, model: gr.Dropdown) -> dict[str, Any]:
         for owner, name, field in arm_options()
         if field.metadata.get("video")
     ]
-    # Dropdowns that a handler sets tell it by their change; those that a visitor sets, too.
-    model.change(
-        lambda chosen: [gr.update(visible=find_model(chosen).makes_video) for _ in for_video],
-        model,
-        for_video,
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    for control in for_video:
+        model.change(
+            lambda chosen: gr.update(visible=find_model(chosen).makes_video),
+            model,
+            control,
+            show_progress="hidden",
+            api_visibility="private",
+        )
     return controls
 
 

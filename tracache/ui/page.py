@@ -11,6 +11,7 @@ import gradio as gr
 from tracache.models.loading import ModelUnavailableError, load_model
 from tracache.models.registry import DEFAULT_MODEL, find_model
 from tracache.settings import Settings
+from tracache.ui.api import add_api
 from tracache.ui.controls import add_controls
 from tracache.ui.handlers import OUTPUTS, Handlers
 from tracache.ui.links import link_outputs, opener
@@ -44,6 +45,7 @@ def build_page(settings: Settings) -> gr.Blocks:
     handlers = Handlers(settings)
     with gr.Blocks(title="TraCache", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         _add_compare(page, handlers, settings)
+        add_api(handlers, settings, **ONE_AT_A_TIME)
     return page
 
 

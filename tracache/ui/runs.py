@@ -254,14 +254,18 @@ class Runs:
         self._latest: dict[str, Run] = {}
 
     def start(self, asked: Request, session: str, make: Work) -> Run:
-        """Begin a run; a session has one at a time, so its earlier one is asked to stop."""
+        """Begin a run; a session has one at a time, so its earlier one is asked to stop.
+
+        Without a session, as for programs, nobody but the run itself can end it.
+        """
         run = Run(asked, self._root)
         with self._lock:
             self._expire()
-            earlier = self._latest.get(session)
-            if earlier is not None:
-                earlier.stop()
-            self._runs[run.id] = self._latest[session] = run
+            self._runs[run.id] = run
+            if session:
+                if session in self._latest:
+                    self._latest[session].stop()
+                self._latest[session] = run
         # Whatever the request's context holds, such as whose quota it is, goes along.
         context = contextvars.copy_context()
         threading.Thread(
