@@ -53,7 +53,9 @@ def test_a_palette_finds_colours_that_are_linear_in_the_latents():
     image = Image.fromarray(pixels)
     shown = Palette.fit(latents, image).render(latents)
     assert shown.size == (8, 8)
-    off = np.abs(np.asarray(shown, float) - np.asarray(image.resize((8, 8), Image.Resampling.BOX), float))
+    off = np.abs(
+        np.asarray(shown, float) - np.asarray(image.resize((8, 8), Image.Resampling.BOX), float)
+    )
     assert off.max() <= 6
 
 

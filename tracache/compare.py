@@ -36,7 +36,6 @@ from tracache.run import Inputs, prepare, sample
 from tracache.trace import Trace
 from tracache.video import Picture
 
-
 #: How often somebody who waits for the device looks up, seconds.
 PATIENCE_S = 0.5
 

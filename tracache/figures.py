@@ -173,20 +173,78 @@ def frame_psnr(arms: Sequence[ArmResult]) -> go.Figure:
                 hovertemplate="frame %{x}: %{y:.1f} dB<extra></extra>",
             )
         )
-    grid = "rgba(128,134,139,0.3)"
     figure.update_layout(
-        height=240,
-        margin={"l": 48, "r": 12, "t": 30, "b": 44},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": "#80868b", "size": 12},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        showlegend=True,
-        dragmode=False,
-        xaxis={"title": "frame", "gridcolor": grid, "zeroline": False},
-        yaxis={"title": "PSNR to full compute, dB", "gridcolor": grid, "zeroline": False},
+        height=240, xaxis_title="frame", yaxis_title="PSNR to full compute, dB", **_calm()
     )
     return figure
+
+
+def speed_and_fidelity(points: Sequence[tuple[str, float, float, bool]]) -> go.Figure:
+    """Draw how fast against how near, with the settings that nothing beats in both joined.
+
+    Parameters
+    ----------
+    points : sequence of (str, float, float, bool)
+        Name, speed-up, PSNR in dB, and whether it is the rival rather than the cache.
+    """
+    figure = go.Figure()
+    finite = [p for p in points if np.isfinite(p[2])]
+    best = [p for p in finite if not any(_beats(other, p) for other in finite)]
+    best.sort(key=lambda p: p[1])
+    figure.add_trace(
+        go.Scatter(
+            x=[p[1] for p in best],
+            y=[p[2] for p in best],
+            mode="lines",
+            name="nothing is both faster and nearer",
+            line={"color": "#80868b", "dash": "dot"},
+            hoverinfo="skip",
+        )
+    )
+    for rival, name in ((False, "TraCache"), (True, "Fewer steps")):
+        chosen = [p for p in finite if p[3] is rival]
+        figure.add_trace(
+            go.Scatter(
+                x=[p[1] for p in chosen],
+                y=[p[2] for p in chosen],
+                text=[p[0] for p in chosen],
+                mode="markers",
+                name=name,
+                marker={
+                    "color": ARM_COLOURS[int(rival)],
+                    "symbol": ARM_MARKERS[int(rival)],
+                    "size": 10,
+                },
+                hovertemplate="%{text}<br>%{x:.2f}× faster, %{y:.1f} dB<extra></extra>",
+            )
+        )
+    figure.update_layout(
+        height=340,
+        xaxis_title="speed-up, measured",
+        yaxis_title="PSNR to full compute, dB",
+        **_calm(),
+    )
+    return figure
+
+
+def _beats(one: tuple[str, float, float, bool], other: tuple[str, float, float, bool]) -> bool:
+    return one[1] >= other[1] and one[2] >= other[2] and one[1:3] != other[1:3]
+
+
+def _calm() -> dict[str, object]:
+    """The look of a small figure on a light or a dark page."""
+    axis = {"gridcolor": "rgba(128,134,139,0.3)", "zeroline": False}
+    return {
+        "margin": {"l": 48, "r": 12, "t": 30, "b": 44},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": "#80868b", "size": 12},
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        "showlegend": True,
+        "dragmode": False,
+        "xaxis": axis,
+        "yaxis": axis,
+    }
 
 
 def describe_trace(trace: Trace) -> str:

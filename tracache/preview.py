@@ -58,10 +58,12 @@ class Glimpses:
         """Note what one scheduler's ``step`` is handed, for the length of the context."""
         step = scheduler.step
 
-        def noted(model_output: Tensor, timestep: Any, sample: Tensor, *args: Any, **more: Any):
+        def noted(
+            model_output: Tensor, timestep: Any, sample: Tensor, *args: Any, **more: Any
+        ) -> Any:
             # References only: what is timed does no work for those who look on.
-            self.last = Glimpse(sample[:1], model_output[:1], timestep, scheduler)
-            return step(model_output, timestep, sample, *args, **more)
+            self.last = Glimpse(sample[:1], output[:1], timestep, scheduler)
+            return step(output, timestep, sample, *args, **more)
 
         scheduler.step = noted
         try:
@@ -96,7 +98,7 @@ class Palette:
         """
         middle = _middle(latents)
         pixels = _pixels(picture)
-        small = adaptive_avg_pool2d(pixels, middle.shape[1:])
+        small = adaptive_avg_pool2d(pixels, (middle.shape[1], middle.shape[2]))
         rows = _rows(middle)
         # A little ridge: early latents of flat scenes do not span every channel.
         gram = rows.T @ rows + 1e-4 * len(rows) * torch.eye(rows.shape[1])

@@ -10,7 +10,6 @@ from tracache.models.vocabulary import SceneWords
 from tracache.report import ArmResult
 from tracache.ui.builder import ALONE, write_scene
 from tracache.ui.numbers import whole
-from tracache.ui.runs import Runs
 from tracache.ui.progress import ArmProgress, Progress
 from tracache.ui.views import headline, show_progress, table, vocabulary_note
 
@@ -58,6 +57,7 @@ FAST = replace(
 
 class Finished:
     arms = (FULL, FAST, replace(FAST, title="Slow", speed_up=0.5, num_steps=7))
+    device, dtype = "Abacus", "float32"
 
 
 def test_the_result_in_words():
@@ -68,7 +68,9 @@ def test_the_result_in_words():
 
 
 def test_the_table_has_a_row_per_arm_and_names_its_memory():
-    html = table([FULL, FAST])
+    html = table(Finished)
+    assert "Ran on Abacus, float32" in html
+    assert "reused" not in html
     assert "Peak process RSS" in html
     rows = re.findall(r"<tr><th scope=\"row\">(.*?)</th>(.*?)</tr>", html)
     cells = {name: re.findall(r"<td>(.*?)</td>", row) for name, row in rows}
@@ -133,13 +135,3 @@ def test_the_builder_writes_captions():
 def test_numbers_from_a_browser(value, expected):
     assert whole(value) == expected
     assert type(whole(value)) is type(expected)
-
-
-def test_only_a_sessions_own_runs_stop():
-    runs = Runs()
-    with runs.enter("a") as first, runs.enter("b") as second:
-        assert runs.stop("a")
-        assert first.is_set()
-        assert not second.is_set()
-    assert not runs.stop("a")
-    assert not runs.stop("b")

@@ -47,13 +47,14 @@ class Api:
         Returns the figures of every arm (times, speed-up, PSNR, SSIM, steps computed), the order
         chosen at every block and timestep, and addresses of the pictures, kept for an hour.
 
-        Parameters:
+        Parameters
+        ----------
             model: Name of the model; list_models says which there are.
             prompt: What the picture should show; for models that take a prompt.
             class_label: Name or number of the class; for models that take a class.
             seed: Of the initial noise, a whole number from 0.
-            stride: Every so many denoising steps one computes fully; the model's default if left out.
-            max_order: Highest order of the extrapolation, 0 to 5; the model's default if left out.
+            stride: Every so many denoising steps one computes fully; the default if left out.
+            max_order: Highest order of the extrapolation, 0 to 5; the default if left out.
             arms: Accelerated arms, three at most, tracache alone if left out; list_arms has all.
             steps: Denoising steps of full compute; the model's default if left out.
             guidance_scale: Strength of the prompt, 1 is none; the model's default if left out.
@@ -94,7 +95,8 @@ class Api:
         for now in run.follow():
             if now.state in ("failed", "stopped"):
                 raise gr.Error(now.error or now.progress.message, print_exception=False)
-        assert now.report is not None and now.archive is not None
+        assert now.report is not None
+        assert now.archive is not None
         return {
             "run": run.id,
             "link": f"?{to_query(recipe_of(asked))}&run={run.id}",
@@ -104,7 +106,7 @@ class Api:
         }
 
     def list_models(self) -> list:
-        """List every model: its name, what it takes and makes, its defaults, and whether it can run here."""
+        """List every model: what it takes and makes, its defaults, whether it can run here."""
         return [
             {
                 "model": spec.id,
@@ -124,7 +126,7 @@ class Api:
         ]
 
     def list_arms(self) -> list:
-        """List every arm that can be compared with full compute: its name, what it does, its settings."""
+        """List every arm that can be compared with full compute, and its own settings."""
         return [
             {
                 "arm": method.id,

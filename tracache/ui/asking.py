@@ -10,7 +10,7 @@ from tracache.models.registry import find_model, takes_class
 from tracache.presets import CUSTOM
 from tracache.request import Request, make_request
 from tracache.settings import Settings
-from tracache.ui.controls import NOT_HERE, arm_options, option_name
+from tracache.ui.controls import MAX_ARMS, NOT_HERE, arm_options, option_name
 from tracache.ui.numbers import whole
 
 #: Settings of the cache that are handed on as they are; whole numbers come as floats.
@@ -51,6 +51,8 @@ def read_request(values: Mapping[str, Any], settings: Settings | None = None) ->
     also = values["also"] or []
     if not isinstance(also, list):
         raise ValueError("also must be a list of arms")
+    if len(also) > MAX_ARMS - 2:
+        raise ValueError("compare with two more at most: four pictures fit the page")
     for name in (arm, *also):
         if name in NOT_HERE:
             raise ValueError(f"the arm {name} is not on the page: {METHODS[name].caveat}")

@@ -55,7 +55,7 @@ def _add_clip(v: ClipWords, prompt: gr.Textbox) -> None:
         follow, [motion, solid], solid, show_progress="hidden", api_visibility="private"
     )
     parts = [colour, solid, motion, other, centre, ground]
-    events = [*(part.input for part in parts if part is not motion), followed.then]
+    events: list[Any] = [*(part.input for part in parts if part is not motion), followed.then]
     _write(parts, prompt, lambda *words: write_clip(v, *words), events)
 
 
@@ -94,9 +94,7 @@ def _write(
     events: Sequence[Callable[..., Any]],
 ) -> None:
     for event in events:
-        event(
-            write, list(parts), prompt, show_progress="hidden", api_visibility="private"
-        )
+        event(write, list(parts), prompt, show_progress="hidden", api_visibility="private")
 
 
 def write_scene(vocabulary: SceneWords, *words: str) -> str:

@@ -16,7 +16,7 @@ from tracache.report import Event, Report, Stage
 from tracache.request import Request
 from tracache.settings import Settings
 from tracache.ui.asking import read_request
-from tracache.ui.runs import OVER, Run, Runs, Snapshot
+from tracache.ui.runs import Run, Runs, Snapshot
 from tracache.ui.share import share_run
 from tracache.ui.viewer import file_url, show_run
 from tracache.ui.views import filmstrip, gallery, headline, show_progress, table
@@ -144,7 +144,7 @@ _EMPTY: dict[str, Any] = {
 
 
 def _finished(run: Run, now: Snapshot) -> dict[str, Any]:
-    assert now.report is not None and now.state in OVER
+    assert now.report is not None
     report: Report = now.report
     changes: dict[str, Any] = {
         "headline": headline(report),

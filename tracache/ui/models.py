@@ -57,7 +57,9 @@ def add_model(spec: ModelSpec, settings: Settings) -> Subject:
             max_lines=4,
         )
         words = gr.HTML(
-            vocabulary_note(_first_example(spec), _vocabulary(spec, settings)), padding=False, elem_id="vocabulary"
+            vocabulary_note(_first_example(spec), _vocabulary(spec, settings)),
+            padding=False,
+            elem_id="vocabulary",
         )
     with gr.Column(visible=False) as class_box:
         class_label = gr.Dropdown(
@@ -178,9 +180,7 @@ def _defaults(spec: ModelSpec) -> dict[str, Any]:
         "stride": spec.cache.stride,
         "max_order": spec.cache.max_order,
         "last_step": spec.cache.last_step,
-        "preset": gr.update(
-            choices=preset_choices(spec), value=CUSTOM, visible=bool(spec.presets)
-        ),
+        "preset": gr.update(choices=preset_choices(spec), value=CUSTOM, visible=bool(spec.presets)),
     }
 
 

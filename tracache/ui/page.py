@@ -14,8 +14,10 @@ from tracache.settings import Settings
 from tracache.ui.api import add_api
 from tracache.ui.controls import add_controls
 from tracache.ui.handlers import OUTPUTS, Handlers
+from tracache.ui.how_page import add_how
 from tracache.ui.links import link_outputs, opener
 from tracache.ui.share import add_share
+from tracache.ui.sweep_page import add_sweep
 from tracache.ui.viewer import add_viewer
 from tracache.ui.views import EMPTY_STATUS
 
@@ -46,11 +48,16 @@ def build_page(settings: Settings) -> gr.Blocks:
     with gr.Blocks(title="TraCache", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         _add_compare(page, handlers, settings)
         add_api(handlers, settings, **ONE_AT_A_TIME)
+    with page.route("Sweep", "/sweep"):
+        add_sweep(handlers, settings, **ONE_AT_A_TIME)
+    with page.route("How it works", "/how"):
+        add_how()
     return page
 
 
 def _add_compare(page: gr.Blocks, handlers: Handlers, settings: Settings) -> None:
     """The front page."""
+    gr.Navbar(main_page_name="Compare")
     gr.Markdown(INTRO)
     gr.HTML(_banner(settings), padding=False)
     with gr.Row(elem_classes="tc-main"):

@@ -133,8 +133,7 @@ class Run:
         """
         seen = -1
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda seen=seen: self._now.version != seen, timeout=10)
+            self._wait_for_change(seen)
             now = self.snapshot()
             if now.version != seen:
                 yield now
@@ -142,6 +141,10 @@ class Run:
             if now.state in OVER:
                 return
             time.sleep(every_s)
+
+    def _wait_for_change(self, seen: int) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._now.version != seen, timeout=10)
 
     def stop(self) -> None:
         """Ask the run to end after the step it is at."""
@@ -181,7 +184,7 @@ class Run:
             case ArmStarted():
                 self._looks[event.arm] = (event.palette, None)
                 arm = ArmProgress(event.arm, event.title, event.num_steps)
-                self._set(lambda p: (setattr(p, "message", f"{event.title} …"), p.arms.append(arm)))
+                self._set(lambda p: _begin(p, arm))
             case StepDone():
                 self._looks[event.arm] = (self._looks[event.arm][0], event.glimpse)
                 self._set(lambda p: _advance(p.arms[-1], event))
@@ -222,6 +225,11 @@ class Run:
             change(self._now.progress)
             self._now = replace(self._now, version=self._now.version + 1, **changes)  # type: ignore[arg-type]
             self._changed.notify_all()
+
+
+def _begin(progress: Progress, arm: ArmProgress) -> None:
+    progress.message = f"{arm.title} …"
+    progress.arms.append(arm)
 
 
 def _advance(arm: ArmProgress, event: StepDone) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 
 from tracache.methods import METHODS
@@ -11,7 +12,6 @@ from tracache.models.vocabulary import Vocabulary
 from tracache.report import ArmResult, Report
 from tracache.request import Request
 from tracache.ui.progress import ArmProgress, Progress
-
 
 #: Unknown words that the note names; a pasted page would fill the screen.
 MAX_WORDS_NAMED = 5
@@ -152,12 +152,72 @@ def _thumbnail(run_id: str, asked: Request, report: Report, files: dict[str, str
     alt = escape(f"{asked.prompt}, by {arm.title}")
     picture = f'<img src="{source}" alt="{alt}">'
     if arm.frame_psnr:
-        picture = f'<video src="{source}" aria-label="{alt}" muted playsinline loop></video>'
+        picture = (
+            f'<video src="{source}" aria-label="{alt}" muted playsinline loop autoplay></video>'
+        )
     words = f"{arm.title}, {arm.speed_up:.1f}×" if len(report.arms) > 1 else arm.title
     return (
         f'<li><a href="?run={escape(run_id)}">{picture}<span>{escape(words)}</span>'
         f'<span class="tc-quiet">{escape(asked.prompt)}</span></a></li>'
     )
+
+
+@dataclass(frozen=True)
+class SweepCell:
+    """A cell of a sweep's grid; without a result it is still to come.
+
+    Attributes
+    ----------
+    stride : int
+        Its row.
+    order : int or None
+        Its column; None is fewer steps at equal cost.
+    run_id, source : str
+        Where its comparison and its picture are.
+    result : ArmResult or None
+        What came of it.
+    """
+
+    stride: int
+    order: int | None
+    run_id: str = ""
+    source: str = ""
+    result: ArmResult | None = None
+
+
+def sweep_grid(cells: Sequence[SweepCell]) -> str:
+    """Draw a sweep: a row for each stride, a column for each order, fewer steps last."""
+    strides = sorted({cell.stride for cell in cells})
+    orders = sorted({cell.order for cell in cells if cell.order is not None})
+    head = "".join(f'<th scope="col">order ≤ {order}</th>' for order in orders)
+    by_place = {(cell.stride, cell.order): cell for cell in cells}
+    rows = "".join(
+        f'<tr><th scope="row">stride {stride}</th>'
+        + "".join(_sweep_cell(by_place[stride, order]) for order in [*orders, None])
+        + "</tr>"
+        for stride in strides
+    )
+    return (
+        '<div class="tc-scroll" tabindex="0" role="region" aria-label="The sweep">'
+        f'<table class="tc-sweep"><thead><tr><td></td>{head}<th scope="col">fewer steps</th></tr>'
+        f"</thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _sweep_cell(cell: SweepCell) -> str:
+    if cell.result is None:
+        return '<td><span class="tc-empty-cell"></span></td>'
+    result = cell.result
+    near = "the same" if result.psnr == float("inf") else f"{result.psnr:.1f} dB"
+    words = f"{result.speed_up:.1f}×, {near}"
+    alt = f"{result.title}: {words}"
+    picture = f'<img src="{escape(cell.source)}" alt="{escape(alt)}">'
+    if result.frame_psnr:
+        picture = (
+            f'<video src="{escape(cell.source)}" aria-label="{escape(alt)}" muted playsinline loop '
+            "autoplay></video>"
+        )
+    return f'<td><a href="./?run={escape(cell.run_id)}">{picture}<span>{words}</span></a></td>'
 
 
 def arm_note(arm: str, spec: ModelSpec, not_here: Sequence[str] = ()) -> str:

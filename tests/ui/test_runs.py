@@ -1,0 +1,166 @@
+"""Runs: followed, stopped, lost and found again, and what is left of them."""
+
+import threading
+import time
+
+import pytest
+
+from tracache.compare import compare
+from tracache.models.loading import ModelUnavailableError, load_model
+from tracache.report import Stage
+from tracache.request import make_request
+from tracache.ui import runs as module
+from tracache.ui.runs import Runs
+
+PROMPT = "a shiny red sphere on water at sunset"
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return Runs(tmp_path / "runs", deadline_s=120)
+
+
+def ask(**changes):
+    return make_request("scenes-t2i", PROMPT, **{"seed": 1, "steps": 4, "trace": False, **changes})
+
+
+def work(asked):
+    yield from compare(load_model(asked.model), asked)
+
+
+def last(run):
+    return list(run.follow(every_s=0))[-1]
+
+
+def test_a_run_leaves_its_pictures_and_an_archive(runs):
+    run = runs.start(ask(), "me", work)
+    seen = list(run.follow(every_s=0))
+    assert [now.state for now in seen[:-1]] == ["running"] * (len(seen) - 1)
+    end = seen[-1]
+    assert end.state == "done"
+    assert [arm.arm for arm in end.progress.arms] == ["full", "tracache"]
+    assert all(arm.done == 4 for arm in end.progress.arms)
+    assert sorted(p.name for p in run.folder.iterdir()) == [
+        "full.png",
+        "report.json",
+        f"tracache-{run.id}.zip",
+        "tracache.png",
+    ]
+    assert runs.find(run.id) is run
+
+
+def test_whoever_comes_late_sees_the_end(runs):
+    run = runs.start(ask(), "me", work)
+    last(run)
+    assert [now.state for now in run.follow()] == ["done"]
+
+
+def test_a_run_goes_on_when_its_session_is_gone(runs):
+    run = runs.start(ask(steps=12), "me", work)
+    next(run.follow())
+    runs.leave("me")
+    assert last(runs.find(run.id)).state == "done"
+
+
+def test_stop_ends_it_where_it_is(runs):
+    run = runs.start(ask(steps=100), "me", work)
+    for now in run.follow(every_s=0):
+        if now.progress.arms and now.progress.arms[0].done >= 3:
+            assert runs.stop("me")
+            break
+    end = last(run)
+    assert end.state == "stopped"
+    assert end.progress.message.startswith("Stopped after step ")
+    assert not runs.stop("me")
+    # The device is free for the next.
+    assert last(runs.start(ask(), "me", work)).state == "done"
+
+
+def test_a_session_has_one_run_at_a_time(runs):
+    first = runs.start(ask(steps=100), "me", work)
+    next(first.follow())
+    second = runs.start(ask(), "me", work)
+    assert last(second).state == "done"
+    assert last(first).state == "stopped"
+
+
+def test_programs_do_not_stop_each_other(runs):
+    both = [runs.start(ask(seed=i), "", work) for i in range(2)]
+    assert [last(run).state for run in both] == ["done", "done"]
+
+
+def test_who_waits_for_the_device_hears_it_and_can_give_up(runs):
+    model = load_model("scenes-t2i")
+    with model.lock:
+        run = runs.start(ask(), "me", work)
+        for now in run.follow(every_s=0):
+            if now.progress.message.startswith("Waiting for another run"):
+                break
+        runs.stop("me")
+        assert last(run).state == "stopped"
+
+
+def test_a_deadline_ends_it(tmp_path):
+    run = Runs(tmp_path, deadline_s=0.0).start(ask(steps=50), "me", work)
+    end = last(run)
+    assert end.state == "failed"
+    assert "longer than the 0 seconds allowed" in end.error
+
+
+def test_failures_are_told(runs):
+    def refused(asked):
+        yield Stage("load", "Loading")
+        raise ModelUnavailableError("no such files")
+
+    def broken(asked):
+        yield Stage("load", "Loading")
+        raise ZeroDivisionError
+
+    assert last(runs.start(ask(), "a", refused)).error == "no such files"
+    end = last(runs.start(ask(), "b", broken))
+    assert end.state == "failed"
+    assert "the server's log says why" in end.error
+
+
+def test_previews_show_while_a_run_goes_on(runs):
+    run = runs.start(ask(steps=60), "me", work)
+    found = {}
+    while not found and run.snapshot().state == "running":
+        found = run.previews()
+        time.sleep(0.02)
+    assert found["full"].startswith("data:image/png;base64,")
+    runs.stop("me")
+    last(run)
+    assert run.previews() == {}
+
+
+def test_old_runs_go_with_their_files(runs, monkeypatch):
+    old = runs.start(ask(), "me", work)
+    last(old)
+    monkeypatch.setattr(module, "KEPT_S", 0.0)
+    new = runs.start(ask(), "me", work)
+    last(new)
+    assert runs.find(old.id) is None
+    assert not old.folder.exists()
+    assert runs.find(new.id) is new
+
+
+def test_only_so_many_are_kept(runs, monkeypatch):
+    monkeypatch.setattr(module, "KEPT_RUNS", 2)
+    made = []
+    for seed in range(3):
+        made.append(runs.start(ask(seed=seed), "me", work))
+        last(made[-1])
+    last(runs.start(ask(seed=9), "me", work))
+    kept = [run for run in made if runs.find(run.id) is not None]
+    assert len(kept) <= 2
+    assert made[0] not in kept
+
+
+def test_ids_cannot_be_guessed(runs):
+    run = runs.start(ask(), "me", work)
+    last(run)
+    assert len(run.id) >= 16
+    assert runs.find("") is None
+    assert runs.find("../" + run.id) is None
+    assert threading.active_count() < 50

@@ -1,0 +1,214 @@
+"""The route of sweeps: strides × orders for one prompt, filling in as they are made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from tracache.figures import speed_and_fidelity
+from tracache.models.loading import ModelUnavailableError, require_available
+from tracache.models.registry import DEFAULT_MODEL, MODELS, find_model, takes_class
+from tracache.models.sources import labels_of
+from tracache.report import ArmResult
+from tracache.request import Request, make_request
+from tracache.settings import Settings
+from tracache.ui.handlers import Handlers, tell
+from tracache.ui.numbers import whole
+from tracache.ui.runs import Run
+from tracache.ui.viewer import file_url
+from tracache.ui.views import SweepCell, sweep_grid
+
+STRIDES = (2, 3, 4, 5, 6)
+ORDERS = (0, 1, 2, 3, 4)
+
+#: In the column beside the orders: full compute at equal cost.
+RIVAL = "fewer-steps"
+
+ABOUT = """One prompt, every stride with every highest order, and fewer steps at the same cost in
+the last column. Each cell fills in as it is made and leads to its full comparison."""
+
+EMPTY = '<p class="tc-quiet">Press Run the sweep: full compute first, then a cell at a time.</p>'
+
+
+@dataclass(frozen=True)
+class Place:
+    """A cell of the grid: what is asked for there, and which arm of it is shown."""
+
+    stride: int
+    order: int | None
+    asked: Request
+
+    @property
+    def arm(self) -> str:
+        """Name of the arm that the cell shows."""
+        return "tracache" if self.order is not None else RIVAL
+
+
+def add_sweep(handlers: Handlers, settings: Settings, **one_at_a_time: Any) -> None:
+    """Lay out the route."""
+    spec = find_model(DEFAULT_MODEL)
+    gr.Markdown(f"# Sweep\n{ABOUT}")
+    with gr.Row(elem_classes="tc-main"):
+        with gr.Column(scale=4, min_width=300):
+            model = gr.Dropdown(
+                [(entry.title, entry.id) for entry in MODELS.values() if entry.embedded],
+                value=spec.id,
+                label="Model",
+                info="Models of the Hub are swept from the command line: tracache sweep.",
+                interactive=True,
+            )
+            subject = gr.Textbox(spec.example_prompts[0], label="Prompt or class", max_lines=3)
+            with gr.Row():
+                seed = gr.Number(0, label="Seed", minimum=0, min_width=100)
+                steps = gr.Slider(4, 100, spec.steps, step=1, label="Steps", min_width=160)
+            strides = gr.CheckboxGroup(list(STRIDES), value=[2, 3, 4, 5], label="Strides")
+            orders = gr.CheckboxGroup(list(ORDERS), value=[0, 1, 2, 3], label="Highest orders")
+            with gr.Row():
+                start = gr.Button("Run the sweep", variant="primary", scale=3, min_width=120)
+                stop = gr.Button("Stop", variant="stop", scale=1, min_width=80)
+        with gr.Column(scale=7, min_width=300):
+            status = gr.HTML(EMPTY, elem_id="sweep-status")
+            grid = gr.HTML(elem_id="sweep-grid")
+            plot = gr.Plot(show_label=False, visible=False, elem_id="sweep-plot")
+
+    def follow(model_id: str) -> tuple[str, int]:
+        chosen = find_model(model_id)
+        if chosen.example_prompts:
+            return chosen.example_prompts[0], chosen.steps
+        labels = labels_of(chosen, settings)
+        return (labels.choices()[0][0] if labels else ""), chosen.steps
+
+    model.input(follow, model, [subject, steps], show_progress="hidden", api_visibility="private")
+
+    def run(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
+        yield from run_sweep(handlers, settings, request.session_hash or "", *values)
+
+    start.click(
+        run,
+        [model, subject, seed, steps, strides, orders],
+        [status, grid, plot],
+        show_progress="minimal",
+        show_progress_on=[status],
+        api_visibility="private",
+        **one_at_a_time,
+    )
+    stop.click(handlers.stop, queue=False, show_progress="hidden", api_visibility="private")
+
+
+def make_places(
+    model: str,
+    subject: Any,
+    seed: Any,
+    steps: Any,
+    strides: Sequence[Any],
+    orders: Sequence[Any],
+    settings: Settings,
+) -> list[Place]:
+    """Check everything that a sweep asks for, and return its cells in the order they are made.
+
+    Raises
+    ------
+    ValueError
+        If anything is not allowed, or nothing is chosen.
+    """
+    if not strides or not orders:
+        raise ValueError("choose a stride and an order at least")
+    if not set(strides) <= set(STRIDES) or not set(orders) <= set(ORDERS):
+        raise ValueError("strides and orders must be among those on the page")
+    what = {"class_label" if takes_class(model) else "prompt": subject}
+    places = []
+    for stride in sorted(map(whole, strides)):
+        for order in [*sorted(map(whole, orders)), None]:
+            asked = make_request(
+                model,
+                **what,
+                seed=whole(seed),
+                steps=whole(steps),
+                stride=stride,
+                max_order=order,
+                arms=["tracache"] if order is not None else [RIVAL],
+                reuse_baseline=True,
+                trace=False,
+                environment=settings,
+            )
+            places.append(Place(stride, order, asked))
+    return places
+
+
+def run_sweep(
+    handlers: Handlers,
+    settings: Settings,
+    session: str,
+    model: str,
+    subject: Any,
+    seed: Any,
+    steps: Any,
+    strides: Sequence[Any],
+    orders: Sequence[Any],
+) -> Iterator[tuple[Any, ...]]:
+    """Make one cell after another; every cell is a run of its own, which stays for an hour.
+
+    Raises
+    ------
+    gr.Error
+        If something is not allowed, or a run fails.
+    """
+    try:
+        require_available(model, settings)
+        places = make_places(model, subject, seed, steps, strides, orders, settings)
+    except (ValueError, ModelUnavailableError) as error:
+        raise tell(error) from error
+    found: dict[int, tuple[Run, ArmResult]] = {}
+    begun = time.monotonic()
+    yield _show(places, found, "Full compute …")
+    for i, place in enumerate(places):
+        if time.monotonic() - begun > settings.deadline_s:
+            message = f"Stopped after {settings.deadline_s:g} seconds, the longest allowed here."
+            yield _show(places, found, message)
+            return
+        run = handlers.runs.start(place.asked, session, handlers.make)
+        for now in run.follow():
+            if now.state == "stopped":
+                yield _show(places, found, f"Stopped after {i} of {len(places)} cells.")
+                return
+            if now.state == "failed":
+                raise gr.Error(now.error, print_exception=False)
+        arm = next(result for result in now.results if result.arm == place.arm)
+        found[i] = (run, arm)
+        yield _show(places, found, f"{i + 1} of {len(places)} cells …")
+    yield _show(places, found, "Done.")
+
+
+def _show(
+    places: Sequence[Place], found: dict[int, tuple[Run, ArmResult]], message: str
+) -> tuple[Any, ...]:
+    cells = []
+    for i, place in enumerate(places):
+        made = found.get(i)
+        if made is None:
+            cells.append(SweepCell(place.stride, place.order))
+            continue
+        run, result = made
+        source = file_url(run.snapshot().files[place.arm])
+        cells.append(SweepCell(place.stride, place.order, run.id, source, result))
+    done = [cell for cell in cells if cell.result is not None]
+    plot = gr.skip()
+    if done:
+        points = [
+            (_name(cell), cell.result.speed_up, cell.result.psnr, cell.order is None)
+            for cell in done
+            if cell.result is not None
+        ]
+        plot = gr.update(value=speed_and_fidelity(points), visible=True)
+    status = f'<p class="tc-message" role="status">{message}</p>'
+    return status, sweep_grid(cells), plot
+
+
+def _name(cell: SweepCell) -> str:
+    if cell.order is None:
+        return f"fewer steps, as stride {cell.stride}"
+    return f"stride {cell.stride}, order up to {cell.order}"
