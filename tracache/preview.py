@@ -62,8 +62,8 @@ class Glimpses:
             model_output: Tensor, timestep: Any, sample: Tensor, *args: Any, **more: Any
         ) -> Any:
             # References only: what is timed does no work for those who look on.
-            self.last = Glimpse(sample[:1], output[:1], timestep, scheduler)
-            return step(output, timestep, sample, *args, **more)
+            self.last = Glimpse(sample[:1], model_output[:1], timestep, scheduler)
+            return step(model_output, timestep, sample, *args, **more)
 
         scheduler.step = noted
         try:

@@ -51,15 +51,16 @@ def open_page(browser, server):
             strays.append(request.request.url)
             request.abort()
 
-    def open_(width=1440, height=1000, theme="light"):
+    def open_(width=1440, height=1000, theme="light", address="", wait_for="Generate"):
         context = browser.new_context(viewport={"width": width, "height": height})
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.route("**/*", route)
-        page.goto(f"{server}/?__theme={theme}")
-        page.get_by_role("button", name="Generate").wait_for()
+        page.goto(address or f"{server}/?__theme={theme}")
+        if wait_for:
+            page.get_by_role("button", name=wait_for, exact=True).wait_for()
         return page
 
     yield open_

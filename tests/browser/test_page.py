@@ -25,27 +25,31 @@ def set_number(page, label, value):
     field.blur()
 
 
-def image_width(page, name):
-    picture = page.locator(f"#{name} img")
+def shown(page, arm):
+    """The picture of an arm in the viewer, once it is finished and loaded."""
+    picture = page.locator(f'.tcv-tile[data-arm="{arm}"] .tcv-media:not(.tcv-rough)')
     picture.wait_for()
-    page.wait_for_function("id => document.querySelector(`#${id} img`).naturalWidth > 0", arg=name)
-    return picture.evaluate("image => image.naturalWidth")
+    picture.evaluate("media => media.decode ? media.decode() : null")
+    return picture
+
+
+def image_width(page, arm):
+    return shown(page, arm).evaluate("image => image.naturalWidth")
 
 
 def test_the_main_job(open_page):
-    """Type a prompt, press Generate, see two images, figures and the heatmap."""
+    """Press Generate, see two images, figures and the heatmap."""
     page = open_page()
     expect(page.locator("#status")).to_contain_text("Press Generate")
     expect(page.get_by_text(re.compile(r"Runs on .*(CPU|GPU|NVIDIA|Apple)"))).to_be_visible()
-    box(page).fill(PROMPT)
+    expect(box(page)).to_have_value(PROMPT)
     press(page, "Generate")
     expect(page.locator("#status")).to_contain_text("Done.")
     expect(page.locator("#status")).to_contain_text(re.compile(r"20 of 20 steps, \d+\.\d s"))
     assert image_width(page, "full") == 128
-    assert image_width(page, "accelerated") == 128
-    sources = [page.locator(f"#{n} img").get_attribute("src") for n in ("full", "accelerated")]
-    assert all(source.endswith(".png") for source in sources)
-    assert page.locator("#slider img").count() >= 2
+    assert image_width(page, "tracache") == 128
+    assert shown(page, "full").get_attribute("src").endswith("/full.png")
+    assert shown(page, "tracache").get_attribute("alt") == f"{PROMPT}, by TraCache"
     rows = page.locator("#figures tbody tr")
     assert rows.count() == 2
     expect(rows.nth(0)).to_contain_text("Full compute20 / 0")
@@ -54,16 +58,231 @@ def test_the_main_job(open_page):
     expect(page.locator("#heatmap .js-plotly-plot .heatmaplayer image").first).to_be_attached()
     expect(page.locator("#heatmap")).to_contain_text("timestep, noisiest first")
     expect(page.locator("#heatmap-text")).to_contain_text("of 20 steps computed all")
+    expect(page.locator(".tc-gallery li")).to_have_count(1)
 
 
-def test_fewer_steps_is_one_press_away(open_page):
+def test_a_preview_shows_before_the_picture(open_page):
     page = open_page()
-    box(page).fill(PROMPT)
-    page.get_by_label("Also run fewer steps at equal cost").check()
+    page.get_by_role("button", name="Steps, guidance, seed").click()
+    set_number(page, "Steps", 100)
+    press(page, "Generate")
+    rough = page.locator('.tcv-tile[data-arm="full"] img.tcv-rough')
+    rough.wait_for()
+    assert rough.get_attribute("src").startswith("data:image/png")
+    expect(page.locator('.tcv-tile[data-arm="tracache"]')).to_contain_text("not begun")
+    press(page, "Stop")
+    expect(page.locator("#status")).to_contain_text("Stopped")
+
+
+def test_more_arms_are_one_choice_away(open_page):
+    page = open_page()
+    add_arm(page, "Fewer steps")
     press(page, "Generate")
     expect(page.locator("#status")).to_contain_text("Done.")
-    assert image_width(page, "extra") == 128
+    assert image_width(page, "fewer-steps") == 128
     expect(page.locator("#figures tbody tr").nth(2)).to_contain_text("Fewer steps")
+
+
+def add_arm(page, title):
+    page.get_by_label("Compare with as well").click()
+    page.get_by_role("option", name=title, exact=True).click()
+    page.keyboard.press("Escape")
+
+
+def test_the_ways_to_look(open_page):
+    """A slider that keys can move, a difference as bright as wanted, zoom in step."""
+    page = open_page()
+    page.get_by_role("button", name="Steps, guidance, seed").click()
+    set_number(page, "Steps", 6)
+    press(page, "Generate")
+    expect(page.locator("#status")).to_contain_text("Done.")
+    press(page, "Slider")
+    cut = page.get_by_role("slider", name="Where Full compute gives way to TraCache")
+    cut.focus()
+    page.keyboard.press("End")
+    clip = "layer => getComputedStyle(layer).clipPath"
+    top = page.locator(".tcv-layer").nth(1)
+    assert "100%" in top.evaluate(clip)
+    page.keyboard.press("Home")
+    assert "100%" not in top.evaluate(clip)
+    press(page, "Difference")
+    press(page, "×16")
+    look = "frame => getComputedStyle(frame).filter"
+    assert page.locator(".tcv-pair").evaluate(look) == "brightness(16)"
+    blend = "layer => getComputedStyle(layer).mixBlendMode"
+    assert page.locator(".tcv-layer").nth(1).evaluate(blend) == "difference"
+    press(page, "Side by side")
+    page.locator('.tcv [data-zoom="2"]').click()
+    page.locator('.tcv [data-zoom="2"]').click()
+    both = [shown(page, arm).evaluate("m => getComputedStyle(m).transform") for arm in ARMS]
+    assert both == ["matrix(4, 0, 0, 4, 0, 0)"] * 2
+    frame = page.locator(".tcv-frame").first.bounding_box()
+    page.mouse.move(frame["x"] + 50, frame["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(frame["x"] + 90, frame["y"] + 70)
+    page.mouse.up()
+    both = [shown(page, arm).evaluate("m => getComputedStyle(m).transform") for arm in ARMS]
+    assert both == ["matrix(4, 0, 0, 4, 40, 20)"] * 2
+
+
+ARMS = ("full", "tracache")
+
+
+def test_videos_play_in_step(open_page):
+    page = open_page()
+    choose(page, "Model", "Moving scenes (embedded, text to video)")
+    expect(box(page)).to_have_value("a red cube slides to the right on grass")
+    page.get_by_role("button", name="Steps, guidance, seed").click()
+    expect(page.get_by_role("spinbutton", name=re.compile("Steps"))).to_have_value("30")
+    set_number(page, "Steps", 4)
+    press(page, "Generate")
+    expect(page.locator("#status")).to_contain_text("Done.")
+    page.wait_for_function(
+        "[...document.querySelectorAll('.tcv video')].filter(v => v.readyState == 4).length == 2"
+    )
+    times = "[...document.querySelectorAll('.tcv video')].map(v => v.currentTime)"
+    # They move, loop, and stay together.
+    seen = []
+    for _ in range(30):
+        seen.append(page.evaluate(times))
+        page.wait_for_timeout(100)
+    assert max(abs(a - b) for a, b in seen) < 1 / 8
+    leads = [a for a, _ in seen]
+    assert any(later < earlier for earlier, later in zip(leads, leads[1:], strict=False))
+    press(page, "Pause")
+    page.get_by_role("button", name="One frame on").click()
+    at = page.evaluate(times)
+    page.wait_for_timeout(400)
+    assert page.evaluate(times) == at
+    expect(page.locator(".tcv-frame-no")).to_contain_text(re.compile(r"frame \d+ of 17"))
+    assert page.locator("#filmstrip img").evaluate("image => image.naturalWidth") == 8 * 64
+    expect(page.locator("#frames .js-plotly-plot")).to_be_visible()
+    expect(page.locator("#heatmap")).to_contain_text("temporal")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download TraCache").click()
+    assert download.value.suggested_filename == "tracache.mp4"
+
+
+def test_a_video_prompt_is_built_from_its_own_words(open_page):
+    page = open_page()
+    choose(page, "Model", "Moving scenes (embedded, text to video)")
+    expect(box(page)).to_have_value("a red cube slides to the right on grass")
+    page.get_by_role("button", name="Build a prompt").click()
+    choose(page, "Motion", "orbits clockwise")
+    expect(box(page)).to_have_value(
+        re.compile(r"^a \w+ (sphere|cube|cone) orbits clockwise around a \w+ \w+ on \w+$")
+    )
+    choose(page, "Motion", "rolls to the left")
+    expect(box(page)).to_have_value(re.compile(r"^a \w+ (sphere|ring) rolls to the left on \w+$"))
+
+
+def test_a_run_is_still_there_when_its_tab_was_closed(open_page, server):
+    page = open_page()
+    page.get_by_role("button", name="Steps, guidance, seed").click()
+    set_number(page, "Steps", 60)
+    press(page, "Generate")
+    expect(page.locator("#status")).to_contain_text(re.compile(r"[1-9]\d* of 60 steps"))
+    address = page.url
+    assert "run=" in address
+    page.close()
+    again = open_page(address=address)
+    expect(again.locator("#status")).to_contain_text("Done.")
+    assert image_width(again, "tracache") == 128
+    again.get_by_role("button", name="Steps, guidance, seed").click()
+    expect(again.get_by_role("spinbutton", name=re.compile("Steps"))).to_have_value("60")
+
+
+def test_a_link_restores_every_setting(open_page, server):
+    query = "model=scenes-class&class_label=12&seed=5&stride=4&max_order=1&steps=8&arms=reuse"
+    page = open_page(address=f"{server}/?{query}&run=gone")
+    expect(page.get_by_text("That run is no longer kept.")).to_be_visible()
+    expect(page.get_by_label("Class", exact=True)).to_be_visible()
+    expect(box(page)).to_be_hidden()
+    expect(page.get_by_label("Accelerated by")).to_have_value("Reuse (FORA)")
+    expect(page.get_by_role("spinbutton", name=re.compile("Stride"))).to_have_value("4")
+    press(page, "Generate")
+    expect(page.locator("#figures tbody tr").nth(1)).to_contain_text("Reuse (FORA)3 / 5")
+    assert "class_label=12" in page.url
+
+
+def test_a_link_that_is_wrong_says_so(open_page, server):
+    page = open_page(address=f"{server}/?model=scenes-t2i&prompt=x&stride=many")
+    expect(page.get_by_text("stride in the link must be a whole number")).to_be_visible()
+    press(page, "Generate")
+    expect(page.locator("#status")).to_contain_text("Done.")
+
+
+def test_link_script_and_command_can_be_copied(open_page):
+    page = open_page()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Steps, guidance, seed").click()
+    set_number(page, "Steps", 4)
+    press(page, "Generate")
+    expect(page.locator("#status")).to_contain_text("Done.")
+    clipboard = "navigator.clipboard.readText()"
+    for name, words in (
+        ("Copy link", "?model=scenes-t2i&prompt=a+shiny+red+sphere"),
+        ("Copy as Python", "report = run(load_model(request.model), request)"),
+        ("Copy as command", "python -m tracache compare --model=scenes-t2i"),
+    ):
+        press(page, name)
+        expect(page.get_by_text("Copied.")).to_be_visible()
+        assert words in page.evaluate(clipboard)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download everything (.zip)").click()
+    assert download.value.suggested_filename.endswith(".zip")
+
+
+def test_a_baseline_that_is_reused_says_so(open_page):
+    page = open_page()
+    page.get_by_role("button", name="Steps, guidance, seed").click()
+    set_number(page, "Steps", 5)
+    set_number(page, "Guidance", 4.5)
+    press(page, "Generate")
+    expect(page.locator("#figures tbody tr").nth(0)).to_contain_text("Full compute5 / 0")
+    took = page.locator("#figures tbody tr").nth(0).inner_text().split("\t")[2]
+    set_number(page, "Stride", 2)
+    press(page, "Generate")
+    row = page.locator("#figures tbody tr").nth(0)
+    expect(row).to_contain_text("Full compute, reused")
+    expect(row).to_contain_text(took)
+    expect(page.locator("#status")).to_contain_text("reused")
+
+
+def test_paces_set_the_schedule(open_page):
+    page = open_page()
+    press(page, "Fast")
+    expect(page.get_by_label("Preset", exact=True)).to_have_value(re.compile("5 computed"))
+    expect(page.locator("#preset-note")).to_contain_text("Computes the 5 steps")
+    choose(page, "Model", "Scenes by class (embedded, class to image)")
+    press(page, "Fast")
+    expect(page.get_by_role("spinbutton", name=re.compile("Stride"))).to_have_value("4")
+
+
+def test_a_sweep_fills_in_and_leads_to_its_cells(open_page, server):
+    page = open_page(address=f"{server}/sweep", wait_for="Run the sweep")
+    set_number(page, "Steps", 6)
+    for box_ in ("4", "5"):
+        page.get_by_label(box_, exact=True).first.uncheck()
+    press(page, "Run the sweep")
+    expect(page.locator("#sweep-status")).to_contain_text("Done.")
+    cells = page.locator(".tc-sweep td a")
+    assert cells.count() == 2 * 5
+    expect(cells.nth(0)).to_contain_text(re.compile(r"\d+\.\d×, (\d+\.\d dB|the same)"))
+    expect(page.locator("#sweep-plot .js-plotly-plot")).to_be_visible()
+    cells.nth(3).click()
+    page.get_by_role("button", name="Generate").wait_for()
+    expect(page.locator("#status")).to_contain_text("Done.")
+    expect(page.get_by_role("spinbutton", name=re.compile("Stride"))).to_have_value("2")
+    expect(page.get_by_role("spinbutton", name=re.compile("Max order"))).to_have_value("3")
+
+
+def test_how_it_works_shows_equations_and_figures(open_page, server):
+    page = open_page(address=f"{server}/how", wait_for=None)
+    expect(page.get_by_role("heading", name="How it works")).to_be_visible()
+    assert page.locator(".katex-display").count() == 2
+    expect(page.locator("#how-curve .js-plotly-plot")).to_be_visible()
+    expect(page.locator("#how-choice .js-plotly-plot")).to_be_visible()
 
 
 def test_words_that_the_model_does_not_know(open_page):
@@ -104,7 +323,7 @@ def test_stop_ends_the_run_and_another_can_start(open_page):
     set_number(page, "Steps", 4)
     press(page, "Generate")
     expect(status).to_contain_text("Done.")
-    assert image_width(page, "accelerated") == 128
+    assert image_width(page, "tracache") == 128
 
 
 def test_bad_input_says_what_to_do_and_keeps_the_results(open_page):
@@ -176,7 +395,7 @@ def test_an_adaptive_stride_takes_a_tolerance(open_page):
     page.get_by_label("Adaptive: compute where the predicted error grows").check()
     expect(page.get_by_role("spinbutton", name=re.compile("Stride"))).to_be_hidden()
     set_number(page, "Tolerance", 0.02)
-    page.get_by_label("Also run fewer steps at equal cost").check()
+    add_arm(page, "Fewer steps")
     press(page, "Generate")
     expect(page.locator("#status")).to_contain_text("Done.")
     rows = page.locator("#figures tbody tr")
@@ -214,7 +433,7 @@ def test_a_model_of_classes_asks_for_a_class(open_page):
     page.get_by_role("option", name="blue cube", exact=True).click()
     press(page, "Generate")
     expect(page.locator("#status")).to_contain_text("Done.")
-    assert image_width(page, "accelerated") == 128
+    assert image_width(page, "tracache") == 128
     # A warm-up of two steps, and every third after it.
     expect(page.locator("#figures tbody tr").nth(1)).to_contain_text("TraCache3 / 3")
     choose(page, "Model", "Scenes (embedded, text to image)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import gradio as gr
 
@@ -19,6 +19,23 @@ from tracache.ui.models import model_changes, preset_choices
 from tracache.ui.share import share_request
 
 GONE = "That run is no longer kept. Its settings are here: press Generate to make it again."
+
+
+#: Tells of a link once, when the page opens; a plain visit asks the server nothing.
+TELL = """
+const query = new URLSearchParams(location.search);
+if (query.has("run") || query.has("model")) {
+  props.value = location.search;
+  trigger("submit");
+}
+"""
+
+
+def add_address() -> gr.HTML:
+    """Add what knows the page's address; its value is the part from the question mark on."""
+    return gr.HTML(
+        "", html_template="<span hidden></span>", js_on_load=TELL, elem_id="address", container=False
+    )
 
 
 def link_outputs(controls: Controls) -> dict[str, Any]:
@@ -52,8 +69,10 @@ def opener(
         changes["class_label"] = changes["about_class_label"] = label
         return [changes.get(name, gr.skip()) for name in names]
 
-    def open_link(request: gr.Request, mine: list[str]) -> Iterator[tuple[Any, ...]]:
-        query = dict(request.query_params)
+    def open_link(
+        request: gr.Request, search: str, mine: list[str]
+    ) -> Iterator[tuple[Any, ...]]:
+        query = dict(parse_qsl(search.removeprefix("?")))
         skip = [gr.skip()] * len(names)
         run = handlers.runs.find(query.get("run", ""))
         if run is None and "model" not in query:

@@ -15,7 +15,7 @@ from tracache.ui.api import add_api
 from tracache.ui.controls import add_controls
 from tracache.ui.handlers import OUTPUTS, Handlers
 from tracache.ui.how_page import add_how
-from tracache.ui.links import link_outputs, opener
+from tracache.ui.links import add_address, link_outputs, opener
 from tracache.ui.share import add_share
 from tracache.ui.sweep_page import add_sweep
 from tracache.ui.viewer import add_viewer
@@ -85,9 +85,10 @@ def _add_compare(page: gr.Blocks, handlers: Handlers, settings: Settings) -> Non
         **ONE_AT_A_TIME,
     )
     controls.stop.click(handlers.stop, queue=False, **QUIET)
-    page.load(
+    address = add_address()
+    address.submit(
         opener(handlers, controls, settings),
-        outputs["mine"],
+        [address, outputs["mine"]],
         [*link_outputs(controls).values(), *results],
         # Those who only look on do not wait for those who run.
         concurrency_limit=16,

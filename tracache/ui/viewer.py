@@ -73,7 +73,7 @@ def _finished(result: ArmResult, asked: Request, file: Path) -> dict[str, Any]:
     return {
         "state": "done",
         "src": file_url(file),
-        "download": f"{asked.model}-{asked.seed}-{arm_file(result)}",
+        "download": arm_file(result),
         "note": note(result),
         "alt": f"{asked.prompt}, by {result.title}",
     }
