@@ -317,3 +317,29 @@ def test_a_trace_travels():
     kept = trace.copy()
     denoise(model, num_steps=5)
     assert (len(trace), len(kept)) == (5, 12)
+
+
+def test_a_trace_keeps_what_the_candidates_were_judged_by():
+    """The order that was chosen is the one whose spread is least, block by block."""
+    model = pixart()
+    handle = tracache.attach(model, TraCacheConfig(stride=4, max_order=3), trace="all")
+    denoise(model, num_steps=16)
+    trace = handle.trace
+    assert trace.spreads.shape == (16, 4, 3)
+    judged = ~np.isnan(trace.spreads).all(axis=(1, 2))
+    assert judged.sum() >= 9
+    assert not judged[trace.computed].any()
+    for step in np.flatnonzero(judged):
+        best = np.nanargmin(trace.spreads[step], axis=1)
+        assert (trace.orders[step] == best).all()
+    again = Trace.from_dict(trace.to_dict())
+    assert np.allclose(again.spreads, trace.spreads, rtol=1e-6, equal_nan=True)
+    handle.detach()
+
+
+def test_nobody_keeps_spreads_in_a_run_that_is_timed():
+    model = pixart()
+    handle = tracache.attach(model, TraCacheConfig(stride=4, max_order=3))
+    denoise(model, num_steps=16)
+    assert handle.trace.spreads.size == 0
+    handle.detach()

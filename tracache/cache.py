@@ -184,7 +184,7 @@ class CacheHandle:
             step = Step(clock.step, clock.timestep, clock.num_steps, clock.next_timestep)
             policy.begin(step)
             output = policy.transformer(call.args, call.kwargs, call.function)
-            run.trace.record(clock.timestep, policy.row())
+            run.trace.record(clock.timestep, policy.row(), policy.candidates())
             clock.broken = False
             return output
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -26,7 +27,7 @@ _CODE_COLOURS = {
 }
 
 #: Names of a block's parts, for people.
-_PARTS = {"attn1": "self-attention", "attn2": "cross-attention", "ff": "MLP"}
+PARTS = {"attn1": "self-attention", "attn2": "cross-attention", "ff": "MLP"}
 
 
 def order_name(order: int) -> str:
@@ -39,7 +40,7 @@ def order_name(order: int) -> str:
 def row_name(label: str) -> str:
     """Return what a row is about in words, counting blocks from 1."""
     block, *words = label.split(" ")
-    return " ".join([str(int(block) + 1), *(_PARTS.get(word, word) for word in words)])
+    return " ".join([str(int(block) + 1), *(PARTS.get(word, word) for word in words)])
 
 
 def order_heatmap(trace: Trace) -> go.Figure:
@@ -57,18 +58,37 @@ def order_heatmap(trace: Trace) -> go.Figure:
     values = sorted(set(orders.ravel().tolist()))
     steps = [f"{i + 1}" for i in range(len(trace))]
     blocks = [row_name(label) for label in trace.labels]
-    figure = go.Figure()
+    figure, spreads = go.Figure(), _spread_texts(trace)
     for value in values:
-        figure.add_trace(_layer(trace, orders, value, steps, blocks))
+        figure.add_trace(_layer(trace, orders, value, steps, blocks, spreads))
         # A heatmap has no legend entry, so an empty trace of the same colour stands in.
         figure.add_trace(_legend_entry(value))
     _mark_computed(figure, trace, steps, blocks)
+    _mark_last(figure, trace)
     _lay_out(figure, trace, steps)
     return figure
 
 
+def _spread_texts(trace: Trace) -> np.ndarray:
+    """What the candidates of each cell were judged by, in words: [labels, steps]."""
+    spreads = trace.spreads
+    texts = np.full((len(trace.labels), len(trace)), "", dtype=object)
+    for step, row in np.argwhere(~np.isnan(spreads).all(axis=2)):
+        texts[row, step] = "".join(
+            f"<br>spread of φ{n} − φ{n - 1}: {value:.3g}"
+            for n, value in enumerate(spreads[step, row], start=1)
+            if not np.isnan(value)
+        )
+    return texts
+
+
 def _layer(
-    trace: Trace, orders: np.ndarray, value: int, steps: list[str], blocks: list[str]
+    trace: Trace,
+    orders: np.ndarray,
+    value: int,
+    steps: list[str],
+    blocks: list[str],
+    spreads: np.ndarray,
 ) -> go.Heatmap:
     """All cells of one value, in its colour."""
     cells = np.where(value == orders.T, 1.0, np.nan)
@@ -78,15 +98,15 @@ def _layer(
         z=cells,
         x=steps,
         y=blocks,
-        customdata=timesteps,
+        customdata=np.stack([timesteps.astype(object), spreads], axis=-1),
         colorscale=[[0, colour], [1, colour]],
         showscale=False,
         xgap=1,
         ygap=1,
         hoverongaps=False,
         hovertemplate=(
-            f"block %{{y}}, step %{{x}}<br>timestep %{{customdata:.6g}}<br>"
-            f"<b>{order_name(value)}</b><extra></extra>"
+            f"block %{{y}}, step %{{x}}<br>timestep %{{customdata[0]:.6g}}<br>"
+            f"<b>{order_name(value)}</b>%{{customdata[1]}}<extra></extra>"
         ),
     )
 
@@ -112,6 +132,35 @@ def _mark_computed(figure: go.Figure, trace: Trace, steps: list[str], blocks: li
             marker={"size": 4, "color": "#ffffff"},
             hoverinfo="skip",
             showlegend=False,
+        )
+    )
+
+
+def _mark_last(figure: go.Figure, trace: Trace) -> None:
+    """Frame the row that makes the image: the last block, where whole blocks are rows."""
+    if any(word in PARTS for label in trace.labels for word in label.split()):
+        return
+    top = len(trace.labels) - 1
+    figure.add_shape(
+        type="rect",
+        x0=-0.5,
+        x1=len(trace) - 0.5,
+        y0=top - 0.5,
+        y1=top + 0.5,
+        line={"color": "#80868b", "width": 2},
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=[None],
+            y=[None],
+            mode="markers",
+            marker={
+                "size": 12,
+                "symbol": "square-open",
+                "color": "#80868b",
+                "line": {"width": 2},
+            },
+            name="makes the picture",
         )
     )
 
@@ -227,6 +276,38 @@ def speed_and_fidelity(points: Sequence[tuple[str, float, float, bool]]) -> go.F
     return figure
 
 
+def calm_path(figure: go.Figure) -> go.Figure:
+    """Dress the figure of a block's path for a light or a dark page."""
+    look = _calm()
+    axes = {key: look.pop(key) for key in ("xaxis", "yaxis")}
+    figure.update_layout(template="none", height=380, width=None, **look)
+    figure.update_xaxes(**axes["xaxis"])
+    figure.update_yaxes(**axes["yaxis"])
+    figure.update_annotations(font={"color": "#80868b", "size": 13})
+    return figure
+
+
+def describe_path(errors: Mapping[str, Mapping[str, Any]]) -> str:
+    """Say how far reuse and TraCache are from full compute where they predict a block's output.
+
+    Parameters
+    ----------
+    errors : mapping of str to mapping
+        Way → how many steps were ``predicted``, and their mean relative ``distance``.
+    """
+    told = [
+        f"{way} is {errors[way]['distance']:.1%} away from it"
+        for way in ("reuse", "TraCache")
+        if way in errors and errors[way]["predicted"]
+    ]
+    if not told:
+        return "Nothing of this block was predicted."
+    return (
+        "The block's output in the plane in which full compute's varies most. Where it is "
+        f"predicted, {_join(told)} on average."
+    )
+
+
 def _beats(one: tuple[str, float, float, bool], other: tuple[str, float, float, bool]) -> bool:
     return one[1] >= other[1] and one[2] >= other[2] and one[1:3] != other[1:3]
 
@@ -256,7 +337,7 @@ def describe_trace(trace: Trace) -> str:
         Of a run, best with every block watched.
     """
     full = int(trace.computed.sum())
-    whole = not any(word in _PARTS for label in trace.labels for word in label.split())
+    whole = not any(word in PARTS for label in trace.labels for word in label.split())
     rows = "blocks" if whole else "parts of blocks"
     text = f"{full} of {len(trace)} steps computed all {len(trace.labels)} {rows}."
     others = trace.orders[~trace.computed]

@@ -41,6 +41,9 @@ class Trace:
         What the scheduler handed to the model, in denoising order.
     computed : bool array [steps]
         Whether the step computed everything.
+    spreads : float array [steps, len(labels), candidates]
+        What each order in question was judged by, where every row was watched: for n = 1, 2, …
+        the spread of φ_n − φ_{n−1} (Eq. 7); NaN where there was nothing to choose.
     """
 
     def __init__(
@@ -52,8 +55,9 @@ class Trace:
         self.item = item
         self._timesteps: list[float] = []
         self._rows: list[Any] = []
+        self._spreads: list[Any] = []
 
-    def record(self, timestep: float, decided: Any) -> None:
+    def record(self, timestep: float, decided: Any, spreads: Any = None) -> None:
         """Add a step.
 
         Parameters
@@ -62,14 +66,18 @@ class Trace:
             The step's timestep.
         decided : None, int, or array or tensor of shape [watched] or [watched, batch]
             None where everything was computed; a number stands for all that is watched.
+        spreads : None, or array or tensor of shape [candidates, watched] or with a batch after it
+            What the candidates were judged by.
         """
         self._timesteps.append(timestep)
         self._rows.append(decided)
+        self._spreads.append(spreads)
 
     def clear(self) -> None:
         """Forget every step."""
         self._timesteps.clear()
         self._rows.clear()
+        self._spreads.clear()
 
     def __len__(self) -> int:
         return len(self._timesteps)
@@ -96,6 +104,18 @@ class Trace:
     def orders(self) -> np.ndarray:
         """Order per step and label; see the class."""
         return self._read(lambda row: row[:, self.item] if row.ndim == 2 else row)
+
+    @property
+    def spreads(self) -> np.ndarray:
+        """What the candidates were judged by; see the class."""
+        rows = [None if row is None else np.asarray(_on_host(row), float) for row in self._spreads]
+        most = max((len(row) for row in rows if row is not None), default=0)
+        found = np.full((len(self), len(self.labels), most), np.nan)
+        for step, row in enumerate(rows):
+            if row is not None:
+                seen = row[..., self.item] if row.ndim == 3 else row
+                found[step, len(self.labels) - seen.shape[1] :, : len(seen)] = seen.T
+        return found
 
     @property
     def sample_orders(self) -> np.ndarray:
@@ -126,6 +146,11 @@ class Trace:
             "labels": list(self.labels),
             "timesteps": self.timesteps.tolist(),
             "orders": self.orders.tolist(),
+            # JSON knows no NaN; seven digits are what float32 has.
+            "spreads": [
+                [[None if np.isnan(x) else float(f"{x:.7g}") for x in cell] for cell in row]
+                for row in self.spreads
+            ],
         }
 
     @classmethod
@@ -135,6 +160,8 @@ class Trace:
         trace = cls(data["labels"])
         trace._timesteps = [float(t) for t in data["timesteps"]]
         trace._rows = [None if (row == COMPUTED).all() else row for row in orders]
+        known = np.array(data.get("spreads") or np.empty((len(orders), 0, 0)), dtype=np.float64)
+        trace._spreads = [None if row.size == 0 or np.isnan(row).all() else row.T for row in known]
         return trace
 
     def copy(self) -> Trace:
@@ -144,7 +171,13 @@ class Trace:
     def __getstate__(self) -> dict[str, Any]:
         # A pickle must not carry device tensors to a process that may have no such device.
         rows = [None if row is None else _to_numpy(row) for row in self._rows]
-        return {**self.__dict__, "_rows": rows}
+        spreads = [None if row is None else np.asarray(_on_host(row)) for row in self._spreads]
+        return {**self.__dict__, "_rows": rows, "_spreads": spreads}
+
+
+def _on_host(row: Any) -> Any:
+    """Return what numpy can read, whatever device it was on."""
+    return row.float().cpu().numpy() if hasattr(row, "cpu") else row
 
 
 def _to_numpy(row: Any) -> np.ndarray:

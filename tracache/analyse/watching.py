@@ -65,10 +65,30 @@ def watch(model: LoadedModel, request: Request, blocks: Sequence[int], parts: bo
 
 
 def trajectories(watched: Watched, config: TraCacheConfig, folder: Path) -> list[dict[str, Any]]:
+    """Write :func:`paths` as a figure and its numbers; return the distances."""
+    figure, lines, errors = paths(watched, config)
+    write_figure(figure, folder / "trajectories")
+    write_csv(lines, folder / "trajectories.csv")
+    write_csv(errors, folder / "trajectory_errors.csv")
+    return errors
+
+
+def paths(
+    watched: Watched, config: TraCacheConfig
+) -> tuple[go.Figure, list[dict[str, Any]], list[dict[str, Any]]]:
     """Draw each row's path in its principal plane: full compute, reuse, TraCache (Fig. 2c, 4, 9).
 
     The plane is that of full compute; the two others are predicted along what full compute saw, so
-    that only the prediction differs. Returns the mean distance to full compute at skipped steps.
+    that only the prediction differs.
+
+    Returns
+    -------
+    figure : plotly Figure
+        A plane for each row.
+    lines : list of dict
+        Where each path is at each step.
+    errors : list of dict
+        The mean distance to full compute at skipped steps.
     """
     rows = list(watched.features)
     figure = make_subplots(
@@ -128,10 +148,7 @@ def trajectories(watched: Watched, config: TraCacheConfig, folder: Path) -> list
     figure.update_layout(
         template="plotly_white", width=max(520, 430 * len(rows)), height=480, margin={"t": 40}
     )
-    write_figure(figure, folder / "trajectories")
-    write_csv(lines, folder / "trajectories.csv")
-    write_csv(errors, folder / "trajectory_errors.csv")
-    return errors
+    return figure, lines, errors
 
 
 def _distance(

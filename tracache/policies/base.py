@@ -159,5 +159,13 @@ class Policy:
         """
         return None
 
+    def candidates(self) -> Any:
+        """Return what each order that was in question was judged by at the step just done.
+
+        None where nothing was chosen, or nobody watches; else [candidates, rows, …], for
+        n = 1, 2, … the spread of φ_n − φ_{n−1} (Eq. 7).
+        """
+        return None
+
     def detach(self) -> None:
         """Undo what the policy itself changed on the transformer."""

@@ -30,6 +30,7 @@ class Forecast(Policy):
     def __init__(self, config: TraCacheConfig, stack: Stack, watch_all: bool = True) -> None:
         super().__init__(config, stack, watch_all)
         self.config: TraCacheConfig = config
+        self.watch_all = watch_all
         self.watched = self._count_watched(watch_all)
         depth = 0 if config.rule == "reuse" else config.max_order
         self.trajectories = [
@@ -81,6 +82,12 @@ class Forecast(Policy):
 
     def row(self) -> Any:
         return self._orders if self.skipping else None
+
+    def candidates(self) -> Any:
+        if not (self.watch_all and self.skipping and self._spreads):
+            return None
+        factors = self.trajectories[-1].factors(self._point)
+        return torch.stack([s * abs(f) for s, f in zip(self._spreads, factors, strict=True)])
 
     def _is_full(self, step: Step) -> bool:
         c = self.config

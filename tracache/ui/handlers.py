@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
+from tracache.analyse.watching import paths, watch
 from tracache.compare import compare
-from tracache.figures import describe_trace, frame_psnr, order_heatmap
+from tracache.config import require_integer
+from tracache.figures import calm_path, describe_path, describe_trace, frame_psnr, order_heatmap
 from tracache.models.loading import ModelUnavailableError, load_model, require_available
 from tracache.models.sources import downloads
 from tracache.report import Event, Report, Stage
 from tracache.request import Request
 from tracache.settings import Settings
 from tracache.ui.asking import read_request
+from tracache.ui.inspector import block_choices, show_candidates
+from tracache.ui.numbers import whole
 from tracache.ui.runs import Run, Runs, Snapshot
 from tracache.ui.share import share_run
 from tracache.ui.viewer import file_url, show_run
@@ -33,6 +38,10 @@ OUTPUTS = (
     "filmstrip",
     "heatmap",
     "heatmap_text",
+    "inspector",
+    "path_block",
+    "path",
+    "current",
     "share",
     "seed",
     "mine",
@@ -96,7 +105,7 @@ class Handlers:
                 "seed": run.asked.seed,
             }
             if results == -1:
-                changes["share"] = share_run(run, now)
+                changes |= {"share": share_run(run, now), "current": run.id}
             if len(now.results) != results:
                 results = len(now.results)
                 if results == 1:
@@ -110,6 +119,35 @@ class Handlers:
             yield tuple(changes.get(name, gr.skip()) for name in OUTPUTS)
             if now.state == "failed":
                 raise gr.Error(_first_upper(now.error), print_exception=False)
+
+    def draw_path(self, run_id: str, block: Any) -> tuple[Any, str]:
+        """Run full compute once more, untimed, and draw a block's path beside what it is foretold.
+
+        Raises
+        ------
+        gr.Error
+            If there is no such run or block, or its features would not fit.
+        """
+        run = self.runs.find(run_id or "")
+        if run is None:
+            raise gr.Error("Make a comparison first; this draws a block of it.")
+        asked = run.asked
+        if asked.spec.makes_video and not asked.spec.embedded:
+            raise gr.Error(
+                "The features of a whole video do not fit the page; use the command line: "
+                f"tracache analyse trajectories --model {asked.model}"
+            )
+        try:
+            number = require_integer("block", whole(block), 0, 10_000)
+            model = load_model(asked.model, self._settings)
+            with model.lock:
+                watched = watch(model, asked, [number], parts=False)
+        except (ValueError, ModelUnavailableError) as error:
+            raise tell(error) from error
+        cache = asked.cache if asked.cache.stride != "auto" else replace(asked.cache, stride=3)
+        figure, _, errors = paths(watched, replace(cache, last_step=False, granularity="block"))
+        away = {error["way"]: error for error in errors}
+        return gr.update(value=calm_path(figure), visible=True), describe_path(away)
 
     def gallery(self, mine: list[str]) -> str:
         """Draw this session's finished runs, as far as they are still kept."""
@@ -140,6 +178,8 @@ _EMPTY: dict[str, Any] = {
     "filmstrip": "",
     "heatmap": None,
     "heatmap_text": "",
+    "inspector": None,
+    "path": gr.update(value=None, visible=False),
 }
 
 
@@ -161,9 +201,12 @@ def _finished(run: Run, now: Snapshot) -> dict[str, Any]:
             "filmstrip": filmstrip(file_url(strip), titles),
         }
     if report.trace is not None:
+        blocks = block_choices(report.trace)
         changes |= {
             "heatmap": order_heatmap(report.trace),
             "heatmap_text": describe_trace(report.trace),
+            "inspector": show_candidates(report.trace),
+            "path_block": gr.update(choices=blocks, value=blocks[0][1]),
         }
     return changes
 

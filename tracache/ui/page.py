@@ -15,6 +15,7 @@ from tracache.ui.api import add_api
 from tracache.ui.controls import add_controls
 from tracache.ui.handlers import OUTPUTS, Handlers
 from tracache.ui.how_page import add_how
+from tracache.ui.inspector import add_inspector
 from tracache.ui.links import add_address, link_outputs, opener
 from tracache.ui.share import add_share
 from tracache.ui.sweep_page import add_sweep
@@ -65,7 +66,7 @@ def _add_compare(page: gr.Blocks, handlers: Handlers, settings: Settings) -> Non
             controls = add_controls(find_model(DEFAULT_MODEL), settings)
         with gr.Column(scale=7, min_width=300):
             outputs = _results()
-    outputs |= {"mine": gr.State([]), "seed": controls.inputs["seed"]}
+    outputs |= {"mine": gr.State([]), "current": gr.State(""), "seed": controls.inputs["seed"]}
     results = [outputs[name] for name in OUTPUTS]
     names = list(controls.inputs)
 
@@ -85,6 +86,13 @@ def _add_compare(page: gr.Blocks, handlers: Handlers, settings: Settings) -> Non
         **ONE_AT_A_TIME,
     )
     controls.stop.click(handlers.stop, queue=False, **QUIET)
+    outputs["draw"].click(
+        handlers.draw_path,
+        [outputs["current"], outputs["path_block"]],
+        [outputs["path"], outputs["path_text"]],
+        api_visibility="private",
+        **ONE_AT_A_TIME,
+    )
     address = add_address()
     address.submit(
         opener(handlers, controls, settings),
@@ -125,9 +133,22 @@ def _results() -> dict[str, Any]:
         "not timed.",
         elem_id="heatmap-text",
     )
+    inspector = add_inspector()
+    with gr.Accordion("The path of a block", open=False):
+        gr.Markdown(
+            "Where a block's output goes from step to step: in full compute, where reuse would "
+            "leave it, and where TraCache carries it on. Runs full compute once more, untimed.",
+            elem_classes="tc-quiet",
+        )
+        with gr.Row():
+            path_block = gr.Dropdown([], label="Block", interactive=True, min_width=140)
+            draw = gr.Button("Draw its path", min_width=140, elem_id="draw-path")
+        path = gr.Plot(show_label=False, visible=False, elem_id="path")
+        path_text = gr.Markdown(elem_id="path-text", elem_classes="tc-quiet")
     gr.Markdown(READING, elem_classes="tc-quiet")
     gallery = gr.HTML(padding=False, elem_id="gallery")
-    return {
+    parts = {"draw": draw, "path_text": path_text}
+    return parts | {
         "status": status,
         "headline": headline,
         "viewer": viewer,
@@ -137,5 +158,8 @@ def _results() -> dict[str, Any]:
         "share": share,
         "heatmap": heatmap,
         "heatmap_text": heatmap_text,
+        "inspector": inspector,
+        "path_block": path_block,
+        "path": path,
         "gallery": gallery,
     }

@@ -1,0 +1,76 @@
+// What the orders of one cell of the heatmap were judged by. `element`, `props`, `watch`: Gradio's.
+
+const root = element.querySelector(".tci");
+const block = root.querySelector(".tci-block");
+const step = root.querySelector(".tci-step");
+const said = root.querySelector(".tci-said");
+const bars = root.querySelector("tbody");
+
+function options(select, names, chosen) {
+  select.replaceChildren(...names.map((name, i) => new Option(name, i)));
+  select.value = chosen;
+}
+
+function load() {
+  const value = props.value;
+  root.hidden = !value;
+  if (!value) return;
+  options(block, value.blocks, value.blocks.length - 1);
+  const judged = value.spreads.findIndex((rows) => rows[rows.length - 1].some((x) => x !== null));
+  const names = value.timesteps.map((t, i) => `${i + 1} (timestep ${t})`);
+  options(step, names, Math.max(judged, 0));
+  draw();
+}
+
+function draw() {
+  const value = props.value;
+  const [s, b] = [+step.value, +block.value];
+  const spreads = value.spreads[s][b].filter((x) => x !== null);
+  const name = `Block ${value.blocks[b]}, step ${s + 1}`;
+  said.textContent = `${name}: ${value.words[String(value.orders[s][b])]}.`;
+  bars.replaceChildren();
+  root.querySelector("caption").textContent = "";
+  if (!spreads.length) {
+    if (value.orders[s][b] >= 0) said.textContent += " There was nothing to choose between.";
+    return;
+  }
+  root.querySelector("caption").textContent =
+    "Spread of the difference of neighbouring orders; the least decides";
+  const most = Math.max(...spreads);
+  const least = Math.min(...spreads);
+  spreads.forEach((x, i) => {
+    const row = bars.insertRow();
+    const head = document.createElement("th");
+    head.scope = "row";
+    head.textContent = `φ${i + 1} − φ${i}`;
+    const bar = document.createElement("span");
+    bar.className = x === least ? "tci-bar tci-least" : "tci-bar";
+    bar.style.width = `${Math.max(1, (100 * x) / most)}%`;
+    row.append(head);
+    row.insertCell().append(bar);
+    row.insertCell().textContent = x.toPrecision(3) + (x === least ? ", least" : "");
+  });
+}
+
+block.addEventListener("change", draw);
+step.addEventListener("change", draw);
+
+// The figure is Gradio's, and is drawn anew for every run.
+function listen() {
+  const figure = document.querySelector("#heatmap .js-plotly-plot");
+  if (figure?.on && !figure.dataset.tci) {
+    figure.dataset.tci = "yes";
+    figure.on("plotly_click", ({ points: [point] }) => {
+      const row = props.value?.blocks.indexOf(point.y) ?? -1;
+      if (row < 0) return;
+      block.value = row;
+      step.value = +point.x - 1;
+      draw();
+    });
+  }
+  if (root.isConnected) setTimeout(listen, 500);
+}
+
+watch("value", load);
+load();
+listen();
