@@ -286,7 +286,7 @@ def speed_and_fidelity(points: Sequence[tuple[str, float, float, bool]]) -> go.F
 def calm_path(figure: go.Figure) -> go.Figure:
     """Dress the figure of a block's path for a light or a dark page."""
     look = _calm()
-    axes = {key: look.pop(key) for key in ("xaxis", "yaxis")}
+    axes: dict[str, Any] = {key: look.pop(key) for key in ("xaxis", "yaxis")}
     figure.update_layout(template="none", height=380, width=None, **look)
     figure.update_xaxes(**axes["xaxis"])
     figure.update_yaxes(**axes["yaxis"])

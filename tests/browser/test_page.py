@@ -1,6 +1,7 @@
 """The page, driven as a visitor drives it."""
 
 import re
+from itertools import pairwise
 
 import pytest
 from playwright.sync_api import expect
@@ -148,7 +149,7 @@ def test_videos_play_in_step(open_page):
         page.wait_for_timeout(100)
     assert max(abs(a - b) for a, b in seen) < 1 / 8
     leads = [a for a, _ in seen]
-    assert any(later < earlier for earlier, later in zip(leads, leads[1:], strict=False))
+    assert any(later < earlier for earlier, later in pairwise(leads))
     press(page, "Pause")
     page.get_by_role("button", name="One frame on").click()
     at = page.evaluate(times)
