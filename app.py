@@ -13,6 +13,7 @@ with suppress(ImportError):
     import spaces  # noqa: F401
 
 from tracache.settings import Settings
+from tracache.ui.faults import refuse
 from tracache.ui.page import build_page
 from tracache.ui.style import CSS, THEME
 
@@ -42,6 +43,9 @@ def main() -> None:
         run_history=False,
         allowed_paths=[str(settings.runs), str(settings.assets / "examples")],
         share=False,
+        # A session's copy of the page takes a third of a megabyte, and anybody can open many.
+        state_session_capacity=256,
+        app_kwargs={"exception_handlers": {Exception: refuse}},
         footer_links=["api", "settings"] if settings.api else ["settings"],
     )
 

@@ -23,6 +23,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+class Server(str):
+    """The app's address, with its process and its folder of runs."""
+
+    def __new__(cls, address, pid, runs):
+        server = super().__new__(cls, address)
+        server.pid, server.runs = pid, runs
+        return server
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """Address of the app, started as a user starts it, from another folder."""
@@ -36,6 +45,7 @@ def server(tmp_path_factory):
         "GRADIO_TEMP_DIR": str(folder),
         "TMPDIR": str(folder),
         "HF_HOME": str(folder / "hf"),
+        "TRACACHE_RUNS": str(folder / "runs"),
         "TRACACHE_ASSETS": str(_assets(folder / "assets")),
     }
     with (folder / "log.txt").open("w") as log:
@@ -50,7 +60,7 @@ def server(tmp_path_factory):
     address = f"http://127.0.0.1:{port}"
     try:
         _wait_for(f"{address}/gradio_api/info", process, folder / "log.txt")
-        yield address
+        yield Server(address, process.pid, folder / "runs")
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=20)

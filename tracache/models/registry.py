@@ -126,6 +126,7 @@ _SCENES_CLASS = ModelSpec(
     guidance_scale=1.5,
     cache=TraCacheConfig(stride=3, max_order=3, warmup=2),
     max_tokens=0,
+    max_steps=250,
     example_prompts=("red sphere", "blue cube", "yellow ring", "green cone", "purple cylinder"),
 )
 

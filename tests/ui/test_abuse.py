@@ -1,0 +1,168 @@
+"""Whatever is sent: no 500, nothing of the server's inside shown, no file given away, no growth."""
+
+import json
+import math
+import random
+import urllib.error
+import urllib.request
+
+import psutil
+import pytest
+
+HOSTILE = (
+    None,
+    True,
+    math.nan,
+    math.inf,
+    -1,
+    2.5,
+    1e308,
+    10**30,
+    "",
+    "x" * 50_000,
+    "../../../../etc/passwd",
+    "/etc/passwd",
+    "<script>alert(1)</script>",
+    "\u0000\u202e",
+    "{{7*7}}${7*7}",
+    "scenes-t2i",
+    [],
+    ["gates"],
+    [[["x"]]],
+    {},
+    {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}},
+    {"__type__": "update", "value": "x"},
+    {"toca": {"file": "/etc/passwd"}},
+)
+
+
+def send(address, body=None, method=None):
+    """Return (status, text) whatever the answer is."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(
+        address, data, {"Content-Type": "application/json"}, method=method
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, answer.read().decode(errors="replace")
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode(errors="replace")
+
+
+def outcome(server, session):
+    """The last message of a session's stream."""
+    address = f"{server}/gradio_api/queue/data?session_hash={session}"
+    with urllib.request.urlopen(address, timeout=60) as stream:
+        for line in stream:
+            if b"process_completed" in line or b"unexpected_error" in line:
+                return line.decode(errors="replace")
+    return ""
+
+
+@pytest.fixture(scope="module")
+def config(server):
+    return json.loads(send(f"{server}/config")[1])
+
+
+def test_every_endpoint_survives_hostile_payloads(server, config):
+    draw = random.Random(11)
+    process = psutil.Process(server.pid)
+    endpoints = [d for d in config["dependencies"] if d["backend_fn"]]
+    assert len(endpoints) > 15
+    before, sent = 0, 0
+    for round_ in range(25):
+        if round_ == 10:
+            before = process.memory_info().rss
+        for endpoint in endpoints:
+            session = f"fuzz-{sent}"
+            count = max(0, len(endpoint["inputs"]) + draw.choice((0, 0, 0, 0, -1, 3)))
+            count = count or draw.randrange(15)
+            body = {
+                "data": [draw.choice(HOSTILE) for _ in range(count)],
+                "fn_index": endpoint["id"],
+                "session_hash": session,
+            }
+            status, text = send(f"{server}/gradio_api/queue/join", body)
+            sent += 1
+            assert status < 500, (endpoint["api_name"], body)
+            assert "Traceback" not in text
+            if status == 200:
+                end = outcome(server, session)
+                assert "Traceback" not in end
+                assert "site-packages" not in end
+                assert "root:x:0" not in end
+    assert sent >= 1000
+    # Sessions come and go: so many are remembered and no more.
+    assert process.memory_info().rss < before * 1.1
+    status, _ = send(f"{server}/gradio_api/info")
+    assert status == 200
+
+
+def test_events_that_do_not_exist_are_refused(server):
+    for fn_index in (-1, 9999, "x", None, 1e9, {"a": 1}):
+        body = {"data": [], "fn_index": fn_index, "session_hash": "none"}
+        status, text = send(f"{server}/gradio_api/queue/join", body)
+        assert 400 <= status < 500
+        assert "Traceback" not in text
+
+
+def test_no_way_around_the_queue(server):
+    for name in ("compare", "list_models", "generate"):
+        status, _ = send(f"{server}/gradio_api/run/{name}", {"data": []})
+        assert status in (404, 405, 422)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/passwd",
+        "app.py",
+        "../../etc/passwd",
+        "demo_assets/scenes-t2i/model_index.json",
+        "{runs}/../../etc/passwd",
+        "{runs}/%2e%2e/%2e%2e/etc/passwd",
+        "{runs}",
+        "{runs}/",
+    ],
+)
+def test_no_file_is_given_away(server, path):
+    address = f"{server}/gradio_api/file={path.format(runs=server.runs)}"
+    status, text = send(address)
+    assert 400 <= status < 500
+    assert "root:x:0" not in text
+
+
+def test_an_upload_that_is_too_big_is_refused(server):
+    boundary = "x"
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="a.bin"\r\n\r\n'
+    body = head.encode() + b"0" * 2_000_000 + f"\r\n--{boundary}--\r\n".encode()
+    request = urllib.request.Request(
+        f"{server}/gradio_api/upload",
+        body,
+        {"Content-Type": f"multipart/form-data; boundary={boundary}"},
+    )
+    with pytest.raises(urllib.error.HTTPError) as error:
+        urllib.request.urlopen(request, timeout=60)
+    assert error.value.code == 413
+
+
+def test_a_flood_is_answered_with_a_message(server, config):
+    """The queue holds sixteen; whoever comes after hears so, and the page goes on working."""
+    endpoint = next(d for d in config["dependencies"] if d["api_name"] == "compare")
+    info = json.loads(send(f"{server}/gradio_api/info")[1])["named_endpoints"]["/compare"]
+    given = {"prompt": "a shiny red sphere on water at sunset", "steps": 2}
+    data = [given.get(p["parameter_name"], p["parameter_default"]) for p in info["parameters"]]
+    answers = [
+        send(
+            f"{server}/gradio_api/queue/join",
+            {"data": data, "fn_index": endpoint["id"], "session_hash": f"flood-{i}"},
+        )
+        for i in range(30)
+    ]
+    codes = [status for status, _ in answers]
+    assert set(codes) == {200, 503}
+    assert codes.count(503) >= 8
+    assert "full" in next(text for status, text in answers if status == 503).lower()
+    ends = [outcome(server, f"flood-{i}") for i, code in enumerate(codes) if code == 200]
+    assert all('"success": true' in end or '"success":true' in end for end in ends)
+    assert send(f"{server}/gradio_api/info")[0] == 200

@@ -1,0 +1,48 @@
+"""Many at once: what each of them gets is what they would have got alone."""
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+from tracache.compare import compare
+from tracache.models.loading import load_model
+from tracache.request import make_request
+from tracache.ui.runs import Runs
+
+PROMPTS = ("a shiny red sphere on water at sunset", "a matte blue cube on snow in daylight")
+REQUESTS = 200
+SESSIONS = 8
+
+
+def work(asked):
+    yield from compare(load_model(asked.model), asked)
+
+
+def draw_request(draw):
+    """Short runs of every kind of arm, two models, many settings."""
+    common = {"seed": draw.randrange(3), "steps": draw.choice((2, 3, 4)), "trace": False}
+    arm = draw.choice(("tracache", "reuse", "taylorseer", "tracache-fixed", "teacache", "pab"))
+    if draw.random() < 0.2:
+        number = draw.randrange(40)
+        return make_request("scenes-class", class_label=number, arms=[arm], **common)
+    stride, order = draw.choice((2, 3)), draw.choice((0, 1, 2))
+    prompt = draw.choice(PROMPTS)
+    return make_request("scenes-t2i", prompt, arms=[arm], stride=stride, max_order=order, **common)
+
+
+def outcome(run):
+    end = list(run.follow(every_s=0))[-1]
+    assert end.state == "done", end.error
+    return [(arm.arm, arm.full_steps, arm.image.tobytes()) for arm in end.results]
+
+
+def test_two_hundred_interleaved_requests_each_equal_their_solo_run(tmp_path):
+    draw = random.Random(7)
+    distinct = [draw_request(draw) for _ in range(REQUESTS // 5)]
+    runs = Runs(tmp_path, deadline_s=600)
+    solo = [outcome(runs.start(asked, "", work)) for asked in distinct]
+    order = [i % len(distinct) for i in range(REQUESTS)]
+    draw.shuffle(order)
+    with ThreadPoolExecutor(SESSIONS) as sessions:
+        found = list(sessions.map(lambda i: outcome(runs.start(distinct[i], "", work)), order))
+    assert len(found) == REQUESTS
+    assert all(result == solo[i] for i, result in zip(order, found, strict=True))
