@@ -16,7 +16,7 @@ from tracache.blocks import find_blocks
 from tracache.config import TraCacheConfig
 from tracache.measure.latency import synchronize
 from tracache.measure.macs import count_macs
-from tracache.measure.memory import peak_memory
+from tracache.measure.memory import MemoryPeak, peak_memory
 from tracache.measure.quality import image_quality, relative_error
 from tracache.methods import METHODS, REFERENCE, Plan
 from tracache.models.loading import LoadedModel
@@ -34,6 +34,14 @@ from tracache.report import (
 from tracache.request import Request
 from tracache.run import Inputs, prepare, sample
 from tracache.trace import Trace
+from tracache.tracing import (
+    Features,
+    bytes_per_block,
+    free_for_histories,
+    make_groups,
+    measure_features,
+    watch_blocks,
+)
 from tracache.video import Picture
 
 #: How often somebody who waits for the device looks up, seconds.
@@ -128,6 +136,8 @@ class _Comparison:
         self.reference: _Reference | None = None
         self.computed: int | None = None
         self.palette: Palette
+        self.features: Features
+        self.warm_up_peak: MemoryPeak
 
     def run(self) -> None:
         request = self.request
@@ -170,12 +180,17 @@ class _Comparison:
         What it decodes to, poor as it is, shows how latents become colours.
         """
         counts = []
-        # One computed step; then one computed and one skipped.
-        for num_steps in (1, 2):
-            plan = Plan(num_steps, TraCacheConfig(stride=2, max_order=0))
-            with count_macs() as macs:
-                latents = sample(self.model, inputs, plan, on_step=lambda *_: self._check()).latents
-            counts.append(macs)
+        with (
+            measure_features(self.model.pipe.transformer) as self.features,
+            peak_memory(self.model.device) as self.warm_up_peak,
+        ):
+            # One computed step; then one computed and one skipped.
+            for num_steps in (1, 2):
+                plan = Plan(num_steps, TraCacheConfig(stride=2, max_order=0))
+                with count_macs() as macs:
+                    done = sample(self.model, inputs, plan, on_step=lambda *_: self._check())
+                counts.append(macs)
+        latents = done.latents
         images = self.model.spec.family.decode(self.model.pipe, latents, self.model.spec.size)
         self.palette = Palette.fit(latents, images[0])
         full, both = counts
@@ -271,11 +286,18 @@ class _Comparison:
         if not cached:
             return None
         arm = "tracache" if "tracache" in cached else cached[0]
-        self.emit(Stage("trace", f"Watching every block of {METHODS[arm].title}, untimed"))
-        done = sample(
-            self.model, inputs, self._plan(arm), on_step=lambda *_: self._check(), trace="all"
+        plan = self._plan(arm)
+        blocks = len(find_blocks(self.model.pipe.transformer))
+        room = free_for_histories(self.model.device, self.warm_up_peak)
+        return watch_blocks(
+            self.model,
+            inputs,
+            plan,
+            make_groups(blocks, room, bytes_per_block(plan, self.features)),
+            title=METHODS[arm].title,
+            say=lambda line: self.emit(Stage("trace", line)),
+            check=self._check,
         )
-        return done.trace.copy() if done.trace is not None else None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from tracache.measure.latency import synchronize
 from tracache.methods import Plan
 from tracache.models.loading import LoadedModel
 from tracache.models.schedulers import make_scheduler
+from tracache.policies.base import Watch
 from tracache.preview import Glimpses
 from tracache.trace import Trace
 
@@ -102,7 +103,7 @@ def sample(
     plan: Plan,
     *,
     on_step: Callable[[int, bool], None] | None = None,
-    trace: str = "last",
+    trace: Watch = "last",
     glimpses: Glimpses | None = None,
 ) -> Sample:
     """Run the denoising loop once.
@@ -114,8 +115,8 @@ def sample(
     on_step : callable, optional
         Called with the step's index, and whether it computed everything, after each step; what
         it raises ends the run.
-    trace : {"last", "all"}, default "last"
-        As for :func:`tracache.attach`; time nothing with ``"all"``.
+    trace : {"last", "all"} or sequence of int or str, default "last"
+        As for :func:`tracache.attach`; time nothing with anything but ``"last"``.
     glimpses : Glimpses, optional
         Notes what the scheduler is handed at each step, for previews.
     """
