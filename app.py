@@ -26,7 +26,7 @@ def main() -> None:
         ssr_mode=False,
         mcp_server=True,
         run_history=False,
-        allowed_paths=[str(settings.runs)],
+        allowed_paths=[str(settings.runs), str(settings.assets / "examples")],
         share=False,
         footer_links=["api", "settings"],
     )

@@ -128,6 +128,11 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
         commands.add_parser("analyse", help="what the paper's figures and tables show"), runs
     )
 
+    examples = commands.add_parser("examples", help="record the page's examples anew")
+    examples.add_argument("--device", help=f"{', '.join(DEVICES)}; the best there is by default")
+    examples.add_argument("--output", type=Path, help="folder (that of the assets)")
+    examples.set_defaults(run=runs["examples"])
+
     tune = commands.add_parser("tune", help="find which steps to compute for a budget")
     _add_common(tune)
     tune.add_argument("--steps", type=int, help="denoising steps (the model's default)")

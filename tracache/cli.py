@@ -13,6 +13,7 @@ from tracache.analyse.command import run_comparing, run_watching
 from tracache.arguments import build_parser, options_of, settings_of
 from tracache.bench.command import run_bench, run_tune
 from tracache.compare import compare
+from tracache.examples import FOLDER, record_examples
 from tracache.experiments.command import run_sweep
 from tracache.experiments.workers import this_worker
 from tracache.models.loading import LoadedModel, ModelUnavailableError, load_model
@@ -89,6 +90,13 @@ def _tune(args: argparse.Namespace) -> None:
         write_json(args.json, presets)
 
 
+def _examples(args: argparse.Namespace) -> None:
+    settings = _settings(args)
+    folder = args.output or settings.assets / FOLDER
+    record_examples(folder, lambda model_id: load_model(model_id, settings))
+    print(f"written to {folder}")
+
+
 def _compare(args: argparse.Namespace) -> None:
     request = make_request(
         args.model,
@@ -148,6 +156,7 @@ RUNS = {
     "bench": _bench,
     "sweep": _sweep,
     "tune": _tune,
+    "examples": _examples,
     "watch": _watch,
     "answer": _answer,
 }

@@ -306,8 +306,8 @@ def test_the_prompt_builder_writes_the_prompt(open_page):
 
 def test_an_example_fills_the_prompt(open_page):
     page = open_page()
-    page.get_by_role("button", name=PROMPT).click()
-    expect(box(page)).to_have_value(PROMPT)
+    page.locator("#examples").get_by_role("button", name="a shiny yellow ring").click()
+    expect(box(page)).to_have_value("a shiny yellow ring on grass at night")
 
 
 def test_stop_ends_the_run_and_another_can_start(open_page):
@@ -470,3 +470,85 @@ def test_a_model_that_cannot_run_here_says_why(open_page):
     box(page).fill(PROMPT)
     press(page, "Generate")
     expect(page.locator("#status")).to_contain_text("Done.")
+
+
+def test_a_cell_of_the_heatmap_shows_its_candidates(open_page):
+    page = open_page()
+    press(page, "Generate")
+    expect(page.locator("#status")).to_contain_text("Done.")
+    said = page.locator(".tci-said")
+    expect(said).to_contain_text("Block 11, step")
+    # By hand, and by a click on the figure.
+    page.locator(".tci-step").select_option("7")
+    expect(said).to_contain_text("Block 11, step 8: order")
+    expect(page.locator(".tci-least")).to_have_count(1)
+    page.locator("#heatmap").scroll_into_view_if_needed()
+    area = page.locator("#heatmap .nsewdrag").first.bounding_box()
+    page.mouse.click(area["x"] + area["width"] * 0.01, area["y"] + area["height"] * 0.95)
+    expect(said).to_have_text("Block 1, step 1: computed.")
+
+
+def test_the_path_of_a_block_is_drawn(open_page):
+    page = open_page()
+    page.get_by_role("button", name="Steps, guidance, seed").click()
+    set_number(page, "Steps", 10)
+    press(page, "Generate")
+    expect(page.locator("#status")).to_contain_text("Done.")
+    page.get_by_role("button", name="The path of a block").click()
+    choose(page, "Block", "Block 3")
+    press(page, "Draw its path")
+    expect(page.locator("#path .js-plotly-plot")).to_be_visible()
+    expect(page.locator("#path")).to_contain_text("block 3")
+    expect(page.locator("#path-text")).to_contain_text(
+        re.compile(r"reuse is \d+\.\d% away from it and TraCache is \d+\.\d% away")
+    )
+
+
+def test_recorded_examples_say_where_they_come_from(open_page):
+    page = open_page()
+    expect(page.locator(".tcv-label")).to_contain_text(re.compile(r"recorded on CPU .*\d{4}-"))
+    assert image_width(page, "tracache") == 128
+    expect(page.locator(".tce-title")).to_contain_text("recorded on")
+    page.wait_for_function(
+        "[...document.querySelectorAll('.tce img')].filter(i => i.naturalWidth == 128).length == 5"
+    )
+    choose(page, "Model", "Scenes by class (embedded, class to image)")
+    page.locator("#examples").get_by_role("button", name="yellow ring").click()
+    expect(page.get_by_label("Class", exact=True)).to_have_value("yellow ring")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("route", ["", "sweep", "how"])
+def test_nothing_that_axe_can_find(open_page, server, route, theme):
+    """WCAG 2 A and AA, after a run where there is one."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    names = {"": "Generate", "sweep": "Run the sweep", "how": None}
+    address = f"{server}/{route}?__theme={theme}"
+    page = open_page(address=address, wait_for=names[route])
+    if not route:
+        page.get_by_role("button", name="Steps, guidance, seed").click()
+        set_number(page, "Steps", 4)
+        press(page, "Generate")
+        expect(page.locator("#status")).to_contain_text("Done.")
+        expect(page.locator("#heatmap .js-plotly-plot")).to_be_visible()
+    if route == "how":
+        expect(page.locator("#how-choice .js-plotly-plot")).to_be_visible()
+    wanted = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa"]}}
+    found = Axe().run(page, options=wanted).response["violations"]
+    assert {v["id"]: [node["target"] for node in v["nodes"]] for v in found} == {}
+
+
+def test_the_whole_of_it_by_keyboard(open_page):
+    """From the prompt to the picture without a mouse."""
+    page = open_page()
+    box(page).focus()
+    page.keyboard.press("ControlOrMeta+A")
+    page.keyboard.type("a matte blue cube on snow in daylight")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent").strip() == "Generate"
+    page.keyboard.press("Enter")
+    expect(page.locator("#status")).to_contain_text("Done.")
+    page.get_by_role("button", name="Difference").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".tcv-pair")).to_be_visible()

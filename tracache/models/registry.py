@@ -47,7 +47,7 @@ class ModelSpec:
     max_tokens : int
         Length to which prompts are padded or cut, tokens.
     example_prompts : tuple of str
-        Shown on the page.
+        Shown on the page; names of classes where the model takes those.
     footprint : Footprint or None
         The memory and disk it takes; None where any machine has enough.
     classes : str
@@ -126,6 +126,7 @@ _SCENES_CLASS = ModelSpec(
     guidance_scale=1.5,
     cache=TraCacheConfig(stride=3, max_order=3, warmup=2),
     max_tokens=0,
+    example_prompts=("red sphere", "blue cube", "yellow ring", "green cone", "purple cylinder"),
 )
 
 

@@ -16,6 +16,7 @@ from tracache.models.vocabulary import Vocabulary, load_vocabulary
 from tracache.presets import CUSTOM
 from tracache.settings import Settings
 from tracache.ui.builder import add_builder
+from tracache.ui.examples import add_examples, show_examples
 from tracache.ui.views import model_note, vocabulary_note
 
 
@@ -97,10 +98,7 @@ def add_help(subject: Subject, spec: ModelSpec, settings: Settings) -> None:
         if vocabulary is not None:
             name = f"builder_{entry.id}"
             subject.outputs[name] = add_builder(vocabulary, subject.prompt, entry is spec)
-    for i, texts in enumerate(_example_lists()):
-        with gr.Column(visible=texts == spec.example_prompts) as column:
-            gr.Examples([[text] for text in texts], [subject.prompt], label="Examples")
-        subject.outputs[f"examples_{i}"] = column
+    subject.outputs["examples"] = add_examples(spec, settings, subject.prompt, subject.class_label)
 
 
 def follow_model(subject: Subject, controls: Mapping[str, Any], settings: Settings) -> None:
@@ -143,13 +141,9 @@ def model_changes(
     classes = spec.task == "class-to-image"
     labels = labels_of(spec, settings)
     choices = labels.choices() if labels is not None else []
-    examples = [text for texts in _example_lists() for text in texts]
+    examples = {text for entry in MODELS.values() for text in entry.example_prompts}
     if not prompt or (prompt in examples and prompt not in spec.example_prompts):
         prompt = _first_example(spec)
-    shown = {
-        f"examples_{i}": gr.update(visible=texts == spec.example_prompts)
-        for i, texts in enumerate(_example_lists())
-    }
     builders = {
         name: gr.update(visible=name == f"builder_{spec.id}")
         for name in subject.outputs
@@ -162,8 +156,8 @@ def model_changes(
         "prompt": prompt,
         "class_box": gr.update(visible=classes),
         "class_label": gr.update(choices=choices, value=choices[0][1] if choices else None),
+        "examples": show_examples(spec, settings),
         **builders,
-        **shown,
     }
 
 
@@ -185,12 +179,8 @@ def _defaults(spec: ModelSpec) -> dict[str, Any]:
 
 
 def _first_example(spec: ModelSpec) -> str:
-    return spec.example_prompts[0] if spec.example_prompts else ""
-
-
-def _example_lists() -> list[tuple[str, ...]]:
-    """Every list of examples, once."""
-    return list(dict.fromkeys(s.example_prompts for s in MODELS.values() if s.example_prompts))
+    takes_prompt = spec.task != "class-to-image"
+    return spec.example_prompts[0] if spec.example_prompts and takes_prompt else ""
 
 
 def _vocabulary(spec: ModelSpec, settings: Settings) -> Vocabulary | None:

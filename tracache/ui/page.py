@@ -13,6 +13,7 @@ from tracache.models.registry import DEFAULT_MODEL, find_model
 from tracache.settings import Settings
 from tracache.ui.api import add_api
 from tracache.ui.controls import add_controls
+from tracache.ui.examples import first_look
 from tracache.ui.handlers import OUTPUTS, Handlers
 from tracache.ui.how_page import add_how
 from tracache.ui.inspector import add_inspector
@@ -34,6 +35,10 @@ embedded model it stays nearer to full compute than φₙ, the other reading of 
 #: Runs come one after another, whoever asks for them.
 ONE_AT_A_TIME: dict[str, Any] = {"concurrency_id": "run", "concurrency_limit": 1}
 
+TO_RESULTS = """() => {
+  if (innerWidth < 760) document.querySelector("#status").scrollIntoView({ behavior: "smooth" });
+}"""
+
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -50,8 +55,10 @@ def build_page(settings: Settings) -> gr.Blocks:
         _add_compare(page, handlers, settings)
         add_api(handlers, settings, **ONE_AT_A_TIME)
     with page.route("Sweep", "/sweep"):
+        gr.Navbar(main_page_name="Compare")
         add_sweep(handlers, settings, **ONE_AT_A_TIME)
     with page.route("How it works", "/how"):
+        gr.Navbar(main_page_name="Compare")
         add_how()
     return page
 
@@ -65,7 +72,7 @@ def _add_compare(page: gr.Blocks, handlers: Handlers, settings: Settings) -> Non
         with gr.Column(scale=4, min_width=300):
             controls = add_controls(find_model(DEFAULT_MODEL), settings)
         with gr.Column(scale=7, min_width=300):
-            outputs = _results()
+            outputs = _results(settings)
     outputs |= {"mine": gr.State([]), "current": gr.State(""), "seed": controls.inputs["seed"]}
     results = [outputs[name] for name in OUTPUTS]
     names = list(controls.inputs)
@@ -85,6 +92,8 @@ def _add_compare(page: gr.Blocks, handlers: Handlers, settings: Settings) -> Non
         api_visibility="private",
         **ONE_AT_A_TIME,
     )
+    # On a phone the results are below the controls.
+    controls.generate.click(None, js=TO_RESULTS, **QUIET)
     controls.stop.click(handlers.stop, queue=False, **QUIET)
     outputs["draw"].click(
         handlers.draw_path,
@@ -117,11 +126,11 @@ def _banner(settings: Settings) -> str:
     )
 
 
-def _results() -> dict[str, Any]:
+def _results(settings: Settings) -> dict[str, Any]:
     """Lay out the right column; keys as in ``OUTPUTS``."""
     status = gr.HTML(EMPTY_STATUS, padding=False, elem_id="status")
     headline = gr.Markdown(elem_id="headline")
-    viewer = add_viewer()
+    viewer = add_viewer(first_look(find_model(DEFAULT_MODEL), settings))
     filmstrip = gr.HTML(padding=False, elem_id="filmstrip")
     frames = gr.Plot(show_label=False, visible=False, elem_id="frames")
     table = gr.HTML(padding=False, elem_id="figures")
