@@ -150,6 +150,7 @@ class _Comparison:
             [request.seed],
             request.guidance_scale,
             request.scheduler,
+            request.size,
         )
         synchronize(self.model.device)
         encoding_s = time.perf_counter() - start
@@ -191,7 +192,7 @@ class _Comparison:
                     done = sample(self.model, inputs, plan, on_step=lambda *_: self._check())
                 counts.append(macs)
         latents = done.latents
-        images = self.model.spec.family.decode(self.model.pipe, latents, self.model.spec.size)
+        images = self.model.spec.family.decode(self.model.pipe, latents, inputs.size)
         self.palette = Palette.fit(latents, images[0])
         full, both = counts
         return _Macs(
@@ -218,7 +219,7 @@ class _Comparison:
 
         with peak_memory(model.device) as memory:
             done = sample(model, inputs, plan, on_step=on_step, glimpses=glimpses)
-            images = model.spec.family.decode(model.pipe, done.latents, model.spec.size)
+            images = model.spec.family.decode(model.pipe, done.latents, inputs.size)
             synchronize(model.device)
         end_to_end_s = encoding_s + time.perf_counter() - begin
         if arm == self.request.matched:
@@ -257,7 +258,14 @@ class _Comparison:
     def _baseline_key(self) -> Hashable:
         """All that an image of full compute depends on; the model is the one that keeps it."""
         asked = self.request
-        return asked.subject, asked.seed, asked.steps, asked.guidance_scale, asked.scheduler
+        return (
+            asked.subject,
+            asked.seed,
+            asked.steps,
+            asked.guidance_scale,
+            asked.scheduler,
+            asked.size,
+        )
 
     def _reuse(self, arm: str) -> ArmResult | None:
         """Return full compute's result where an identical one is at hand and will do."""

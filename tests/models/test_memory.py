@@ -55,6 +55,11 @@ WHOLE = Placement("whole")
         (LAPTOP_8, "dit-xl-2-256", WHOLE),
         (SMALL_GPU, "dit-xl-2-512", WHOLE),
         ((None, 0.1), "scenes-t2i", WHOLE),
+        (L4, "open-sora-1.2", WHOLE),
+        (H200, "open-sora-1.2", WHOLE),
+        (T4, "open-sora-1.2", Placement("offload")),
+        (COLAB_T4, "open-sora-1.2", Placement("encode-first")),
+        ((None, 24), "open-sora-1.2", Placement("encode-first", torch.bfloat16)),
     ],
 )
 def test_machines(machine, model_id, expected):
@@ -69,6 +74,8 @@ def test_machines(machine, model_id, expected):
         (SMALL_GPU, "pixart-256", "its text encoder needs 11.5 GB of GPU memory, and 7.5 GB"),
         ((2, 32), "dit-xl-2-256", "running its transformer and VAE needs 2.5 GB of GPU memory"),
         ((16, 8), "pixart-256", "loading its text encoder needs 11.5 GB of main memory"),
+        (SMALL_GPU, "open-sora-1.2", "running its transformer and VAE needs 9.2 GB of GPU memory"),
+        (LAPTOP_16, "open-sora-1.2", "its transformer and VAE needs 18.4 GB of memory"),
         ((16, 2), "dit-xl-2-256", "loading its transformer and VAE needs 1.5 GB of main memory"),
     ],
 )
