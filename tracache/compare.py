@@ -21,6 +21,7 @@ from tracache.measure.memory import MemoryPeak, peak_memory
 from tracache.measure.quality import image_quality, relative_error
 from tracache.methods import METHODS, REFERENCE, Plan
 from tracache.models.loading import LoadedModel
+from tracache.models.memory import require_room
 from tracache.preview import Glimpses, Palette
 from tracache.report import (
     ArmDone,
@@ -69,10 +70,11 @@ def compare(model: LoadedModel, request: Request) -> Generator[Event, None, None
     Raises
     ------
     ValueError
-        If the request is for another model.
+        If the request is for another model, or a video for which the memory is too small.
     """
     if request.model != model.spec.id:
         raise ValueError(f"the request is for {request.model}, the model is {model.spec.id}")
+    require_room(model.spec, request.size, model.device, model.dtype.itemsize)
     # The pipeline's loop belongs to diffusers, so it runs in a thread of its own and reports here.
     events: queue.SimpleQueue[Any] = queue.SimpleQueue()
     cancelled = threading.Event()

@@ -20,7 +20,7 @@ from tracache.config import TraCacheConfig
 from tracache.measure.memory import MemoryPeak
 from tracache.methods import Plan
 from tracache.models.loading import LoadedModel
-from tracache.models.memory import DEVICE_RESERVE, HOST_RESERVE, free_memory
+from tracache.models.memory import free_for_work
 from tracache.run import Inputs, sample
 from tracache.trace import Trace
 from tracache.trajectory import history_bytes
@@ -88,12 +88,7 @@ def free_for_histories(device: torch.device, peak: MemoryPeak) -> int:
     peak : MemoryPeak
         Of a run without them; what it grew by is left free for the next.
     """
-    on_device, on_host = free_memory(device)
-    if on_device is None:
-        return on_host - HOST_RESERVE - peak.growth
-    # What the allocator holds and nobody uses is as good as free.
-    idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return on_device + idle - DEVICE_RESERVE - peak.growth
+    return free_for_work(device) - peak.growth
 
 
 def make_groups(blocks: int, room: int, each: int) -> tuple[tuple[int, ...], ...]:

@@ -1,5 +1,7 @@
 """Which placement a machine gets, or what does not fit."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -11,6 +13,7 @@ from tracache.models.memory import (
     choose_placement,
     free_memory,
     pick_dtype,
+    require_room,
 )
 from tracache.models.registry import MODELS
 
@@ -85,6 +88,18 @@ def test_what_does_not_fit_is_said(machine, model_id, words):
     assert words in str(error.value)
     assert str(error.value).startswith(MODELS[model_id].title)
     assert str(error.value).endswith("choose a smaller model")
+
+
+def test_larger_videos_need_more_memory_to_work_in():
+    spec, cpu = MODELS["open-sora-1.2"], torch.device("cpu")
+    require_room(spec, spec.size, cpu, 4)
+    require_room(spec, replace(spec.size, frames=1), cpu, 4)
+    vast = replace(spec, footprint=replace(spec.footprint, working_gb=10_000))
+    with pytest.raises(DoesNotFitError) as error:
+        require_room(vast, replace(spec.size, frames=102), cpu, 2)
+    assert "of this size needs about 20000.0 GB of memory beside the weights" in str(error.value)
+    assert str(error.value).endswith("choose fewer frames or a lower resolution")
+    require_room(MODELS["scenes-t2i"], 128, cpu, 4)
 
 
 def test_formats():
