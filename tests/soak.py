@@ -1,7 +1,7 @@
 """Mixed requests for as long as wanted: ``python -m tests.soak --minutes 30 --json soak.json``.
 
-Starts the app by itself and watches its memory, open files, threads and run folders. After the first
-five minutes its resident memory may grow by 5 % at most.
+Starts the app by itself and watches its memory, open files, threads and run folders. After the
+first five minutes its resident memory may grow by 5 % at most.
 """
 
 from __future__ import annotations

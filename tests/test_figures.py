@@ -65,7 +65,7 @@ def test_a_trace_in_words(trace):
 
 
 def test_unwatched_blocks_and_unskipped_runs():
-    last = Trace(3, watched=1)
+    last = Trace(3, watched=[2])
     last.record(9.0, None)
     last.record(8.0, 0)
     assert "not watched" in layers(order_heatmap(last))

@@ -31,6 +31,8 @@ REQUESTS = [
     ask(arms=["tracache", "toca", "fewer-steps"], options={"toca": {"ratio": 0.5, "interval": 2}}),
     ask(scheduler="ddim", arms=["reuse"], granularity="module", local_extrapolation=True),
     ask(model="scenes-class", class_label="red cube", seed=0),
+    ask(model="open-sora-1.2", prompt="a waterfall", seed=2, frames=17, aspect="3:4"),
+    ask(model="open-sora-1.2", prompt="a waterfall", seed=2, resolution="240p", steps=9),
     ask(model="scenes-t2v", prompt="a red cube slides to the left on sand", seed=1, stride=2),
 ]
 

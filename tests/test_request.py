@@ -15,6 +15,7 @@ from tracache.policies import TeaCacheConfig, ToCaConfig
 from tracache.presets import Preset
 from tracache.request import make_request
 from tracache.settings import Settings
+from tracache.video import VideoSize, pixels_of
 
 GOOD = {"model": "scenes-t2i", "prompt": "a shiny red sphere on water at sunset"}
 
@@ -216,6 +217,66 @@ def test_every_preset_is_a_request():
             request = make_request(spec.id, **subject, preset=preset.id, stride=2)
             assert (request.steps, request.cache) == (preset.steps, preset.cache)
             assert Preset.from_dict(json.loads(json.dumps(preset.to_dict()))) == preset
+
+
+VIDEO = {"model": "open-sora-1.2", "prompt": "a waterfall"}
+
+
+@pytest.mark.parametrize(
+    "asked, size",
+    [
+        ({}, (480, 854, 51)),
+        ({"frames": 17}, (480, 854, 17)),
+        ({"resolution": "144p"}, (144, 256, 51)),
+        ({"aspect": "16:9", "frames": 1}, (854, 480, 1)),
+        ({"resolution": "720p", "aspect": "1:1", "steps": 20}, (960, 960, 51)),
+    ],
+)
+def test_videos_of_a_size_that_is_chosen(asked, size):
+    request = make_request(**VIDEO, **asked)
+    assert request.size == VideoSize(*size, fps=24.0)
+    height, width, frames = size
+    assert request.cost == height * width * frames * request.steps <= request.spec.max_cost
+
+
+@pytest.mark.parametrize(
+    "asked, words",
+    [
+        ({"frames": 0}, ["frames", "1 to 408", "0"]),
+        ({"frames": 51.0}, ["frames", "51.0"]),
+        ({"resolution": "8k"}, ["unknown resolution '8k'", "480p"]),
+        ({"aspect": "5:4"}, ["unknown aspect ratio '5:4'", "9:16"]),
+        (
+            {"frames": 204},
+            ["204 frames of 854 × 480 pixels in 30 steps are 1.20 times", "25 steps"],
+        ),
+        (
+            {"steps": 100, "frames": 408},
+            ["8.00 times what Open-Sora", "take 12 steps", "resolution"],
+        ),
+        ({"resolution": "720p", "steps": 100}, ["lower resolution"]),
+    ],
+)
+def test_sizes_that_are_not_allowed_say_what_to_do(asked, words):
+    with pytest.raises(ValueError) as error:
+        make_request(**VIDEO, **asked)
+    for word in words:
+        assert word in str(error.value)
+
+
+@pytest.mark.parametrize("asked", [{"frames": 17}, {"resolution": "480p"}, {"aspect": "1:1"}])
+def test_models_of_one_size_refuse_others(asked):
+    for model in ("scenes-t2i", "scenes-t2v", "pixart-256"):
+        with pytest.raises(ValueError, match="makes one size only: leave out frames"):
+            make_request(model, "a red cube", **asked)
+
+
+def test_a_models_own_size_is_within_its_ceiling():
+    for spec in MODELS.values():
+        assert spec.max_cost >= pixels_of(spec.size) * spec.steps
+    spec = find_model("scenes-t2i")
+    assert spec.max_cost == 128 * 128 * spec.max_steps
+    assert make_request(**GOOD, steps=spec.max_steps).cost == spec.max_cost
 
 
 def test_every_option_says_what_it_is():

@@ -26,6 +26,7 @@ from tracache.measure.lpips import NETWORKS
 from tracache.measure.sets import FEATURES
 from tracache.methods import METHODS
 from tracache.models.loading import DEVICES
+from tracache.models.opensora.sizes import RATIOS, RESOLUTIONS
 from tracache.models.registry import DEFAULT_MODEL, MODELS
 from tracache.presets import CUSTOM
 
@@ -74,6 +75,9 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     compare.add_argument(
         "--stride", type=_stride, help=f"1 to {MAX_STRIDE}, or auto (the model's default)"
     )
+    compare.add_argument("--frames", type=int, help="of a video, where the model lets you choose")
+    compare.add_argument("--resolution", help=f"of such a video: {', '.join(RESOLUTIONS)}")
+    compare.add_argument("--aspect", help=f"height to width: {', '.join(RATIOS)}")
     compare.add_argument("--preset", default=CUSTOM, help="settings chosen beforehand, by name")
     compare.add_argument(
         "--arms", nargs="+", default=["tracache"], metavar="ARM", help=", ".join(METHODS)

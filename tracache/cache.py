@@ -13,21 +13,19 @@ from torch import nn
 
 from tracache.blocks import argument_reader, find_blocks, find_layout, find_modules, find_parts
 from tracache.clock import RunClock
-from tracache.config import TraCacheConfig, require_choice, require_integer
+from tracache.config import TraCacheConfig, require_integer
 from tracache.hooks import Detour, TransformerDetour, hook_module, is_hooked, unhook
 from tracache.policies import CacheConfig, check_config, make_policy
-from tracache.policies.base import Call, Stack, Step
+from tracache.policies.base import Call, Stack, Step, Watch
 from tracache.trace import Trace
-
-TRACES = ("last", "all")
 
 
 class _Run:
     """What one context keeps: its clock, its policy's state and its trace."""
 
-    def __init__(self, config: CacheConfig, stack: Stack, clock: RunClock, watch_all: bool) -> None:
+    def __init__(self, config: CacheConfig, stack: Stack, clock: RunClock, watch: Watch) -> None:
         self.clock = clock
-        self.policy = make_policy(config, stack, watch_all)
+        self.policy = make_policy(config, stack, watch)
         item = 0 if stack.layout.conditional_first else -1
         self.trace = Trace(self.policy.labels, self.policy.watched, item)
 
@@ -56,9 +54,8 @@ class CacheHandle:
         *,
         num_steps: int | None = None,
         scheduler: Any = None,
-        trace: str = "last",
+        trace: Watch = "last",
     ) -> None:
-        require_choice("trace", trace, TRACES)
         if num_steps is not None:
             require_integer("num_steps", num_steps, 1, 100_000)
         check_config(config)
@@ -71,7 +68,7 @@ class CacheHandle:
         stack = Stack(tuple(find_blocks(transformer)), find_layout(transformer), scheduler)
         self.config = config
         self._new_run: Callable[[], _Run] = lambda: _Run(
-            config, stack, RunClock(scheduler, num_steps), trace == "all"
+            config, stack, RunClock(scheduler, num_steps), trace
         )
         self._runs: dict[str | None, _Run] = {None: self._new_run()}
         self._context: str | None = None
@@ -237,7 +234,7 @@ def attach(
     *,
     num_steps: int | None = None,
     scheduler: Any = None,
-    trace: str = "last",
+    trace: Watch = "last",
 ) -> CacheHandle:
     """Attach a cache to a diffusion transformer.
 
@@ -252,9 +249,11 @@ def attach(
     scheduler : optional
         The pipeline's scheduler: saves reading the timestep back from an accelerator at every
         step, and tells the number of steps.
-    trace : {"last", "all"}, default "last"
-        Which blocks' orders are recorded. ``"all"`` keeps a history for every block, which costs
-        memory and time; the image stays the same.
+    trace : {"last", "all"} or sequence of int or str, default "last"
+        Which blocks' orders are recorded: of the last, of all, or of the last and of these, given
+        as rows of the trace (from 0, or from the end by negative numbers) or by their labels.
+        Each watched block keeps a history, which costs memory and time; the image stays the same.
+        Methods that keep something of every block in any case watch them all.
 
     Returns
     -------
@@ -266,7 +265,8 @@ def attach(
     TypeError
         If the transformer's or the configuration's class is not supported.
     ValueError
-        If it has no blocks, or ``last_step`` is set and the number of steps unknown.
+        If it has no blocks, ``last_step`` is set and the number of steps unknown, or ``trace``
+        names a row that there is not.
     RuntimeError
         If a cache is already attached; from a forward, if two threads run the transformer at
         once.
@@ -302,7 +302,7 @@ class _SchedulerOf:
 
 @contextmanager
 def accelerate(
-    pipe: Any, config: CacheConfig | None = None, *, trace: str = "last", **settings: Any
+    pipe: Any, config: CacheConfig | None = None, *, trace: Watch = "last", **settings: Any
 ) -> Iterator[Trace]:
     """Accelerate a diffusers pipeline within a ``with`` block.
 
@@ -312,7 +312,7 @@ def accelerate(
         With a supported ``transformer`` and a ``scheduler``.
     config : TraCacheConfig, optional
         The settings, or give them by name instead: ``accelerate(pipe, stride=3, max_order=2)``.
-    trace : {"last", "all"}, default "last"
+    trace : {"last", "all"} or sequence of int or str, default "last"
         As for :func:`attach`.
 
     Yields

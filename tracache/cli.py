@@ -13,6 +13,7 @@ from tracache.analyse.command import run_comparing, run_watching
 from tracache.arguments import build_parser, options_of, settings_of
 from tracache.bench.command import run_bench, run_tune
 from tracache.compare import compare
+from tracache.estimate import estimate
 from tracache.examples import FOLDER, record_examples
 from tracache.experiments.command import run_sweep
 from tracache.experiments.workers import this_worker
@@ -106,6 +107,9 @@ def _compare(args: argparse.Namespace) -> None:
         steps=args.steps,
         guidance_scale=args.guidance_scale,
         scheduler=args.scheduler,
+        frames=args.frames,
+        resolution=args.resolution,
+        aspect=args.aspect,
         stride=args.stride,
         arms=args.arms,
         options=options_of(args),
@@ -114,7 +118,10 @@ def _compare(args: argparse.Namespace) -> None:
     )
     args.output.mkdir(parents=True, exist_ok=True)
     report, bar = None, None
-    for event in compare(_load(args), request):
+    model = _load(args)
+    for line in estimate(request, _settings(args)).describe():
+        print(f"expected: {line}", file=sys.stderr)
+    for event in compare(model, request):
         match event:
             case Stage():
                 print(event.message, file=sys.stderr)

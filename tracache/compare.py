@@ -15,12 +15,14 @@ from torch import Tensor
 from tracache.baselines import Baseline
 from tracache.blocks import find_blocks
 from tracache.config import TraCacheConfig
+from tracache.estimate import note_pace
 from tracache.measure.latency import synchronize
 from tracache.measure.macs import count_macs
-from tracache.measure.memory import peak_memory
+from tracache.measure.memory import MemoryPeak, peak_memory
 from tracache.measure.quality import image_quality, relative_error
 from tracache.methods import METHODS, REFERENCE, Plan
 from tracache.models.loading import LoadedModel
+from tracache.models.memory import require_room
 from tracache.preview import Glimpses, Palette
 from tracache.report import (
     ArmDone,
@@ -35,6 +37,14 @@ from tracache.report import (
 from tracache.request import Request
 from tracache.run import Inputs, prepare, sample
 from tracache.trace import Trace
+from tracache.tracing import (
+    Features,
+    bytes_per_block,
+    free_for_histories,
+    make_groups,
+    measure_features,
+    watch_blocks,
+)
 from tracache.video import Picture
 
 #: How often somebody who waits for the device looks up, seconds.
@@ -65,10 +75,11 @@ def compare(model: LoadedModel, request: Request) -> Generator[Event, None, None
     Raises
     ------
     ValueError
-        If the request is for another model.
+        If the request is for another model, or a video for which the memory is too small.
     """
     if request.model != model.spec.id:
         raise ValueError(f"the request is for {request.model}, the model is {model.spec.id}")
+    require_room(model.spec, request.size, model.device, model.dtype.itemsize)
     # The pipeline's loop belongs to diffusers, so it runs in a thread of its own and reports here.
     events: queue.SimpleQueue[Any] = queue.SimpleQueue()
     cancelled = threading.Event()
@@ -133,6 +144,8 @@ class _Comparison:
         self.reference: _Reference | None = None
         self.computed: int | None = None
         self.palette: Palette
+        self.features: Features
+        self.warm_up_peak: MemoryPeak
 
     def run(self) -> None:
         request = self.request
@@ -145,6 +158,7 @@ class _Comparison:
             [request.seed],
             request.guidance_scale,
             request.scheduler,
+            request.size,
         )
         synchronize(self.model.device)
         encoding_s = time.perf_counter() - start
@@ -175,13 +189,18 @@ class _Comparison:
         What it decodes to, poor as it is, shows how latents become colours.
         """
         counts = []
-        # One computed step; then one computed and one skipped.
-        for num_steps in (1, 2):
-            plan = Plan(num_steps, TraCacheConfig(stride=2, max_order=0))
-            with count_macs() as macs:
-                latents = sample(self.model, inputs, plan, on_step=lambda *_: self._check()).latents
-            counts.append(macs)
-        images = self.model.spec.family.decode(self.model.pipe, latents, self.model.spec.size)
+        with (
+            measure_features(self.model.pipe.transformer) as self.features,
+            peak_memory(self.model.device) as self.warm_up_peak,
+        ):
+            # One computed step; then one computed and one skipped.
+            for num_steps in (1, 2):
+                plan = Plan(num_steps, TraCacheConfig(stride=2, max_order=0))
+                with count_macs() as macs:
+                    done = sample(self.model, inputs, plan, on_step=lambda *_: self._check())
+                counts.append(macs)
+        latents = done.latents
+        images = self.model.spec.family.decode(self.model.pipe, latents, inputs.size)
         self.palette = Palette.fit(latents, images[0])
         full, both = counts
         return _Macs(
@@ -210,7 +229,7 @@ class _Comparison:
             done = sample(model, inputs, plan, on_step=on_step, glimpses=glimpses)
             if not torch.isfinite(done.latents).all():
                 raise NotFiniteError(_not_finite(arm, method.title, plan))
-            images = model.spec.family.decode(model.pipe, done.latents, model.spec.size)
+            images = model.spec.family.decode(model.pipe, done.latents, inputs.size)
             synchronize(model.device)
         end_to_end_s = encoding_s + time.perf_counter() - begin
         if arm == self.request.matched:
@@ -243,13 +262,21 @@ class _Comparison:
             measured_at=time.time(),
         )
         if arm == REFERENCE:
+            note_pace(self.request, model.device, done.denoising_s)
             model.baselines.put(self._baseline_key(), Baseline(result, done.latents))
         return result
 
     def _baseline_key(self) -> Hashable:
         """All that an image of full compute depends on; the model is the one that keeps it."""
         asked = self.request
-        return asked.subject, asked.seed, asked.steps, asked.guidance_scale, asked.scheduler
+        return (
+            asked.subject,
+            asked.seed,
+            asked.steps,
+            asked.guidance_scale,
+            asked.scheduler,
+            asked.size,
+        )
 
     def _reuse(self, arm: str) -> ArmResult | None:
         """Return full compute's result where an identical one is at hand and will do."""
@@ -278,11 +305,18 @@ class _Comparison:
         if not cached:
             return None
         arm = "tracache" if "tracache" in cached else cached[0]
-        self.emit(Stage("trace", f"Watching every block of {METHODS[arm].title}, untimed"))
-        done = sample(
-            self.model, inputs, self._plan(arm), on_step=lambda *_: self._check(), trace="all"
+        plan = self._plan(arm)
+        blocks = len(find_blocks(self.model.pipe.transformer))
+        room = free_for_histories(self.model.device, self.warm_up_peak)
+        return watch_blocks(
+            self.model,
+            inputs,
+            plan,
+            make_groups(blocks, room, bytes_per_block(plan, self.features)),
+            title=METHODS[arm].title,
+            say=lambda line: self.emit(Stage("trace", line)),
+            check=self._check,
         )
-        return done.trace.copy() if done.trace is not None else None
 
 
 def _not_finite(arm: str, title: str, plan: Plan) -> str:

@@ -151,6 +151,12 @@ class TraCacheConfig:
         return self.stride == "auto" and self.full_steps is None
 
     @property
+    def chooses(self) -> bool:
+        """Whether every block, or module, chooses its order by its own history."""
+        by_history = self.order == "dynamic" and self.criterion != "power"
+        return by_history and self.max_order > 0 and self.rule not in ("learned", "reuse")
+
+    @property
     def needs_num_steps(self) -> bool:
         """Whether the number of steps must be known beforehand."""
         return self.last_step and self.full_steps is None

@@ -10,12 +10,14 @@ from urllib.parse import parse_qsl, urlencode
 
 from tracache.config import TraCacheConfig
 from tracache.methods import METHODS, REFERENCE
+from tracache.models.opensora.sizes import name_of
 from tracache.presets import CUSTOM
 from tracache.request import Request, make_request
+from tracache.video import VideoSize
 
-_WHOLE = ("seed", "steps")
+_WHOLE = ("seed", "steps", "frames")
 _NUMBERS = ("guidance_scale",)
-_TEXT = ("model", "prompt", "scheduler", "preset")
+_TEXT = ("model", "prompt", "scheduler", "preset", "resolution", "aspect")
 
 
 def recipe_of(request: Request) -> dict[str, Any]:
@@ -32,6 +34,7 @@ def recipe_of(request: Request) -> dict[str, Any]:
     recipe["seed"] = request.seed
     if request.guidance_scale != spec.guidance_scale:
         recipe["guidance_scale"] = request.guidance_scale
+    recipe |= _size(request)
     if request.preset != CUSTOM:
         recipe["preset"] = request.preset
     else:
@@ -49,6 +52,18 @@ def recipe_of(request: Request) -> dict[str, Any]:
     if options:
         recipe["options"] = options
     return recipe
+
+
+def _size(request: Request) -> dict[str, Any]:
+    """What was asked for in place of the model's own size."""
+    size, own = request.size, request.spec.size
+    if size == own or not isinstance(size, VideoSize) or not isinstance(own, VideoSize):
+        return {}
+    asked: dict[str, Any] = {} if size.frames == own.frames else {"frames": size.frames}
+    named = name_of(size.height, size.width)
+    if (size.height, size.width) != (own.height, own.width) and named is not None:
+        asked |= dict(zip(("resolution", "aspect"), named, strict=True))
+    return asked
 
 
 def to_query(recipe: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import diffusers
@@ -14,7 +14,7 @@ from tracache.preview import Glimpse, Palette
 from tracache.request import Request
 from tracache.trace import Trace
 from tracache.version import __version__
-from tracache.video import Picture
+from tracache.video import Picture, VideoSize
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,8 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the images, ready for JSON."""
         request = {k: v for k, v in self.request.__dict__.items() if k != "cache"}
+        size = self.request.size
+        request["size"] = asdict(size) if isinstance(size, VideoSize) else size
         return {
             "request": {**request, "arms": list(self.request.arms)},
             "settings": self.request.cache.to_dict(),

@@ -15,10 +15,18 @@ from tracache.config import (
     require_number,
 )
 from tracache.methods import METHODS, REFERENCE, Asked, Plan, check_options, find_method
+from tracache.models.opensora.sizes import (
+    DEFAULT_RATIO,
+    DEFAULT_RESOLUTION,
+    MAX_FRAMES,
+    name_of,
+    size_of,
+)
 from tracache.models.registry import ModelSpec, find_model
 from tracache.models.sources import labels_of, missing
 from tracache.presets import CUSTOM
 from tracache.settings import Settings
+from tracache.video import VideoSize, pixels_of
 
 MAX_SEED = 2**32 - 1
 
@@ -45,6 +53,8 @@ class Request:
         Cache settings, from which each arm makes its plan.
     arms : tuple of str
         Arms in the order they run; full compute, the reference, is always the first.
+    size : int or VideoSize
+        Height and width of the image, pixels; or what the video measures.
     trace : bool
         Whether to run TraCache once more, untimed, to watch every block.
     options : dict
@@ -66,6 +76,7 @@ class Request:
     scheduler: str
     cache: TraCacheConfig
     arms: tuple[str, ...]
+    size: int | VideoSize
     trace: bool = True
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
     preset: str = CUSTOM
@@ -90,6 +101,11 @@ class Request:
         )
 
     @property
+    def cost(self) -> int:
+        """Pixels × frames × steps of full compute; what :attr:`ModelSpec.max_cost` limits."""
+        return pixels_of(self.size) * self.steps
+
+    @property
     def matched(self) -> str | None:
         """The arm whose cost others match: TraCache, or else the first that caches."""
         cached = [a for a in self.arms if a != REFERENCE and not METHODS[a].matches]
@@ -110,6 +126,9 @@ def make_request(
     steps: int | None = None,
     guidance_scale: float | None = None,
     scheduler: str | None = None,
+    frames: int | None = None,
+    resolution: str | None = None,
+    aspect: str | None = None,
     stride: int | str | None = None,
     max_order: int | None = None,
     last_step: bool | None = None,
@@ -127,6 +146,9 @@ def make_request(
     ----------
     model, prompt, seed, steps, guidance_scale, scheduler, arms, trace, options, reuse_baseline
         See :class:`Request`; ``seed=None`` draws one, other None take the model's default.
+    frames, resolution, aspect : int, str, str, optional
+        Of a video, where the model makes more than one size; see
+        :mod:`tracache.models.opensora.sizes` for the names.
     class_label : str or int, optional
         In place of the prompt where the model takes classes: a number, a name or a synonym.
     preset : str, default "custom"
@@ -168,16 +190,55 @@ def make_request(
         else require_choice("scheduler", scheduler, spec.schedulers),
         cache=replace(spec.cache, **given),
         arms=_check_arms(arms, spec),
+        size=_check_size(spec, frames, resolution, aspect),
         trace=require_bool("trace", trace),
         options=check_options(options or {}),
         preset=preset,
         class_label=number,
         reuse_baseline=require_bool("reuse_baseline", reuse_baseline),
     )
+    _check_cost(request)
     for arm in request.arms:
         # Whatever a plan refuses is refused here, before any work.
         request.plan(arm, computed=1 if request.matched is not None else None)
     return request
+
+
+def _check_size(
+    spec: ModelSpec, frames: int | None, resolution: str | None, aspect: str | None
+) -> int | VideoSize:
+    """Return what the picture will measure."""
+    if frames is resolution is aspect is None:
+        return spec.size
+    if not spec.resizable or not isinstance(spec.size, VideoSize):
+        raise ValueError(
+            f"{spec.title} makes one size only: leave out frames, resolution and aspect"
+        )
+    height, width = spec.size.height, spec.size.width
+    if resolution is not None or aspect is not None:
+        named = name_of(height, width) or (DEFAULT_RESOLUTION, DEFAULT_RATIO)
+        height, width = size_of(resolution or named[0], aspect or named[1])
+    if frames is None:
+        frames = spec.size.frames
+    return VideoSize(height, width, require_integer("frames", frames, 1, MAX_FRAMES), spec.size.fps)
+
+
+def _check_cost(request: Request) -> None:
+    """Refuse what would take longer than a model's requests may."""
+    spec, size = request.spec, request.size
+    if request.cost <= spec.max_cost:
+        return
+    steps = spec.max_cost // pixels_of(size)
+    fewer = f"take {steps} steps or fewer" if steps else "take fewer steps"
+    others = ", or fewer frames or a lower resolution" if spec.resizable else ""
+    frames = f"{size.frames} frames of " if isinstance(size, VideoSize) else ""
+    width, height = (size.width, size.height) if isinstance(size, VideoSize) else (size, size)
+    raise ValueError(
+        f"{frames}{width} × {height} pixels in {request.steps} steps are "
+        f"{request.cost / spec.max_cost:.2f} times what {spec.title} may take "
+        f"({request.cost / 1e6:,.0f} of {spec.max_cost / 1e6:,.0f} million pixels × frames × "
+        f"steps): {fewer}{others}"
+    )
 
 
 def _check_subject(

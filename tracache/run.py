@@ -17,8 +17,10 @@ from tracache.measure.latency import synchronize
 from tracache.methods import Plan
 from tracache.models.loading import LoadedModel
 from tracache.models.schedulers import make_scheduler
+from tracache.policies.base import Watch
 from tracache.preview import Glimpses
 from tracache.trace import Trace
+from tracache.video import VideoSize
 
 #: Added to an item's seed for the noise that a stochastic scheduler draws step by step.
 NOISE_SEED = 2**32
@@ -40,6 +42,8 @@ class Inputs:
         Name of the scheduler.
     seeds : tuple of int
         Of the items' noise, for schedulers that draw more of it on their way.
+    size : int or VideoSize
+        Of the pictures.
     """
 
     conditions: dict[str, Any]
@@ -47,6 +51,7 @@ class Inputs:
     guidance_scale: float
     scheduler: str
     seeds: tuple[int, ...]
+    size: int | VideoSize
 
 
 @dataclass(frozen=True)
@@ -87,13 +92,15 @@ def prepare(
     seeds: Sequence[int],
     guidance_scale: float,
     scheduler: str,
+    size: int | VideoSize | None = None,
 ) -> Inputs:
-    """Encode prompts, or classes, and draw one initial noise per seed."""
+    """Encode prompts, or classes, and draw one initial noise per seed; of the model's own size."""
     family, spec = model.spec.family, model.spec
+    size = spec.size if size is None else size
     with torch.no_grad():
         conditions = model.reader.read(prompts, guidance_scale, spec.max_tokens)
-    noise = family.noise(model.pipe, seeds, spec.size)
-    return Inputs(conditions, noise, guidance_scale, scheduler, tuple(seeds))
+    noise = family.noise(model.pipe, seeds, size)
+    return Inputs(conditions, noise, guidance_scale, scheduler, tuple(seeds), size)
 
 
 def sample(
@@ -102,7 +109,7 @@ def sample(
     plan: Plan,
     *,
     on_step: Callable[[int, bool], None] | None = None,
-    trace: str = "last",
+    trace: Watch = "last",
     glimpses: Glimpses | None = None,
 ) -> Sample:
     """Run the denoising loop once.
@@ -114,8 +121,8 @@ def sample(
     on_step : callable, optional
         Called with the step's index, and whether it computed everything, after each step; what
         it raises ends the run.
-    trace : {"last", "all"}, default "last"
-        As for :func:`tracache.attach`; time nothing with ``"all"``.
+    trace : {"last", "all"} or sequence of int or str, default "last"
+        As for :func:`tracache.attach`; time nothing with anything but ``"last"``.
     glimpses : Glimpses, optional
         Notes what the scheduler is handed at each step, for previews.
     """
@@ -141,7 +148,7 @@ def sample(
             inputs.noise,
             plan.num_steps,
             inputs.guidance_scale,
-            spec.size,
+            inputs.size,
             # Not the initial noise's generators: theirs must not be drawn twice.
             [torch.Generator().manual_seed(seed + NOISE_SEED) for seed in inputs.seeds],
         )

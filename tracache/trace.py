@@ -22,8 +22,8 @@ class Trace:
     ----------
     labels : int or sequence of str
         What decisions are about: names of blocks or of parts of blocks, or how many blocks.
-    watched : int, optional
-        How many of the last are watched; all of them if not given.
+    watched : sequence of int, optional
+        Which of them are watched, rising; all of them if not given.
     item : int, default 0
         Of decisions that differ within the batch (``spread="per_sample"``), whose
         :attr:`orders` shows.
@@ -34,24 +34,24 @@ class Trace:
         Names of the columns of ``orders``.
     orders : int array [steps, len(labels)]
         Order that extrapolated the output at the step, 0 being reuse; -1 (``COMPUTED``) where it
-        was computed; -2 (``UNTRACED``) where it was skipped and not watched: without
-        ``trace="all"`` only the last block, the one that makes the image, is watched; -3
+        was computed; -2 (``UNTRACED``) where it was skipped and not watched: unless ``trace=…``
+        says otherwise, only the last block, the one that makes the image, is watched; -3
         (``PARTIAL``) where some of its tokens, or of the batch, were computed.
     timesteps : float array [steps]
         What the scheduler handed to the model, in denoising order.
     computed : bool array [steps]
         Whether the step computed everything.
     spreads : float array [steps, len(labels), candidates]
-        What each order in question was judged by, where every row was watched: for n = 1, 2, …
-        the spread of φ_n − φ_{n−1} (Eq. 7); NaN where there was nothing to choose.
+        What each order in question was judged by, unless only the last block was watched: for
+        n = 1, 2, … the spread of φ_n − φ_{n−1} (Eq. 7); NaN where there was nothing to choose.
     """
 
     def __init__(
-        self, labels: int | Sequence[str], watched: int | None = None, item: int = 0
+        self, labels: int | Sequence[str], watched: Sequence[int] | None = None, item: int = 0
     ) -> None:
         names = map(str, range(labels)) if isinstance(labels, int) else labels
         self.labels = tuple(names)
-        self.watched = len(self.labels) if watched is None else watched
+        self.watched = list(range(len(self.labels)) if watched is None else watched)
         self.item = item
         self._timesteps: list[float] = []
         self._rows: list[Any] = []
@@ -114,7 +114,7 @@ class Trace:
         for step, row in enumerate(rows):
             if row is not None:
                 seen = row[..., self.item] if row.ndim == 3 else row
-                found[step, len(self.labels) - seen.shape[1] :, : len(seen)] = seen.T
+                found[step, self.watched, : len(seen)] = seen.T
         return found
 
     @property
@@ -137,7 +137,7 @@ class Trace:
             if row is None:
                 orders[step] = COMPUTED
             else:
-                orders[step, len(self.labels) - self.watched :] = pick(_to_numpy(row))
+                orders[step, self.watched] = pick(_to_numpy(row))
         return orders
 
     def to_dict(self) -> dict[str, Any]:
@@ -164,6 +164,50 @@ class Trace:
         trace._spreads = [None if row.size == 0 or np.isnan(row).all() else row.T for row in known]
         return trace
 
+    @classmethod
+    def merge(cls, traces: Sequence[Trace]) -> Trace:
+        """Return one trace of runs that were the same but for what was watched.
+
+        Raises
+        ------
+        ValueError
+            If they were not: rows, timesteps, computed steps or an order differ.
+        """
+        first = traces[0]
+        same = all(
+            (t.labels, t._timesteps, t.computed.tolist())
+            == (first.labels, first._timesteps, first.computed.tolist())
+            for t in traces
+        )
+        if not same:
+            raise ValueError("the runs to be merged differ in rows, timesteps or computed steps")
+        merged = cls(first.labels, sorted({row for t in traces for row in t.watched}), first.item)
+        for step, timestep in enumerate(first._timesteps):
+            spreads = _join([part for t in traces for part in t._spreads_by_row(step)])
+            merged.record(
+                timestep,
+                _join([part for t in traces for part in t._decided_by_row(step)]),
+                None if spreads is None else np.moveaxis(spreads, 0, 1),
+            )
+        return merged
+
+    def _decided_by_row(self, step: int) -> list[tuple[int, np.ndarray]]:
+        """What was decided at a step: (row, orders) of each watched one; empty where computed."""
+        row = self._rows[step]
+        if row is None:
+            return []
+        values = _to_numpy(row)
+        # One number stands for all.
+        shape = (len(self.watched), *values.shape[1:])
+        return list(zip(self.watched, np.broadcast_to(values, shape), strict=True))
+
+    def _spreads_by_row(self, step: int) -> list[tuple[int, np.ndarray]]:
+        """What the candidates of each watched row were judged by at a step; empty if nothing."""
+        row = self._spreads[step]
+        if row is None:
+            return []
+        return list(zip(self.watched, np.moveaxis(np.asarray(_on_host(row)), 1, 0), strict=True))
+
     def copy(self) -> Trace:
         """Return a copy that later runs of the cache do not change."""
         return Trace.from_dict(self.to_dict())
@@ -173,6 +217,15 @@ class Trace:
         rows = [None if row is None else _to_numpy(row) for row in self._rows]
         spreads = [None if row is None else np.asarray(_on_host(row)) for row in self._spreads]
         return {**self.__dict__, "_rows": rows, "_spreads": spreads}
+
+
+def _join(parts: Sequence[tuple[int, np.ndarray]]) -> np.ndarray | None:
+    """Values by row, [rows, …], from several runs; None if there are none."""
+    known: dict[int, np.ndarray] = {}
+    for row, value in parts:
+        if not np.array_equal(known.setdefault(row, value), value):
+            raise ValueError(f"the runs to be merged differ at row {row}")
+    return np.stack([known[row] for row in sorted(known)]) if known else None
 
 
 def _on_host(row: Any) -> Any:

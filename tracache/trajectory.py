@@ -22,9 +22,28 @@ from torch import Tensor
 
 from tracache.rules import RULES
 
+#: What the differences of a history are kept in, unless the features themselves are wider.
+WIDE = torch.float32
+
 #: An order: a number where it follows from the history's length alone, else a tensor of indices
 #: that stays on the device.
 Order = int | Tensor
+
+
+def history_bytes(count: int, dtype: torch.dtype, points: int) -> int:
+    """Bytes of a full history of so many points.
+
+    Parameters
+    ----------
+    count : int
+        Numbers in one feature tensor.
+    dtype : torch.dtype
+        Of the features.
+    points : int
+        Fully computed points that are kept; 0 is no history.
+    """
+    wide = torch.promote_types(dtype, WIDE)
+    return count * (dtype.itemsize + (points - 1) * wide.itemsize) if points else 0
 
 
 def spread_of(difference: Tensor, criterion: str = "std", over: str = "batch") -> Tensor:
@@ -141,7 +160,7 @@ class Trajectory:
             raise ValueError(f"timestep {point} is already in the history; reset it first")
         features = features.detach()
         self.points = (point, *self.points[: self.max_order])
-        wide = torch.promote_types(features.dtype, torch.float32)
+        wide = torch.promote_types(features.dtype, WIDE)
         fresh = [features]
         # D_n new = (D_{n-1} new − D_{n-1} old) / gap: each difference uses the one before it.
         for n, older in zip(range(1, len(self.points)), self.differences, strict=False):
@@ -197,7 +216,7 @@ def weighted_sum(
         terms = [term for term in terms[:order] if term[0] != 0.0]
         if not terms and base == 1.0:
             return newest
-    total = newest.to(torch.promote_types(newest.dtype, torch.float32))
+    total = newest.to(torch.promote_types(newest.dtype, WIDE))
     total = total if base == 1.0 else total * base
     for n, (factor, difference) in enumerate(terms, start=1):
         if isinstance(order, int):

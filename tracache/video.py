@@ -32,6 +32,11 @@ class VideoSize:
     fps: float
 
 
+def pixels_of(size: int | VideoSize) -> int:
+    """Return the pixels of a square image of that side, or of all frames of a video."""
+    return size**2 if isinstance(size, int) else size.height * size.width * size.frames
+
+
 @dataclass(frozen=True)
 class Video:
     """Frames of one size, in order.

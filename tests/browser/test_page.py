@@ -250,6 +250,28 @@ def test_a_baseline_that_is_reused_says_so(open_page):
     expect(page.locator("#status")).to_contain_text("reused")
 
 
+def test_what_a_run_will_cost_is_known_before(open_page):
+    page = open_page()
+    add_arm(page, "Fewer steps")
+    press(page, "What will it cost?")
+    cost = page.locator("#cost li")
+    expect(cost).to_have_count(3)
+    expect(cost.nth(0)).to_contain_text(re.compile(r"Full compute: 20 steps, .* MACs"))
+    expect(cost.nth(1)).to_contain_text(re.compile(r"TraCache: 0\.4\d+ of those MACs, 2\.\d+×"))
+    expect(page.locator("#status")).to_contain_text("Press Generate")
+
+
+def test_a_model_of_many_sizes_offers_them_and_has_a_ceiling(open_page):
+    page = open_page()
+    choose(page, "Model", "Open-Sora 1.2, 480p, 51 frames (text to video)")
+    expect(page.locator("#model-note").get_by_role("alert")).to_contain_text("Not available here.")
+    page.get_by_role("button", name="Steps, guidance, seed").click()
+    set_number(page, "Frames", 408)
+    choose(page, "Resolution", "720p")
+    press(page, "What will it cost?")
+    expect(page.get_by_text(re.compile("times what Open-Sora 1.2.* may take"))).to_be_visible()
+
+
 def test_paces_set_the_schedule(open_page):
     page = open_page()
     press(page, "Fast")

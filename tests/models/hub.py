@@ -18,6 +18,8 @@ from transformers import T5Config, T5EncoderModel
 from tests.tiny import randomise
 from tracache.embedded.class_dit import CLASSES
 from tracache.models.labels import imagenet
+from tracache.models.opensora.stdit3 import STDiT3
+from tracache.models.opensora.vae import VideoAutoencoder
 from tracache.models.published import TRANSFORMERS
 from tracache.models.registry import MODELS
 
@@ -33,9 +35,26 @@ def write_json(file, data):
     file.write_text(json.dumps(data, indent=2))
 
 
+#: Sizes of the video model's twin; its text is as long as the registry says.
+TINY_STDIT3 = {"depth": 2, "hidden_size": 24, "num_heads": 2, "caption_channels": CAPTION}
+TINY_VAE = {
+    "spatial": {
+        "block_out_channels": [4, 4, 8, 8],
+        "layers_per_block": 1,
+        "latent_channels": 4,
+        "norm_num_groups": 2,
+        "down_block_types": ["DownEncoderBlock2D"] * 4,
+        "up_block_types": ["UpDecoderBlock2D"] * 4,
+    },
+    "temporal": {"filters": 8, "num_res_blocks": 1, "num_groups": 2},
+}
+
+
 def write_model(root, model_id):
-    """Write the tiny twin of a model of the registry under its repository's name."""
+    """Write the tiny twin of a model of the registry under its repositories' names."""
     spec = MODELS[model_id]
+    if spec.further:
+        return _write_open_sora(*(root / source for source in spec.sources))
     folder = root / spec.source
     folder.mkdir(parents=True)
     _write_vae(folder / "vae")
@@ -46,6 +65,26 @@ def write_model(root, model_id):
     else:
         _write_pixart(folder, spec.source)
     return folder
+
+
+def _write_open_sora(transformer, autoencoder, text_encoder):
+    """Three repositories, no pipeline: one file of weights each, and a T5 in pickled shards."""
+    torch.manual_seed(10)
+    model = STDiT3(**TINY_STDIT3, model_max_length=300)
+    state = {**randomise(model).state_dict(), "rope.freqs": torch.ones(6)}
+    config = {**TINY_STDIT3, "patch_size": [1, 2, 2], "pred_sigma": True, "model_type": "STDiT3"}
+    _write_whole(transformer, config, state)
+    vae = VideoAutoencoder(**TINY_VAE)
+    _write_whole(autoencoder, {**TINY_VAE, "model_type": "VideoAutoencoderPipeline"}, vae)
+    write_tokenizer(text_encoder)
+    _write_t5(text_encoder, pickled=True)
+    return transformer
+
+
+def _write_whole(folder, config, model):
+    write_json(folder / "config.json", config)
+    state = model if isinstance(model, dict) else model.state_dict()
+    save_file({k: v.contiguous() for k, v in state.items()}, folder / "model.safetensors")
 
 
 def _write_vae(folder):
@@ -134,7 +173,7 @@ def _rename_class(file):
     write_json(file, {**config, "_class_name": "Transformer2DModel"})
 
 
-def _write_t5(folder):
+def _write_t5(folder, pickled=False):
     """Two shards and their index, as the encoder of 4.7 B parameters comes."""
     torch.manual_seed(8)
     config = T5Config(
@@ -155,12 +194,17 @@ def _write_t5(folder):
     shards = [names[: len(names) // 2], names[len(names) // 2 :]]
     places = {}
     for i, shard in enumerate(shards, 1):
-        name = f"model-0000{i}-of-00002.safetensors"
-        save_file({key: weights[key] for key in shard}, folder / name, {"format": "pt"})
+        part = {key: weights[key] for key in shard}
+        if pickled:
+            name = f"pytorch_model-0000{i}-of-00002.bin"
+            torch.save(part, folder / name)
+        else:
+            name = f"model-0000{i}-of-00002.safetensors"
+            save_file(part, folder / name, {"format": "pt"})
         places |= dict.fromkeys(shard, name)
     size = sum(tensor.nbytes for tensor in weights.values())
     write_json(
-        folder / "model.safetensors.index.json",
+        folder / ("pytorch_model.bin.index.json" if pickled else "model.safetensors.index.json"),
         {"metadata": {"total_size": size}, "weight_map": places},
     )
 

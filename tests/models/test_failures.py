@@ -17,6 +17,7 @@ from tests.models.hub import write_model
 from tracache.models.failures import explain
 from tracache.models.loading import ModelUnavailableError, load_model, why_unavailable
 from tracache.models.memory import Footprint
+from tracache.models.opensora.loading import AUTOENCODER, TEXT_ENCODER, TRANSFORMER
 from tracache.models.registry import MODELS
 from tracache.settings import Settings
 
@@ -29,6 +30,7 @@ ANSWERS = {
     "PixArt-alpha/PixArt-XL-2-1024-MS": (401, "GatedRepo"),
     "facebook/DiT-XL-2-256": (500, ""),
     "facebook/DiT-XL-2-512": (401, "RepoNotFound"),
+    TEXT_ENCODER: (403, "GatedRepo"),
 }
 
 #: Loads models one after another, with room for all, and prints what each says.
@@ -101,7 +103,7 @@ def ask(models, tmp_path, **environment):
 
 
 def test_what_the_hub_refuses(hub, tmp_path):
-    names = {spec.source: spec.id for spec in MODELS.values()}
+    names = {source: spec.id for spec in MODELS.values() for source in spec.sources}
     found = ask([names[source] for source in ANSWERS], tmp_path, HF_ENDPOINT=hub)
     words = {
         "pixart-256": "access to PixArt-alpha/PixArt-XL-2-256x256 is restricted; accept its terms",
@@ -109,6 +111,7 @@ def test_what_the_hub_refuses(hub, tmp_path):
         "pixart-1024": "access to PixArt-alpha/PixArt-XL-2-1024-MS is restricted",
         "dit-xl-2-256": "the Hub answered 500 for facebook/DiT-XL-2-256; try again later",
         "dit-xl-2-512": "the Hub has no repository facebook/DiT-XL-2-512, or it is private",
+        "open-sora-1.2": f"access to {TEXT_ENCODER} is restricted; accept its terms",
     }
     for name, expected in words.items():
         before, message, after = found[name]
@@ -141,7 +144,7 @@ def settings(tmp_path):
 @pytest.fixture(autouse=True)
 def room(monkeypatch):
     """Tiny checkpoints fit everywhere."""
-    for name in ("pixart-256", "dit-xl-2-256"):
+    for name in ("pixart-256", "dit-xl-2-256", "open-sora-1.2"):
         tiny = replace(MODELS[name], footprint=Footprint(0.0, 0.0, 0.0, 0.01, 0.0))
         monkeypatch.setitem(MODELS, name, tiny)
 
@@ -173,6 +176,43 @@ def test_files_that_are_incomplete(settings, name, file, harm):
     assert message.startswith(f"{MODELS[name].title} could not be loaded: the files of {folder} ")
     assert "are incomplete or damaged; repeat the download of that folder" in message
     assert why_unavailable(name, settings) == message
+
+
+@pytest.mark.parametrize(
+    "source, file, harm",
+    [
+        (TRANSFORMER, "model.safetensors", cut),
+        (TRANSFORMER, "model.safetensors", Path.unlink),
+        (AUTOENCODER, "model.safetensors", cut),
+        (AUTOENCODER, "config.json", cut),
+        (TEXT_ENCODER, "pytorch_model-00002-of-00002.bin", Path.unlink),
+        (TEXT_ENCODER, "pytorch_model-00001-of-00002.bin", cut),
+        (TEXT_ENCODER, "spiece.model", Path.unlink),
+    ],
+)
+def test_of_several_repositories_the_damaged_one_is_named(settings, source, file, harm):
+    write_model(settings.models, "open-sora-1.2")
+    harm(settings.models / source / file)
+    with pytest.raises(ModelUnavailableError) as error:
+        load_model("open-sora-1.2", settings)
+    message = str(error.value)
+    title, folder = MODELS["open-sora-1.2"].title, settings.models / source
+    assert message.startswith(f"{title} could not be loaded: the files of {folder} are incomplete")
+    assert "repeat the download of that folder" in message
+    assert "\n" not in message
+    assert why_unavailable("open-sora-1.2", settings) == message
+
+
+def test_of_several_repositories_those_that_are_not_here_are_named(settings, tmp_path):
+    """Offline, before anything is loaded: which of the three are neither in a folder nor cached."""
+    write_model(settings.models, "open-sora-1.2")
+    (settings.models / AUTOENCODER / "config.json").unlink()
+    words = f"could not be loaded: {AUTOENCODER} is not downloaded and the Hub is switched off"
+    assert words in why_unavailable("open-sora-1.2", settings)
+    found = ask(["open-sora-1.2"], tmp_path, HF_HUB_OFFLINE="1")
+    before, message, _ = found["open-sora-1.2"]
+    assert before == message
+    assert f"{TRANSFORMER} and {AUTOENCODER} and {TEXT_ENCODER} are not downloaded" in message
 
 
 def test_what_is_repaired_loads(settings):

@@ -10,6 +10,7 @@ import torch
 from diffusers import DiTPipeline, PixArtAlphaPipeline
 
 from tests.models.hub import write_model
+from tracache.blocks import find_blocks
 from tracache.compare import run
 from tracache.measure.quality import relative_error
 from tracache.methods import Plan
@@ -23,6 +24,7 @@ from tracache.models.sources import labels_of
 from tracache.request import make_request
 from tracache.run import prepare, sample
 from tracache.settings import Settings
+from tracache.video import VideoSize
 
 HUB = [spec.id for spec in MODELS.values() if not spec.embedded]
 ASSETS = Path(__file__).resolve().parents[2] / "demo_assets"
@@ -56,8 +58,13 @@ def test_one_model_of_the_hub_is_in_memory_at_a_time(settings):
     assert load_model("scenes-t2i", settings) is scenes
 
 
+#: A small one, where the model lets one choose.
+SMALL = {"frames": 5, "resolution": "144p", "aspect": "1:1"}
+
+
 def ask(settings, model_id, **changes):
     spec = MODELS[model_id]
+    changes |= SMALL if spec.resizable else {}
     classes = spec.task == "class-to-image"
     subject = {"class_label": "goldfish"} if classes else {"prompt": spec.example_prompts[0]}
     return make_request(
@@ -70,12 +77,16 @@ def test_a_comparison(settings, model_id):
     model = load_model(model_id, settings)
     report = run(model, ask(settings, model_id))
     full, fast = report.arms
-    spec = MODELS[model_id]
-    assert full.image.size == fast.image.size == (spec.size, spec.size)
+    size = report.request.size
+    if MODELS[model_id].resizable:
+        assert size == VideoSize(192, 192, 5, 24.0)
+        assert len(full.image.frames) == len(fast.image.frames) == 5
+        size = 192
+    assert full.image.size == fast.image.size == (size, size)
     assert fast.full_steps == len(ask(settings, model_id).plan("tracache").full_steps)
     assert fast.speed_up_macs > 1
     assert 0 < fast.latent_error < 10
-    assert report.trace.orders.shape == (5, 3)
+    assert report.trace.orders.shape == (5, len(find_blocks(model.pipe.transformer)))
 
 
 def alone(call):
@@ -194,25 +205,26 @@ def test_classes_by_name_number_and_synonym(settings):
     assert len(labels_of(MODELS["dit-xl-2-512"], settings).names) == 1000
 
 
+@pytest.mark.parametrize("model_id", ["pixart-256", "open-sora-1.2"])
 @pytest.mark.parametrize("kind", ["offload", "encode-first"])
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16])
-def test_a_text_encoder_that_is_elsewhere_reads_the_same(settings, kind, dtype):
-    model = load_model("pixart-256", settings)
-    family, folder = model.spec.family, settings.models / model.spec.source
+def test_a_text_encoder_that_is_elsewhere_reads_the_same(settings, kind, dtype, model_id):
+    model = load_model(model_id, settings)
+    family, folders = model.spec.family, [settings.models / s for s in model.spec.sources]
     made = []
 
     def load_encoder():
         made.append(1)
-        return family.load(folder, dtype or torch.float32, True, ("transformer", "vae"))
+        return family.load(folders, dtype or torch.float32, True, ("transformer", "vae"))
 
-    rest = family.load(folder, torch.float32, True, family.encoders)
+    rest = family.load(folders, torch.float32, True, family.encoders)
     assert rest.text_encoder is None
     reader = Reader(
         family, rest, Placement(kind, dtype), load_encoder, torch.device("cpu"), torch.float32
     )
     for _ in range(2):
-        found = reader.read(["a happy horse"], 4.5, 120)
-    expected = family.encode(model.pipe, ["a happy horse"], 4.5, 120)
+        found = reader.read(["a happy horse"], 4.5, model.spec.max_tokens)
+    expected = family.encode(model.pipe, ["a happy horse"], 4.5, model.spec.max_tokens)
     assert len(made) == (1 if kind == "offload" else 2)
     for name, value in expected.items():
         tolerance = 0 if dtype is None else 0.05

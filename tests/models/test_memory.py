@@ -1,5 +1,7 @@
 """Which placement a machine gets, or what does not fit."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -11,6 +13,7 @@ from tracache.models.memory import (
     choose_placement,
     free_memory,
     pick_dtype,
+    require_room,
 )
 from tracache.models.registry import MODELS
 
@@ -55,6 +58,11 @@ WHOLE = Placement("whole")
         (LAPTOP_8, "dit-xl-2-256", WHOLE),
         (SMALL_GPU, "dit-xl-2-512", WHOLE),
         ((None, 0.1), "scenes-t2i", WHOLE),
+        (L4, "open-sora-1.2", WHOLE),
+        (H200, "open-sora-1.2", WHOLE),
+        (T4, "open-sora-1.2", Placement("offload")),
+        (COLAB_T4, "open-sora-1.2", Placement("encode-first")),
+        ((None, 24), "open-sora-1.2", Placement("encode-first", torch.bfloat16)),
     ],
 )
 def test_machines(machine, model_id, expected):
@@ -69,6 +77,8 @@ def test_machines(machine, model_id, expected):
         (SMALL_GPU, "pixart-256", "its text encoder needs 11.5 GB of GPU memory, and 7.5 GB"),
         ((2, 32), "dit-xl-2-256", "running its transformer and VAE needs 2.5 GB of GPU memory"),
         ((16, 8), "pixart-256", "loading its text encoder needs 11.5 GB of main memory"),
+        (SMALL_GPU, "open-sora-1.2", "running its transformer and VAE needs 9.2 GB of GPU memory"),
+        (LAPTOP_16, "open-sora-1.2", "its transformer and VAE needs 18.4 GB of memory"),
         ((16, 2), "dit-xl-2-256", "loading its transformer and VAE needs 1.5 GB of main memory"),
     ],
 )
@@ -78,6 +88,18 @@ def test_what_does_not_fit_is_said(machine, model_id, words):
     assert words in str(error.value)
     assert str(error.value).startswith(MODELS[model_id].title)
     assert str(error.value).endswith("choose a smaller model")
+
+
+def test_larger_videos_need_more_memory_to_work_in():
+    spec, cpu = MODELS["open-sora-1.2"], torch.device("cpu")
+    require_room(spec, spec.size, cpu, 4)
+    require_room(spec, replace(spec.size, frames=1), cpu, 4)
+    vast = replace(spec, footprint=replace(spec.footprint, working_gb=10_000))
+    with pytest.raises(DoesNotFitError) as error:
+        require_room(vast, replace(spec.size, frames=102), cpu, 2)
+    assert "of this size needs about 20000.0 GB of memory beside the weights" in str(error.value)
+    assert str(error.value).endswith("choose fewer frames or a lower resolution")
+    require_room(MODELS["scenes-t2i"], 128, cpu, 4)
 
 
 def test_formats():

@@ -75,6 +75,7 @@ def test_a_run(client, server):
         ({"settings": {"criterion": "power", "exponent": 0}}, "Exponent must be 0.2 to 1 in size"),
         ({"settings": {"file": "/etc/passwd"}}, "Settings has 'file'"),
         ({"preset": "best"}, "best"),
+        ({"frames": 9}, "makes one size only"),
         ({"class_label": "red cube"}, "takes a prompt, not a class"),
     ],
 )

@@ -57,7 +57,12 @@ def watch(model: LoadedModel, request: Request, blocks: Sequence[int], parts: bo
     """
     transformer = model.pipe.transformer
     inputs = prepare(
-        model, [request.subject], [request.seed], request.guidance_scale, request.scheduler
+        model,
+        [request.subject],
+        [request.seed],
+        request.guidance_scale,
+        request.scheduler,
+        request.size,
     )
     with watch_features(transformer, row_names(transformer, blocks, parts)) as watched:
         sample(model, inputs, Plan(request.steps))

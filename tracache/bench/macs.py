@@ -12,16 +12,15 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
-import diffusers
 import torch
-from torch import Tensor, nn
 
-from tracache.cache import attach
 from tracache.config import TraCacheConfig
+from tracache.estimate import run_shapes
 from tracache.measure.macs import Macs, count_macs
 from tracache.methods import Plan
 from tracache.models.opensora.stdit3 import STDiT3
 from tracache.models.published import TRANSFORMERS
+from tracache.models.shapes import build_shape, empty_inputs
 from tracache.policies import DeltaDiTConfig, FasterCacheConfig, PABConfig, ToCaConfig
 
 #: Tokens that a caption is padded to.
@@ -226,65 +225,19 @@ def count_run(model: str, plan: Plan) -> Macs:
     projection = getattr(transformer, "caption_projection", None)
     left_out = [] if projection is None else [projection]
     with torch.no_grad(), count_macs(exclude=left_out) as macs:
-        _run(transformer, plan)
+        run_shapes(transformer, _inputs(transformer), plan, 2)
     return macs
-
-
-#: Beginnings of the names of modules that embed a timestep's value.
-_EMBEDDERS = ("PixArtAlphaCombined", "CombinedTimestep", "ScalarEmbedder")
 
 
 @lru_cache(maxsize=1)
 def meta_transformer(model: str) -> Any:
     """Build a published transformer on the meta device."""
-    with torch.device("meta"):
-        if model == OPEN_SORA:
-            transformer: Any = STDiT3().eval()
-        else:
-            name, config = TRANSFORMERS[model]
-            transformer = getattr(diffusers, name)(**config).eval()
-    # Timesteps keep their values, by which caches tell steps apart; only the embedding, which
-    # would mix them with weights that have none, gets them without.
-    for module in transformer.modules():
-        if type(module).__name__.startswith(_EMBEDDERS):
-            module.register_forward_pre_hook(_without_values, with_kwargs=True)
-    return transformer
+    return build_shape(*(("STDiT3", {}) if model == OPEN_SORA else TRANSFORMERS[model]))
 
 
-def _without_values(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-    return (
-        tuple(a.to("meta") if isinstance(a, Tensor) else a for a in args),
-        {k: v.to("meta") if isinstance(v, Tensor) else v for k, v in kwargs.items()},
-    )
-
-
-def _run(transformer: Any, plan: Plan) -> None:
-    latents, given = _inputs(transformer)
-    handle = None
-    if plan.cache is not None:
-        handle = attach(transformer, plan.cache, num_steps=plan.num_steps)
-    try:
-        for step in range(plan.num_steps):
-            timestep = torch.full((2,), 999.0 * (1 - step / plan.num_steps))
-            transformer(latents, timestep=timestep, **given)
-    finally:
-        if handle is not None:
-            handle.detach()
-
-
-def _inputs(transformer: Any) -> tuple[Tensor, dict[str, Any]]:
+def _inputs(transformer: Any) -> dict[str, Any]:
     """Latents and conditions of one image or video with guidance, shapes alone."""
     config = transformer.config
-    if isinstance(transformer, STDiT3):
-        latents = torch.empty(2, config.in_channels, *VIDEO_LATENTS, device="meta")
-        height, width = (torch.full((2,), float(side)) for side in VIDEO_SIZE)
-        text = torch.empty(2, 1, TEXT_TOKENS, config.caption_channels, device="meta")
-        fps = torch.full((2,), 24.0, device="meta")
-        return latents, {"y": text, "fps": fps, "height": height, "width": width}
-    side = config.sample_size
-    latents = torch.empty(2, config.in_channels, side, side, device="meta")
-    if hasattr(transformer, "caption_projection"):
-        text = torch.empty(2, TEXT_TOKENS, config.caption_channels, device="meta")
-        sizes = {"resolution": None, "aspect_ratio": None}
-        return latents, {"encoder_hidden_states": text, "added_cond_kwargs": sizes}
-    return latents, {"class_labels": torch.zeros(2, dtype=torch.long, device="meta")}
+    video = isinstance(transformer, STDiT3)
+    extent = VIDEO_LATENTS if video else (config.sample_size,) * 2
+    return empty_inputs(transformer, (config.in_channels, *extent), 2, TEXT_TOKENS, VIDEO_SIZE)

@@ -163,7 +163,7 @@ def _make(
     for inputs in batches:
         done = sample(model, inputs, plan)
         latents += done.latents
-        images += model.spec.family.decode(model.pipe, done.latents, model.spec.size)
+        images += model.spec.family.decode(model.pipe, done.latents, inputs.size)
         full_steps += [len(done.full_steps)] * len(inputs.seeds)
         calls += done.block_calls
         progress(len(inputs.seeds))

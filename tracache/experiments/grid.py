@@ -217,7 +217,7 @@ class _Maker:
     def _sample(self, setting: Setting) -> _Made:
         done = sample(self._model, self._inputs, setting.plan)
         family = self._model.spec.family
-        return _Made(done, family.decode(self._model.pipe, done.latents, self._model.spec.size))
+        return _Made(done, family.decode(self._model.pipe, done.latents, self._inputs.size))
 
     def _count(self, setting: Setting) -> int:
         """Products of a run, counted once a worker."""

@@ -23,10 +23,18 @@ class MemoryPeak:
         ``peak VRAM``, ``peak GPU memory`` (of Apple's shared memory) or ``peak process RSS``.
     bytes : int
         The peak.
+    before : int
+        What was taken when the measured block began.
     """
 
     kind: str
     bytes: int = 0
+    before: int = 0
+
+    @property
+    def growth(self) -> int:
+        """Bytes by which the peak exceeds what was taken before."""
+        return max(self.bytes - self.before, 0)
 
 
 @contextmanager
@@ -38,7 +46,7 @@ def peak_memory(device: torch.device) -> Iterator[MemoryPeak]:
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-        peak = MemoryPeak("peak VRAM")
+        peak = MemoryPeak("peak VRAM", before=torch.cuda.memory_allocated(device))
         yield peak
         peak.bytes = torch.cuda.max_memory_allocated(device)
         return
@@ -56,6 +64,7 @@ def peak_memory(device: torch.device) -> Iterator[MemoryPeak]:
             look()
 
     look()
+    peak.before = peak.bytes
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:

@@ -31,7 +31,7 @@ class DiTFamily:
 
     def load(
         self,
-        source: str | Path,
+        sources: Sequence[str | Path],
         dtype: torch.dtype,
         offline: bool,
         without: Sequence[str] = (),
@@ -39,7 +39,7 @@ class DiTFamily:
         """Load the pipeline; ``offline`` refuses to ask the Hub."""
         left_out: dict[str, Any] = dict.fromkeys(without)
         return DiTPipeline.from_pretrained(
-            source, dtype=dtype, local_files_only=offline, **left_out
+            sources[0], dtype=dtype, local_files_only=offline, **left_out
         )
 
     def encode(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
+from json import JSONDecodeError
+from pathlib import Path
 
 import httpx
 import torch
@@ -17,6 +19,20 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError
 
 
+class PartError(Exception):
+    """A part of a model could not be loaded; the cause says why.
+
+    Attributes
+    ----------
+    source : str or Path
+        Its repository or folder.
+    """
+
+    def __init__(self, source: str | Path) -> None:
+        super().__init__(f"{source} could not be loaded")
+        self.source = source
+
+
 def explain(error: BaseException, title: str, source: str, on_hub: bool) -> str:
     """Say why a model could not be loaded and what to do.
 
@@ -25,11 +41,14 @@ def explain(error: BaseException, title: str, source: str, on_hub: bool) -> str:
     error : Exception
         What loading raised; what it was raised from is looked at too.
     title, source : str
-        Name of the model, and its folder or repository.
+        Name of the model, and its folder or repository; of a :class:`PartError` its own counts.
     on_hub : bool
         Whether the source is a repository.
     """
     chain = list(_chain(error))
+    for part in (e for e in chain if isinstance(e, PartError)):
+        source, on_hub = str(part.source), not isinstance(part.source, Path)
+    chain = [e for e in chain if not isinstance(e, PartError)]
     return f"{title} could not be loaded: {_reason(chain, source, on_hub)}"
 
 
@@ -81,9 +100,11 @@ def _about_files(chain: list[BaseException]) -> bool:
         "shard",
         "corrupt",
         "truncated",
+        # What seeking in half a pickled file comes to.
+        "invalid argument",
     )
     return any(
-        isinstance(e, FileNotFoundError | EOFError)
+        isinstance(e, FileNotFoundError | EOFError | JSONDecodeError)
         or (isinstance(e, OSError | ValueError) and any(w in str(e).lower() for w in words))
         for e in chain
     )

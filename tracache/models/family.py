@@ -19,14 +19,18 @@ class Family(Protocol):
         ...
 
     def load(
-        self, source: str | Path, dtype: torch.dtype, offline: bool, without: Sequence[str] = ()
+        self,
+        sources: Sequence[str | Path],
+        dtype: torch.dtype,
+        offline: bool,
+        without: Sequence[str] = (),
     ) -> Any:
-        """Load a pipeline from a folder or a repository of the Hub.
+        """Load a pipeline from folders or repositories of the Hub.
 
         Parameters
         ----------
-        source : str or Path
-            Repository or folder.
+        sources : sequence of str or Path
+            Repositories or folders, in the registry's order; most families have one.
         dtype : torch.dtype
             Format of the weights.
         offline : bool

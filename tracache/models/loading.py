@@ -23,7 +23,7 @@ from tracache.models.memory import (
 )
 from tracache.models.reading import Reader
 from tracache.models.registry import ModelSpec, find_model
-from tracache.models.sources import locate, missing
+from tracache.models.sources import locate_all, missing
 from tracache.settings import Settings
 
 DEVICES = ("cuda", "mps", "cpu")
@@ -105,7 +105,7 @@ def load_model(model_id: str, settings: Settings | None = None) -> LoadedModel:
     settings = settings or Settings.from_environment()
     spec = find_model(model_id)
     device = pick_device(settings.device)
-    key = _Key(spec.id, locate(spec, settings), str(device))
+    key = _Key(spec.id, locate_all(spec, settings), str(device))
     return _SHELF.get(key, lambda: _load(spec, settings, device))
 
 
@@ -120,7 +120,7 @@ def why_unavailable(model_id: str, settings: Settings) -> str:
         require_available(model_id, settings)
     except (ModelUnavailableError, ValueError) as error:
         return str(error)
-    key = _Key(spec.id, locate(spec, settings), str(pick_device(settings.device)))
+    key = _Key(spec.id, locate_all(spec, settings), str(pick_device(settings.device)))
     return _SHELF.failures.get(key, "")
 
 
@@ -136,7 +136,7 @@ def require_available(model_id: str, settings: Settings) -> None:
     """
     spec = find_model(model_id)
     device = pick_device(settings.device)
-    if not _SHELF.holds(_Key(spec.id, locate(spec, settings), str(device))):
+    if not _SHELF.holds(_Key(spec.id, locate_all(spec, settings), str(device))):
         _check(spec, settings, device)
 
 
@@ -145,7 +145,7 @@ class _Key:
     """What makes two requests for a model the same."""
 
     model_id: str
-    source: Path | str
+    sources: tuple[Path | str, ...]
     device: str
 
 
@@ -207,16 +207,16 @@ def _check(spec: ModelSpec, settings: Settings, device: torch.device) -> Placeme
 
 def _load(spec: ModelSpec, settings: Settings, device: torch.device) -> LoadedModel:
     placement = _check(spec, settings, device)
-    source = locate(spec, settings)
-    offline = isinstance(source, Path)
+    sources = locate_all(spec, settings)
+    source, offline = " and ".join(map(str, sources)), all(isinstance(s, Path) for s in sources)
     dtype = torch.float32 if spec.footprint is None else pick_dtype(device)
     family = spec.family
 
     def load_pipe(wide: torch.dtype, without: Sequence[str]) -> Any:
         try:
-            return family.load(source, wide, offline, without)
+            return family.load(sources, wide, offline, without)
         except Exception as error:
-            reason = explain(error, spec.title, str(source), not offline)
+            reason = explain(error, spec.title, source, not offline)
             raise ModelUnavailableError(reason) from error
 
     def load_encoder() -> Any:
@@ -226,7 +226,7 @@ def _load(spec: ModelSpec, settings: Settings, device: torch.device) -> LoadedMo
     try:
         pipe.to(device)
     except (RuntimeError, MemoryError) as error:
-        reason = explain(error, spec.title, str(source), not offline)
+        reason = explain(error, spec.title, source, not offline)
         raise ModelUnavailableError(reason) from error
     pipe.set_progress_bar_config(disable=True)
     reader = Reader(family, pipe, placement, load_encoder, device, dtype)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import psutil
 import torch
 
+from tracache.video import VideoSize, pixels_of
+
 if TYPE_CHECKING:
     from tracache.models.registry import ModelSpec
 
@@ -158,6 +160,47 @@ def pick_dtype(device: torch.device) -> torch.dtype:
     # is_bf16_supported() alone counts emulation, which is slower than float32.
     native = torch.cuda.get_device_capability(device)[0] >= 8
     return torch.bfloat16 if native else torch.float16
+
+
+def require_room(spec: ModelSpec, size: int | VideoSize, device: torch.device, width: int) -> None:
+    """Refuse a size for which a loaded model lacks memory to work in.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The model, whose weights are where they belong.
+    size : int or VideoSize
+        Of the picture; what it takes grows with its pixels, from the footprint of the model's own.
+    device : torch.device
+        Where it runs.
+    width : int
+        Bytes a number.
+
+    Raises
+    ------
+    DoesNotFitError
+        If there is too little.
+    """
+    larger = pixels_of(size) / pixels_of(spec.size)
+    if spec.footprint is None or larger <= 1:
+        return
+    need, have = int(spec.footprint.working(width) * larger), free_for_work(device)
+    if need > have:
+        raise DoesNotFitError(
+            f"a video of this size needs about {need / GB:.1f} GB of memory beside the weights of "
+            f"{spec.title}, and {max(have, 0) / GB:.1f} GB are free for it; choose fewer frames or "
+            "a lower resolution"
+        )
+
+
+def free_for_work(device: torch.device) -> int:
+    """Return the bytes that may be taken where a model runs, its weights being there."""
+    on_device, on_host = free_memory(device)
+    if on_device is None:
+        return on_host - HOST_RESERVE
+    # What the allocator holds and nobody uses is as good as free.
+    idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return on_device + idle - DEVICE_RESERVE
 
 
 def free_memory(device: torch.device) -> tuple[int | None, int]:

@@ -12,9 +12,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from tracache.models.decoding import decode_latents
-
-#: A vocabulary smaller than this is none.
-FEWEST_PIECES = 8
+from tracache.models.words import require_words
 
 
 class PixArtFamily:
@@ -24,14 +22,18 @@ class PixArtFamily:
     encoders: tuple[str, ...] = ("tokenizer", "text_encoder")
 
     def load(
-        self, source: str | Path, dtype: torch.dtype, offline: bool, without: Sequence[str] = ()
+        self,
+        sources: Sequence[str | Path],
+        dtype: torch.dtype,
+        offline: bool,
+        without: Sequence[str] = (),
     ) -> Any:
         """Load the pipeline; ``offline`` refuses to ask the Hub."""
         left_out: dict[str, Any] = dict.fromkeys(without)
         pipe = PixArtAlphaPipeline.from_pretrained(
-            source, dtype=dtype, local_files_only=offline, **left_out
+            sources[0], dtype=dtype, local_files_only=offline, **left_out
         )
-        _require_words(pipe.tokenizer)
+        require_words(pipe.tokenizer)
         return pipe
 
     def encode(
@@ -94,14 +96,6 @@ class PixArtFamily:
         """Decode latents as the pipeline itself does."""
         pixels = decode_latents(pipe.vae, latents / pipe.vae.config.scaling_factor)
         return pipe.image_processor.postprocess(pixels, output_type="pil")
-
-
-def _require_words(tokenizer: Any) -> None:
-    """Refuse a tokenizer that knows nothing: transformers makes one where its file is missing."""
-    if tokenizer is None:
-        return
-    if len(tokenizer.get_vocab().keys() - tokenizer.get_added_vocab().keys()) < FEWEST_PIECES:
-        raise FileNotFoundError("no file named spiece.model or tokenizer.json with a vocabulary")
 
 
 def _serve_single_step(scheduler: Any) -> None:

@@ -9,10 +9,13 @@ from tracache.config import TraCacheConfig
 from tracache.models.dit import DIT
 from tracache.models.family import Family
 from tracache.models.memory import Footprint
+from tracache.models.opensora.family import OPEN_SORA
 from tracache.models.opensora.family import SCENES as SCENES_VIDEO
+from tracache.models.opensora.loading import AUTOENCODER, TEXT_ENCODER, TRANSFORMER
+from tracache.models.opensora.sizes import DEFAULT_FRAMES, size_of
 from tracache.models.pixart import PIXART
 from tracache.presets import Preset, load_presets
-from tracache.video import VideoSize
+from tracache.video import VideoSize, pixels_of
 
 #: Where presets are: with the embedded models that they were measured on.
 PRESETS = Path(__file__).resolve().parents[2] / "demo_assets" / "presets"
@@ -30,6 +33,8 @@ class ModelSpec:
         ``text-to-image``, ``class-to-image`` or ``text-to-video``.
     source : str
         Folder under the assets (``embedded=True``) or repository on the Hub.
+    further : tuple of str
+        Other repositories with parts of the model, where it is no single pipeline.
     embedded : bool
         Whether the weights come with the project.
     family : Family
@@ -38,12 +43,18 @@ class ModelSpec:
         Keys of :data:`tracache.models.schedulers.SCHEDULERS`; the first is the default.
     size : int or VideoSize
         Height and width of the image, pixels; or what a video measures.
+    resizable : bool
+        Whether a video of other frames, resolution and ratio may be asked for; see
+        :mod:`tracache.models.opensora.sizes`.
     steps, guidance_scale : int, float
         Defaults.
     cache : TraCacheConfig
         Default cache settings.
     max_steps, max_guidance_scale, max_prompt_length : int, float, int
         Limits; the prompt's in characters.
+    max_cost : int
+        Most that a request may ask for, pixels × frames × steps (an image is one frame); by
+        default what ``size`` and ``max_steps`` allow in any case.
     max_tokens : int
         Length to which prompts are padded or cut, tokens.
     example_prompts : tuple of str
@@ -72,10 +83,27 @@ class ModelSpec:
     max_steps: int = 100
     max_guidance_scale: float = 20.0
     max_prompt_length: int = 300
+    max_cost: int = 0
     example_prompts: tuple[str, ...] = field(default=())
     footprint: Footprint | None = None
     classes: str = ""
     note: str = ""
+    further: tuple[str, ...] = ()
+    resizable: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.max_cost:
+            object.__setattr__(self, "max_cost", pixels_of(self.size) * self.max_steps)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Every folder or repository that it takes."""
+        return (self.source, *self.further)
+
+    @property
+    def index(self) -> str:
+        """The file by which each of them is known to be there."""
+        return "config.json" if self.further else "model_index.json"
 
     @property
     def makes_video(self) -> bool:
@@ -155,6 +183,39 @@ _SCENES_VIDEO = ModelSpec(
 )
 
 
+_OPEN_SORA = ModelSpec(
+    id="open-sora-1.2",
+    title="Open-Sora 1.2, 480p, 51 frames (text to video)",
+    summary="The text-to-video diffusion transformer of HPC-AI Tech, with a T5-XXL encoder.",
+    task="text-to-video",
+    source=TRANSFORMER,
+    further=(AUTOENCODER, TEXT_ENCODER),
+    embedded=False,
+    family=OPEN_SORA,
+    schedulers=("rflow",),
+    size=VideoSize(*size_of(), frames=DEFAULT_FRAMES, fps=24.0),
+    steps=30,
+    guidance_scale=7.0,
+    cache=TraCacheConfig(stride=3, max_order=2, warmup=1),
+    max_tokens=300,
+    # Tensors that live at once, followed through a run of shapes alone: 4.5 GB in the transformer
+    # with two halves of guidance and the cache, 2.6 GB while decoding four frames at a time; a
+    # third more for the kernels' scratch memory and what the allocator cannot fill.
+    footprint=Footprint(1.208, 4.762, 0.393, 6.0, 25.5, kept_wide=1.01),
+    example_prompts=(
+        "a waterfall pours down a mossy cliff into a clear pool in a sunlit forest",
+        "a steam train crosses a stone bridge over a valley in autumn",
+        "waves roll onto a black sand beach at dusk, seen from above",
+    ),
+    max_prompt_length=800,
+    resizable=True,
+    # 102 frames at 480p in 50 steps.
+    max_cost=480 * 854 * 102 * 50,
+    note="Made for a GPU. T5-XXL, which reads the prompt, is three times the size of the rest: "
+    "where memory is short it is freed before the video is made.",
+)
+
+
 def _dit(size: int, working_gb: float) -> ModelSpec:
     return ModelSpec(
         id=f"dit-xl-2-{size}",
@@ -211,6 +272,7 @@ MODELS: dict[str, ModelSpec] = {
         _pixart("256x256", 256, 1.0),
         _pixart("512x512", 512, 1.5),
         _pixart("1024-MS", 1024, 4.0),
+        _OPEN_SORA,
         _dit(256, 1.0),
         _dit(512, 1.5),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import huggingface_hub
@@ -13,20 +14,27 @@ from tracache.models.memory import GB
 from tracache.models.registry import ModelSpec
 from tracache.settings import Settings
 
-INDEX = "model_index.json"
-
 
 def locate(spec: ModelSpec, settings: Settings) -> Path | str:
-    """Return a model's folder, or its repository on the Hub.
+    """Return a model's folder, or its repository on the Hub; the first of several.
 
     A model of the Hub that lies in ``settings.models``, under its repository's name, is taken
     from there.
     """
+    return locate_all(spec, settings)[0]
+
+
+def locate_all(spec: ModelSpec, settings: Settings) -> tuple[Path | str, ...]:
+    """Return every folder or repository of a model, each as :func:`locate` says."""
+    return tuple(_locate(source, spec, settings) for source in spec.sources)
+
+
+def _locate(source: str, spec: ModelSpec, settings: Settings) -> Path | str:
     if spec.embedded:
-        return settings.assets / spec.source
-    if settings.models is not None and (settings.models / spec.source / INDEX).is_file():
-        return settings.models / spec.source
-    return spec.source
+        return settings.assets / source
+    if settings.models is not None and (settings.models / source / spec.index).is_file():
+        return settings.models / source
+    return source
 
 
 def labels_of(spec: ModelSpec, settings: Settings) -> Labels | None:
@@ -38,48 +46,53 @@ def labels_of(spec: ModelSpec, settings: Settings) -> Labels | None:
     if spec.task != "class-to-image":
         return None
     source = locate(spec, settings)
-    index = source / INDEX if isinstance(source, Path) else _cached(source)
+    index = source / spec.index if isinstance(source, Path) else _cached(source, spec)
     found = Labels.from_index(index) if index is not None else None
     return found or (imagenet() if spec.classes == "imagenet" else None)
 
 
 def missing(spec: ModelSpec, settings: Settings) -> str:
     """Say why a model's files cannot be had; empty where they are here or may be downloaded."""
-    source = locate(spec, settings)
-    if isinstance(source, Path):
-        if (source / INDEX).is_file():
-            return ""
+    sources = locate_all(spec, settings)
+    for source in sources:
+        if isinstance(source, Path) and not (source / spec.index).is_file():
+            return (
+                f"{spec.title} is not in {source.parent}: clone the whole repository, or train it "
+                "with python -m tracache.embedded.train"
+            )
+    absent = [s for s in sources if isinstance(s, str) and _cached(s, spec) is None]
+    if constants.is_offline_mode() and absent:
         return (
-            f"{spec.title} is not in {source.parent}: clone the whole repository, or train it with "
-            "python -m tracache.embedded.train"
-        )
-    if constants.is_offline_mode() and _cached(source) is None:
-        return (
-            f"{spec.title} could not be loaded: {source} is not downloaded and the Hub is switched "
+            f"{spec.title} could not be loaded: {' and '.join(absent)} "
+            f"{'is' if len(absent) == 1 else 'are'} not downloaded and the Hub is switched "
             "off here; unset HF_HUB_OFFLINE, or put the files into TRACACHE_MODELS"
         )
-    return _disk(spec, source)
+    return _disk(spec, sources)
 
 
 def downloads(spec: ModelSpec, settings: Settings) -> bool:
     """Whether loading the model starts with a download."""
-    source = locate(spec, settings)
-    return isinstance(source, str) and _cached(source) is None
+    sources = locate_all(spec, settings)
+    return any(isinstance(s, str) and _cached(s, spec) is None for s in sources)
 
 
-def _cached(repo: str) -> Path | None:
+def _cached(repo: str, spec: ModelSpec) -> Path | None:
     """Return the downloaded index of a repository."""
-    found = huggingface_hub.try_to_load_from_cache(repo, INDEX)
+    found = huggingface_hub.try_to_load_from_cache(repo, spec.index)
     return Path(found) if isinstance(found, str) else None
 
 
-def _disk(spec: ModelSpec, repo: str) -> str:
+def _disk(spec: ModelSpec, sources: Sequence[Path | str]) -> str:
     """Say how much disk is lacking for the rest of a download."""
-    if spec.footprint is None:
+    if spec.footprint is None or all(isinstance(source, Path) for source in sources):
         return ""
     cache = Path(constants.HF_HUB_CACHE)
-    blobs = cache / f"models--{repo.replace('/', '--')}" / "blobs"
-    there = sum(file.stat().st_size for file in blobs.glob("*")) if blobs.is_dir() else 0
+    folders = [
+        source if isinstance(source, Path) else cache / f"models--{source.replace('/', '--')}/blobs"
+        for source in sources
+    ]
+    files = [file for folder in folders if folder.is_dir() for file in folder.rglob("*")]
+    there = sum(file.stat().st_size for file in files if file.is_file())
     need = int(spec.footprint.download_gb * GB) - there
     root = next(folder for folder in (cache, *cache.parents) if folder.is_dir())
     free = shutil.disk_usage(root).free

@@ -9,7 +9,7 @@ from typing import Any
 
 from tracache.config import TraCacheConfig
 from tracache.policies.adacache import AdaCache, AdaCacheConfig
-from tracache.policies.base import Policy, Stack
+from tracache.policies.base import Policy, Stack, Watch
 from tracache.policies.delta_dit import DeltaDiT, DeltaDiTConfig
 from tracache.policies.fastercache import FasterCache, FasterCacheConfig
 from tracache.policies.forecast import BlockForecast, ModuleForecast
@@ -53,9 +53,9 @@ def check_config(config: Any) -> None:
         raise TypeError(f"config must be one of {known}; got {type(config).__name__}")
 
 
-def make_policy(config: CacheConfig, stack: Stack, watch_all: bool) -> Policy:
+def make_policy(config: CacheConfig, stack: Stack, watch: Watch) -> Policy:
     """Return a fresh policy for one run of one transformer."""
     if isinstance(config, TraCacheConfig):
         forecast = ModuleForecast if config.granularity == "module" else BlockForecast
-        return forecast(config, stack, watch_all)
-    return _POLICIES[type(config)](config, stack, watch_all)
+        return forecast(config, stack, watch)
+    return _POLICIES[type(config)](config, stack, watch)

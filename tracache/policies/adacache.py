@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from tracache.config import require_integer, require_number
-from tracache.policies.base import Call, Policy, Settings, Stack, Step
+from tracache.policies.base import Call, Policy, Settings, Stack, Step, Watch
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class AdaCache(Policy):
 
     takes_modules = True
 
-    def __init__(self, config: AdaCacheConfig, stack: Stack, watch_all: bool = True) -> None:
-        super().__init__(config, stack, watch_all)
+    def __init__(self, config: AdaCacheConfig, stack: Stack, watch: Watch = "all") -> None:
+        super().__init__(config, stack, watch)
         self._probe = round(config.probe * (stack.depth - 1))
         self.clear()
 

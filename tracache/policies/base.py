@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
 from tracache.blocks import Layout
+from tracache.config import require_choice
+
+#: Which rows of the trace are watched: the last, all, or these by number or label.
+Watch = str | Sequence[int | str]
+WATCHES = ("last", "all")
 
 
 @dataclass(frozen=True)
@@ -117,17 +122,19 @@ class Policy:
         Whether :meth:`module` is to be asked, besides :meth:`block`.
     labels : tuple of str
         Rows of the trace: what decisions are about.
-    watched : int
-        How many of the last rows decisions are known of.
+    asked, watched : tuple of int
+        Rows that decisions are asked about, and known of; rising.
     """
 
     takes_modules = False
 
-    def __init__(self, config: Any, stack: Stack, watch_all: bool = True) -> None:
+    def __init__(self, config: Any, stack: Stack, watch: Watch = "all") -> None:
         self.config = config
         self.stack = stack
         self.labels = stack.module_labels if self.takes_modules else stack.block_labels
-        self.watched = len(self.labels)
+        self.asked = find_rows(watch, self.labels)
+        # Whatever is decided is known without a history of its own: watching all costs nothing.
+        self.watched = tuple(range(len(self.labels)))
 
     def clear(self) -> None:
         """Forget everything: another run begins, or none."""
@@ -169,3 +176,32 @@ class Policy:
 
     def detach(self) -> None:
         """Undo what the policy itself changed on the transformer."""
+
+
+def find_rows(watch: Watch, labels: Sequence[str]) -> tuple[int, ...]:
+    """Return the rows to watch, rising; the last, which makes the image, is always one.
+
+    Raises
+    ------
+    ValueError
+        If ``watch`` is neither ``"last"`` nor ``"all"`` nor a sequence of rows that there are.
+    """
+    last = len(labels) - 1
+    if isinstance(watch, str):
+        require_choice("trace", watch, WATCHES)
+        return (last,) if watch == "last" else tuple(range(len(labels)))
+    if not isinstance(watch, Sequence):
+        raise ValueError(f"trace must be 'last', 'all' or a sequence of rows, got {watch!r}")
+    return tuple(sorted({last, *(_find_row(row, labels) for row in watch)}))
+
+
+def _find_row(row: Any, labels: Sequence[str]) -> int:
+    if isinstance(row, str) and row in labels:
+        return list(labels).index(row)
+    whole = isinstance(row, int) and not isinstance(row, bool)
+    if not whole or not -len(labels) <= row < len(labels):
+        raise ValueError(
+            f"trace: no row {row!r}; there are {len(labels)}, from 0 to {len(labels) - 1} or "
+            f"{labels[0]!r} to {labels[-1]!r}"
+        )
+    return row % len(labels)

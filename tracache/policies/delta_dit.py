@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from tracache.config import require_integer, require_number
-from tracache.policies.base import Call, Policy, Settings, Stack, Step
+from tracache.policies.base import Call, Policy, Settings, Stack, Step, Watch
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class DeltaDiTConfig(Settings):
 class DeltaDiT(Policy):
     """Keeps the change over the front blocks and over the back ones."""
 
-    def __init__(self, config: DeltaDiTConfig, stack: Stack, watch_all: bool = True) -> None:
-        super().__init__(config, stack, watch_all)
+    def __init__(self, config: DeltaDiTConfig, stack: Stack, watch: Watch = "all") -> None:
+        super().__init__(config, stack, watch)
         count = round(config.share * stack.depth)
         self._front = range(count)
         self._back = range(stack.depth - count, stack.depth)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tracache.config import require_bool, require_integer, require_number
-from tracache.policies.base import Call, Policy, Settings, Stack, Step
+from tracache.policies.base import Call, Policy, Settings, Stack, Step, Watch
 from tracache.trace import COMPUTED, PARTIAL
 
 
@@ -56,8 +56,8 @@ class FasterCache(Policy):
 
     takes_modules = True
 
-    def __init__(self, config: FasterCacheConfig, stack: Stack, watch_all: bool = True) -> None:
-        super().__init__(config, stack, watch_all)
+    def __init__(self, config: FasterCacheConfig, stack: Stack, watch: Watch = "all") -> None:
+        super().__init__(config, stack, watch)
         self.clear()
 
     def clear(self) -> None:

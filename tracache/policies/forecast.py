@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tracache.config import TraCacheConfig
 from tracache.noise import make_abscissa, noise_over_signal, step_weight
-from tracache.policies.base import Call, Policy, Stack, Step
+from tracache.policies.base import Call, Policy, Stack, Step, Watch
 from tracache.schedule import is_full
 from tracache.trajectory import (
     Order,
@@ -27,11 +27,11 @@ UNKNOWN_ERROR = 0.1
 class Forecast(Policy):
     """The schedule and the choice of orders, whatever it is that has trajectories."""
 
-    def __init__(self, config: TraCacheConfig, stack: Stack, watch_all: bool = True) -> None:
-        super().__init__(config, stack, watch_all)
+    def __init__(self, config: TraCacheConfig, stack: Stack, watch: Watch = "all") -> None:
+        super().__init__(config, stack, watch)
         self.config: TraCacheConfig = config
-        self.watch_all = watch_all
-        self.watched = self._count_watched(watch_all)
+        self._shows = watch != "last"
+        self.watched, kept = self._share_out(self.asked)
         depth = 0 if config.rule == "reuse" else config.max_order
         self.trajectories = [
             Trajectory(
@@ -42,18 +42,20 @@ class Forecast(Policy):
                 over=config.spread,
                 window=config.window,
             )
-            for _ in range(self.watched)
+            for _ in kept
         ]
+        #: Row → its trajectory's place.
+        self._places = {row: place for place, row in enumerate(kept)}
         self.clear()
 
-    def _count_watched(self, watch_all: bool) -> int:
+    def _share_out(self, rows: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return which rows are watched and which have a history, given those asked for."""
         raise NotImplementedError
 
     @property
     def _needs_spreads(self) -> bool:
         c = self.config
-        chooses = c.order == "dynamic" and c.criterion != "power" and c.rule != "learned"
-        return c.max_order > 0 and c.rule != "reuse" and (chooses or c.adaptive)
+        return c.chooses or (c.adaptive and c.rule != "reuse")
 
     def clear(self) -> None:
         for trajectory in self.trajectories:
@@ -84,7 +86,7 @@ class Forecast(Policy):
         return self._orders if self.skipping else None
 
     def candidates(self) -> Any:
-        if not (self.watch_all and self.skipping and self._spreads):
+        if not (self._shows and self.config.chooses and self.skipping and self._spreads):
             return None
         factors = self.trajectories[-1].factors(self._point)
         return torch.stack([s * abs(f) for s, f in zip(self._spreads, factors, strict=True)])
@@ -181,8 +183,9 @@ class BlockForecast(Forecast):
     modules run that only feed blocks. The others are watched only to show their orders.
     """
 
-    def _count_watched(self, watch_all: bool) -> int:
-        return self.stack.depth if watch_all else 1
+    def _share_out(self, rows: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        # Where no order is chosen block by block, what the last one does all others do.
+        return rows, rows if self.config.chooses else rows[-1:]
 
     def feeder(self, name: str, call: Call) -> Any:
         # At a skipped step its output goes unread; the newest features stand in for it, since
@@ -194,9 +197,8 @@ class BlockForecast(Forecast):
         if self.skipping:
             return self._predict(-1) if last else call.hidden_states
         output = call()
-        first = self.stack.depth - self.watched
-        if index >= first:
-            self._observe(self.trajectories[index - first], output)
+        if index in self._places:
+            self._observe(self.trajectories[self._places[index]], output)
             if last:
                 self._gather_spreads()
         return output
@@ -207,8 +209,10 @@ class ModuleForecast(Forecast):
 
     takes_modules = True
 
-    def _count_watched(self, watch_all: bool) -> int:
-        return len(self.labels)
+    def _share_out(self, rows: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        # Every module is predicted, and so has a history in any case.
+        every = tuple(range(len(self.labels)))
+        return every, every
 
     def feeder(self, name: str, call: Call) -> Any:
         # Norms and gates still read the others; only cross-attention reads the text.

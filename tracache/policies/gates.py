@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from tracache.policies.base import Call, Policy, Settings, Stack, Step
+from tracache.policies.base import Call, Policy, Settings, Stack, Step, Watch
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ class GatesConfig(Settings):
 class Gates(Policy):
     """Keeps every block's last change."""
 
-    def __init__(self, config: GatesConfig, stack: Stack, watch_all: bool = True) -> None:
-        super().__init__(config, stack, watch_all)
+    def __init__(self, config: GatesConfig, stack: Stack, watch: Watch = "all") -> None:
+        super().__init__(config, stack, watch)
         width = len(config.gates[0])
         if width != stack.depth:
             raise ValueError(

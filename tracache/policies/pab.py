@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from tracache.config import require_integer, require_number
-from tracache.policies.base import Call, Policy, Settings, Stack, Step
+from tracache.policies.base import Call, Policy, Settings, Stack, Step, Watch
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class PAB(Policy):
 
     takes_modules = True
 
-    def __init__(self, config: PABConfig, stack: Stack, watch_all: bool = True) -> None:
-        super().__init__(config, stack, watch_all)
+    def __init__(self, config: PABConfig, stack: Stack, watch: Watch = "all") -> None:
+        super().__init__(config, stack, watch)
         self.clear()
 
     def clear(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from tracache.config import require_number
-from tracache.policies.base import Call, Policy, Settings, Stack, Step
+from tracache.policies.base import Call, Policy, Settings, Stack, Step, Watch
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class TeaCacheConfig(Settings):
 class TeaCache(Policy):
     """Keeps the change over all blocks. Reads one number back from the device at every step."""
 
-    def __init__(self, config: TeaCacheConfig, stack: Stack, watch_all: bool = True) -> None:
-        super().__init__(config, stack, watch_all)
+    def __init__(self, config: TeaCacheConfig, stack: Stack, watch: Watch = "all") -> None:
+        super().__init__(config, stack, watch)
         self.clear()
 
     def clear(self) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tracache.config import require_integer, require_number
-from tracache.policies.base import Call, Policy, Settings, Stack, Step
+from tracache.policies.base import Call, Policy, Settings, Stack, Step, Watch
 from tracache.trace import PARTIAL
 
 
@@ -56,8 +56,8 @@ class ToCa(Policy):
 
     takes_modules = True
 
-    def __init__(self, config: ToCaConfig, stack: Stack, watch_all: bool = True) -> None:
-        super().__init__(config, stack, watch_all)
+    def __init__(self, config: ToCaConfig, stack: Stack, watch: Watch = "all") -> None:
+        super().__init__(config, stack, watch)
         if not hasattr(getattr(stack.blocks[0], stack.layout.parts["attn1"]), "processor"):
             raise TypeError(
                 "ToCa needs to see attention's probabilities, and the attention of "

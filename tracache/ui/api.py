@@ -40,6 +40,9 @@ class Api:
         guidance_scale: float | None = None,
         scheduler: str | None = None,
         preset: str = "custom",
+        frames: float | None = None,
+        resolution: str | None = None,
+        aspect: str | None = None,
         settings: dict | None = None,
         options: dict | None = None,
     ) -> dict:
@@ -60,6 +63,9 @@ class Api:
             guidance_scale: Strength of the prompt, 1 is none; the model's default if left out.
             scheduler: One of the model's schedulers; its first if left out.
             preset: Settings chosen beforehand, by name; they take the place of stride and steps.
+            frames: Of a video, where the model makes more than one length.
+            resolution: Of a video, such as 480p, where the model makes more than one.
+            aspect: Height to width of a video, such as 9:16, likewise.
             settings: More settings of the cache by name, such as {"last_step": true}.
             options: Settings that arms have of their own, such as {"toca": {"ratio": 0.5}}.
         """
@@ -86,6 +92,9 @@ class Api:
                 guidance_scale=guidance_scale,
                 scheduler=scheduler,
                 preset=preset,
+                frames=whole(frames),
+                resolution=resolution,
+                aspect=aspect,
                 options=options,
                 environment=self._settings,
                 **_not_given_above(settings or {}),

@@ -6,12 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from tracache.methods import METHODS, REFERENCE
+from tracache.models.opensora.sizes import (
+    DEFAULT_FRAMES,
+    DEFAULT_RATIO,
+    DEFAULT_RESOLUTION,
+    name_of,
+)
 from tracache.models.registry import find_model, takes_class
 from tracache.presets import CUSTOM
 from tracache.request import Request, make_request
 from tracache.settings import Settings
 from tracache.ui.controls import MAX_ARMS, NOT_HERE, arm_options, option_name
 from tracache.ui.numbers import whole
+from tracache.video import VideoSize
 
 #: Settings of the cache that are handed on as they are; whole numbers come as floats.
 _CACHE = (
@@ -26,6 +33,10 @@ _CACHE = (
     "spread",
     "abscissa",
 )
+
+
+#: What the videos of some models measure.
+SIZE = ("frames", "resolution", "aspect")
 
 
 def read_request(values: Mapping[str, Any], settings: Settings | None = None) -> Request:
@@ -80,6 +91,8 @@ def read_request(values: Mapping[str, Any], settings: Settings | None = None) ->
         options=options,
         preset=values["preset"] if scheduled else CUSTOM,
         reuse_baseline=values["reuse_baseline"],
+        # Out of sight, and without meaning, for models of one size.
+        **({name: whole(values[name]) for name in SIZE} if spec.resizable else {}),
         environment=settings,
         **cache,
     )
@@ -109,6 +122,15 @@ def fill_controls(asked: Request) -> dict[str, Any]:
         "also": [arm for arm in arms if arm != first],
         "preset": asked.preset,
         "reuse_baseline": asked.reuse_baseline,
+        **_size(asked),
         **{name: getattr(cache, name) for name in _CACHE},
         **options,
     }
+
+
+def _size(asked: Request) -> dict[str, Any]:
+    size = asked.size
+    if not isinstance(size, VideoSize):
+        return {"frames": DEFAULT_FRAMES, "resolution": DEFAULT_RESOLUTION, "aspect": DEFAULT_RATIO}
+    named = name_of(size.height, size.width) or (DEFAULT_RESOLUTION, DEFAULT_RATIO)
+    return {"frames": size.frames, "resolution": named[0], "aspect": named[1]}

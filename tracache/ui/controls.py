@@ -10,6 +10,14 @@ import gradio as gr
 
 from tracache.config import ABSCISSAE, CRITERIA, GRANULARITIES, MAX_ORDER, SPREADS, TraCacheConfig
 from tracache.methods import METHODS, REFERENCE
+from tracache.models.opensora.sizes import (
+    DEFAULT_FRAMES,
+    DEFAULT_RATIO,
+    DEFAULT_RESOLUTION,
+    MAX_FRAMES,
+    RATIOS,
+    RESOLUTIONS,
+)
 from tracache.models.registry import MODELS, ModelSpec, find_model
 from tracache.presets import CUSTOM
 from tracache.request import MAX_SEED
@@ -44,6 +52,8 @@ class Controls:
     inputs: dict[str, Any]
     generate: gr.Button
     stop: gr.Button
+    cost: gr.Button
+    cost_text: gr.HTML
     subject: Subject
 
 
@@ -65,6 +75,8 @@ def add_controls(spec: ModelSpec, settings: Settings) -> Controls:
     with gr.Row():
         generate = gr.Button("Generate", variant="primary", scale=3, min_width=120)
         stop = gr.Button("Stop", variant="stop", scale=1, min_width=80)
+    cost = gr.Button("What will it cost?", size="sm", elem_id="ask-cost")
+    cost_text = gr.HTML("", visible=False, padding=False, elem_id="cost")
     add_help(subject, spec, settings)
     inputs: dict[str, Any] = {
         "model": subject.model,
@@ -72,9 +84,9 @@ def add_controls(spec: ModelSpec, settings: Settings) -> Controls:
         "class_label": subject.class_label,
     }
     inputs |= _arms(spec, subject.model)
-    inputs |= _sampling(spec)
+    inputs |= _sampling(spec, subject.model)
     follow_model(subject, inputs, settings)
-    return Controls(inputs, generate, stop, subject)
+    return Controls(inputs, generate, stop, cost, cost_text, subject)
 
 
 def _arms(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Any]:
@@ -310,7 +322,7 @@ def _own_options(arm: gr.Dropdown, model: gr.Dropdown) -> dict[str, Any]:
     return controls
 
 
-def _sampling(spec: ModelSpec) -> dict[str, Any]:
+def _sampling(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Any]:
     with gr.Accordion("Steps, guidance, seed", open=False):
         # A program calls the endpoint without ever choosing a model on the page, so the slider
         # reaches as far as any model; what is too far for one is refused with a message.
@@ -322,6 +334,7 @@ def _sampling(spec: ModelSpec) -> dict[str, Any]:
         scheduler = gr.Dropdown(
             list(spec.schedulers), value=spec.schedulers[0], label="Scheduler", interactive=True
         )
+        size = _video_size(spec, model)
         with gr.Row():
             seed = gr.Number(0, label="Seed", minimum=0, maximum=MAX_SEED, min_width=120)
             randomise = gr.Checkbox(False, label="Randomise", min_width=120)
@@ -332,6 +345,7 @@ def _sampling(spec: ModelSpec) -> dict[str, Any]:
             "is then the recorded one.",
         )
     return {
+        **size,
         "seed": seed,
         "randomise": randomise,
         "steps": steps,
@@ -339,3 +353,31 @@ def _sampling(spec: ModelSpec) -> dict[str, Any]:
         "scheduler": scheduler,
         "reuse_baseline": reuse,
     }
+
+
+def _video_size(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Any]:
+    """What a video measures, for models that make more than one size."""
+    with gr.Row(visible=spec.resizable) as row:
+        frames = gr.Slider(1, MAX_FRAMES, DEFAULT_FRAMES, step=1, label="Frames", min_width=140)
+        resolution = gr.Dropdown(
+            list(RESOLUTIONS),
+            value=DEFAULT_RESOLUTION,
+            label="Resolution",
+            interactive=True,
+            min_width=110,
+        )
+        aspect = gr.Dropdown(
+            list(RATIOS),
+            value=DEFAULT_RATIO,
+            label="Height to width",
+            interactive=True,
+            min_width=110,
+        )
+    model.change(
+        lambda chosen: gr.update(visible=find_model(chosen).resizable),
+        model,
+        row,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    return {"frames": frames, "resolution": resolution, "aspect": aspect}

@@ -11,6 +11,7 @@ import gradio as gr
 
 from tracache.analyse.watching import paths, watch
 from tracache.config import require_integer
+from tracache.estimate import estimate
 from tracache.figures import calm_path, describe_path, describe_trace, frame_psnr, order_heatmap
 from tracache.models.loading import ModelUnavailableError, load_model, require_available
 from tracache.models.sources import downloads
@@ -25,7 +26,7 @@ from tracache.ui.offer import require_offered
 from tracache.ui.runs import Run, Runs, Snapshot
 from tracache.ui.share import share_run
 from tracache.ui.viewer import file_url, show_run
-from tracache.ui.views import filmstrip, gallery, headline, show_progress, table
+from tracache.ui.views import cost_note, filmstrip, gallery, headline, show_progress, table
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,22 @@ class Handlers:
         except (ValueError, ModelUnavailableError) as error:
             raise tell(error) from error
         return self.runs.start(asked, session, self.make)
+
+    def estimate(self, values: dict[str, Any]) -> Any:
+        """Say what a run would cost, before anything of it runs.
+
+        Raises
+        ------
+        gr.Error
+            If something is not allowed, such as more than the model may take.
+        """
+        try:
+            require_offered(values["model"], self._settings)
+            asked = read_request(values, self._settings)
+            lines = estimate(asked, self._settings).describe()
+        except (ValueError, OSError) as error:
+            raise tell(error) from error
+        return gr.update(value=cost_note(lines), visible=True)
 
     def make(self, asked: Request) -> Generator[Event, None, None]:
         """Load the model and yield the events of a comparison."""

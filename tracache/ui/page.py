@@ -93,6 +93,15 @@ def _add_compare(page: gr.Blocks, handlers: Handlers, settings: Settings) -> Non
         api_visibility="private",
         **ONE_AT_A_TIME,
     )
+    controls.cost.click(
+        lambda *values: handlers.estimate(dict(zip(names, values, strict=True))),
+        list(controls.inputs.values()),
+        controls.cost_text,
+        show_progress="minimal",
+        api_visibility="private",
+        # Counting beside a run would take from what is being timed.
+        **ONE_AT_A_TIME,
+    )
     # On a phone the results are below the controls.
     controls.generate.click(None, js=TO_RESULTS, **QUIET)
     controls.stop.click(handlers.stop, queue=False, **QUIET)

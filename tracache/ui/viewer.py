@@ -49,7 +49,7 @@ def show_run(asked: Request, now: Snapshot, previews: Mapping[str, str]) -> dict
     """
     results = {result.arm: result for result in now.results}
     begun = [arm.arm for arm in now.progress.arms]
-    size = asked.spec.size
+    size = asked.size
     arms = []
     for arm in asked.arms:
         shown: dict[str, Any] = {"id": arm, "title": METHODS[arm].title, "state": "waiting"}

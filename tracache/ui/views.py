@@ -53,6 +53,12 @@ def _kind(computed: bool) -> str:
     return " tc-full" if computed else " tc-skip"
 
 
+def cost_note(lines: Sequence[str]) -> str:
+    """Say what each arm will cost; a line each."""
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f'<ul class="tc-words tc-quiet" role="status">{items}</ul>'
+
+
 def headline(report: Report) -> str:
     """Say the result in a sentence, as Markdown."""
     arms = [arm for arm in report.arms if arm.arm != "full"]

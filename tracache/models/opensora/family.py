@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tracache.models.opensora.loading import load_opensora
 from tracache.models.opensora.pipeline import OpenSoraPipeline
 from tracache.video import Video, VideoSize
 
@@ -30,12 +31,16 @@ class OpenSoraFamily:
         self._scores = scores
 
     def load(
-        self, source: str | Path, dtype: torch.dtype, offline: bool, without: Sequence[str] = ()
+        self,
+        sources: Sequence[str | Path],
+        dtype: torch.dtype,
+        offline: bool,
+        without: Sequence[str] = (),
     ) -> Any:
         """Load a saved pipeline; ``offline`` refuses to ask the Hub."""
         left_out: dict[str, Any] = dict.fromkeys(without)
         return OpenSoraPipeline.from_pretrained(
-            source, torch_dtype=dtype, local_files_only=offline, **left_out
+            sources[0], torch_dtype=dtype, local_files_only=offline, **left_out
         )
 
     def encode(
@@ -43,7 +48,10 @@ class OpenSoraFamily:
     ) -> dict[str, Any]:
         """Encode prompts; the null text is the transformer's own."""
         scores = {} if self._scores else {"aesthetic_score": None}
-        embeds, mask = pipe.encode_prompt(list(prompts), clean=self._scores, **scores)
+        # The length is said, since the text encoder may be loaded without the transformer.
+        embeds, mask = pipe.encode_prompt(
+            list(prompts), clean=self._scores, length=max_tokens, **scores
+        )
         return {"prompt_embeds": embeds, "prompt_mask": mask}
 
     def noise(self, pipe: Any, seeds: Sequence[int], size: VideoSize) -> Tensor:
@@ -82,4 +90,20 @@ class OpenSoraFamily:
         ]
 
 
+class PublishedOpenSora(OpenSoraFamily):
+    """Open-Sora 1.2 as it is on the Hub: transformer, autoencoder and text encoder apart."""
+
+    def load(
+        self,
+        sources: Sequence[str | Path],
+        dtype: torch.dtype,
+        offline: bool,
+        without: Sequence[str] = (),
+    ) -> Any:
+        """Load the parts; ``sources`` are those of the three, in this order."""
+        transformer, autoencoder, text_encoder = sources
+        return load_opensora(transformer, autoencoder, text_encoder, dtype, offline, without)
+
+
 SCENES = OpenSoraFamily(scores=False)
+OPEN_SORA = PublishedOpenSora(scores=True)

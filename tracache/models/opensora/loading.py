@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from huggingface_hub import hf_hub_download
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, T5EncoderModel
 
+from tracache.models.failures import PartError
 from tracache.models.opensora.pipeline import OpenSoraPipeline
 from tracache.models.opensora.schedule import make_flow_scheduler
 from tracache.models.opensora.stdit3 import STDiT3, without_recomputed
 from tracache.models.opensora.vae import VideoAutoencoder
+from tracache.models.words import require_words
 
 TRANSFORMER = "hpcai-tech/OpenSora-STDiT-v3"
 AUTOENCODER = "hpcai-tech/OpenSora-VAE-v1.2"
@@ -51,21 +54,35 @@ def load_opensora(
 
     Raises
     ------
-    ValueError
-        If a configuration lacks what it must say, or weights do not fit it.
-    OSError
-        If files are missing; see :func:`tracache.models.failures.explain`.
+    PartError
+        If one of the three cannot be loaded; its cause says why: a ValueError where a
+        configuration lacks what it must say or weights do not fit it, an OSError where files are
+        missing. See :func:`tracache.models.failures.explain`.
     """
     parts: dict[str, Any] = dict.fromkeys(("tokenizer", "text_encoder", "transformer", "vae"))
     if "text_encoder" not in without:
         common: dict[str, Any] = {"local_files_only": offline}
-        parts["tokenizer"] = AutoTokenizer.from_pretrained(text_encoder, **common)
-        parts["text_encoder"] = T5EncoderModel.from_pretrained(text_encoder, dtype=dtype, **common)
+        with _part(text_encoder):
+            tokenizer = AutoTokenizer.from_pretrained(text_encoder, **common)
+            require_words(tokenizer)
+            encoder = T5EncoderModel.from_pretrained(text_encoder, dtype=dtype, **common)
+        parts |= {"tokenizer": tokenizer, "text_encoder": encoder}
     if "transformer" not in without:
-        parts["transformer"] = load_stdit3(transformer, dtype, offline)
+        with _part(transformer):
+            parts["transformer"] = load_stdit3(transformer, dtype, offline)
     if "vae" not in without:
-        parts["vae"] = load_vae(autoencoder, dtype, offline)
+        with _part(autoencoder):
+            parts["vae"] = load_vae(autoencoder, dtype, offline)
     return OpenSoraPipeline(**parts, scheduler=make_flow_scheduler())
+
+
+@contextmanager
+def _part(source: str | Path) -> Iterator[None]:
+    """Say of a failure which of the repositories it is about."""
+    try:
+        yield
+    except Exception as error:
+        raise PartError(source) from error
 
 
 def load_stdit3(
@@ -118,6 +135,9 @@ def _file(source: str | Path, name: str, offline: bool) -> Path:
 
 def _fill(model: Any, state: dict[str, Any], source: str | Path, dtype: torch.dtype) -> Any:
     """Give a model its weights, all of them and no others."""
+    # Past diffusers' own method, which warns of parts that are to stay wide; there are none. Before
+    # the weights come, so that they are there in full width once and not twice.
+    torch.nn.Module.to(model.eval().requires_grad_(False), dtype)
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
@@ -125,5 +145,4 @@ def _fill(model: Any, state: dict[str, Any], source: str | Path, dtype: torch.dt
         raise ValueError(
             f"the weights of {source} do not fit its configuration: {reason}"
         ) from error
-    # Past diffusers' own method, which warns of parts that are to stay wide; there are none.
-    return torch.nn.Module.to(model.eval().requires_grad_(False), dtype)
+    return model

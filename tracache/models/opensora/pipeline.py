@@ -89,7 +89,7 @@ class OpenSoraPipeline(_Pipeline):
         self.register_to_config(shift=shift)
 
     def encode_prompt(
-        self, prompts: Sequence[str], clean: bool = True, **scores: Any
+        self, prompts: Sequence[str], clean: bool = True, length: int | None = None, **scores: Any
     ) -> tuple[Tensor, Tensor]:
         """Return text features [B, 1, L, channels] and their mask [B, L].
 
@@ -99,12 +99,15 @@ class OpenSoraPipeline(_Pipeline):
             One for each video.
         clean : bool, default True
             Whether to clean them as the published model's were.
+        length : int, optional
+            Tokens to pad or cut to; the transformer's own number by default, so that it must be
+            given where there is none.
         **scores
             As for :func:`~tracache.models.opensora.text.with_scores`.
         """
         texts = [with_scores(prompt, **scores) for prompt in prompts]
         texts = [clean_caption(text) for text in texts] if clean else texts
-        length = self.transformer.config.model_max_length
+        length = length or self.transformer.config.model_max_length
         return encode_text(self.tokenizer, self.text_encoder, texts, length, self._execution_device)
 
     def noise(

@@ -15,6 +15,8 @@ RATIOS = ("9:16", "16:9", "3:4", "4:3", "1:1", "1:2", "2:1", "9:21", "21:9")
 
 DEFAULT_RESOLUTION, DEFAULT_RATIO = "480p", "9:16"
 DEFAULT_FRAMES = 51
+#: 16 seconds, the longest that the published model was trained on.
+MAX_FRAMES = 408
 
 
 def size_of(
@@ -36,6 +38,12 @@ def size_of(
     area = short * _even(short * 16 / 9)
     height = _even((area * tall / wide) ** 0.5)
     return height, _even(area / height)
+
+
+def name_of(height: int, width: int) -> tuple[str, str] | None:
+    """Return the resolution and ratio of a size; None if it is not one of :func:`size_of`."""
+    names = ((resolution, ratio) for resolution in RESOLUTIONS for ratio in RATIOS)
+    return next((name for name in names if size_of(*name) == (height, width)), None)
 
 
 def _even(length: float) -> int:

@@ -1,0 +1,211 @@
+"""What a request will cost, before anything is loaded or run."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from tracache.cache import attach
+from tracache.config import TraCacheConfig
+from tracache.measure.macs import count_macs
+from tracache.methods import METHODS, Plan
+from tracache.models.loading import pick_device
+from tracache.models.registry import find_model
+from tracache.models.shapes import empty_inputs, latent_shape, transformer_shape
+from tracache.policies import AdaCacheConfig, TeaCacheConfig
+from tracache.request import Request
+from tracache.settings import Settings
+from tracache.video import VideoSize
+
+#: Whose run decides what is computed, by what shapes alone do not have.
+BY_FEATURES = (TeaCacheConfig, AdaCacheConfig)
+
+#: Held while shapes run, which serve one run at a time as all transformers do.
+_LOCK = threading.Lock()
+
+#: (model, device, size, guided) → seconds of a step of full compute, as last measured here.
+_PACES: dict[tuple[str, str, int | VideoSize, bool], float] = {}
+
+
+@dataclass(frozen=True)
+class ArmEstimate:
+    """What one arm will cost.
+
+    Attributes
+    ----------
+    arm, title : str
+        Name in code and on the page.
+    num_steps : int or None
+        Denoising steps; None where that follows from another arm's run.
+    macs : int or None
+        Multiply–accumulates of its denoising loop, all products; None where the run decides. Of
+        arms that go by the timestep (PAB, FasterCache) nearly so, since those of the run are the
+        scheduler's.
+    share : float or None
+        Of full compute's.
+    seconds : float or None
+        Of its denoising loop, where full compute has been timed in this process: its time for
+        each step, times the share of its work. What is skipped is taken to cost what it computes.
+    """
+
+    arm: str
+    title: str
+    num_steps: int | None
+    macs: int | None
+    share: float | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a request will cost; full compute is the first of the arms."""
+
+    arms: tuple[ArmEstimate, ...]
+
+    def describe(self) -> list[str]:
+        """Return a line for each arm."""
+        full, *others = self.arms
+        assert full.macs is not None
+        lines = [f"{full.title}: {full.num_steps} steps, {full.macs / 1e12:.3g} × 10¹² MACs"]
+        for arm in others:
+            if arm.share is None:
+                lines.append(f"{arm.title}: decided while it runs")
+            else:
+                lines.append(f"{arm.title}: {arm.share:.3f} of those MACs, {1 / arm.share:.2f}×")
+        times = [arm.seconds for arm in self.arms]
+        return [
+            f"{line}, about {seconds:.3g} s" if seconds is not None else line
+            for line, seconds in zip(lines, times, strict=True)
+        ]
+
+
+def note_pace(request: Request, device: torch.device, seconds: float) -> None:
+    """Remember how long full compute of a request took, in seconds of its denoising loop."""
+    _PACES[_pace_key(request, device)] = seconds / request.steps
+
+
+def estimate(request: Request, settings: Settings | None = None) -> Estimate:
+    """Count what each arm of a request will compute.
+
+    Every product is counted by running the real forward on shapes without numbers, under the real
+    cache. Arms whose steps are all or nothing take a moment; others are counted step by step, with
+    timesteps that are spaced evenly.
+
+    Parameters
+    ----------
+    request : Request
+        What will run.
+    settings : Settings, optional
+        Where the models' files are, and the device; from the environment if not given.
+
+    Raises
+    ------
+    ValueError
+        If the model's configuration is not at hand.
+    OSError
+        If its folder is incomplete.
+    """
+    settings = settings or Settings.from_environment()
+    count = _Counter(request, settings)
+    full = count(Plan(request.steps))
+    assert full is not None
+    pace = _PACES.get(_pace_key(request, pick_device(settings.device)))
+    computed: int | None = None
+    arms = []
+    for arm in request.arms:
+        plan = _plan(request, arm, computed)
+        macs = None if plan is None else count(plan)
+        share = None if macs is None else macs / full
+        if arm == request.matched and plan is not None and share is not None:
+            steps = plan.full_steps if _is_whole(plan) else None
+            computed = len(steps) if steps is not None else max(1, round(share * request.steps))
+        known = pace is not None and share is not None
+        arms.append(
+            ArmEstimate(
+                arm=arm,
+                title=METHODS[arm].title,
+                num_steps=None if plan is None else plan.num_steps,
+                macs=macs,
+                share=share,
+                seconds=pace * request.steps * share if known else None,  # type: ignore[operator]
+            )
+        )
+    return Estimate(tuple(arms))
+
+
+def _pace_key(request: Request, device: torch.device) -> tuple[str, str, int | VideoSize, bool]:
+    return request.model, str(device), request.size, request.guidance_scale > 1.0
+
+
+def _plan(request: Request, arm: str, computed: int | None) -> Plan | None:
+    """An arm's plan; None where it waits for what another computes and that is not known."""
+    waits = METHODS[arm].matches and computed is None and request.matched is not None
+    return None if waits else request.plan(arm, computed)
+
+
+def _is_whole(plan: Plan) -> bool:
+    """Whether each of its steps computes all blocks or none."""
+    config = plan.cache
+    return config is None or (isinstance(config, TraCacheConfig) and config.granularity == "block")
+
+
+class _Counter:
+    """Counts plans on one request's transformer."""
+
+    def __init__(self, request: Request, settings: Settings) -> None:
+        batch = 2 if request.guidance_scale > 1.0 else 1
+        self._key = request.model, settings, request.size, batch
+
+    def __call__(self, plan: Plan) -> int | None:
+        """Multiply–accumulates of a plan; None where its run decides them."""
+        config = plan.cache
+        if isinstance(config, BY_FEATURES) or getattr(config, "adaptive", False):
+            return None
+        with _LOCK:
+            return self._count(plan)
+
+    def _count(self, plan: Plan) -> int:
+        config, steps = plan.cache, plan.full_steps
+        if _is_whole(plan) and steps is not None:
+            probe = TraCacheConfig(stride=2, max_order=0)
+            full = _count(*self._key, Plan(1, probe))
+            skipped = _count(*self._key, Plan(2, probe)) - full
+            return len(steps) * full + (plan.num_steps - len(steps)) * skipped
+        if isinstance(config, TraCacheConfig):
+            # What is computed does not depend on it, and others than this need a scheduler.
+            plan = replace(plan, cache=replace(config, abscissa="timestep"))
+        return _count(*self._key, plan)
+
+
+@lru_cache(maxsize=1)
+def _shape(model_id: str, settings: Settings) -> Any:
+    return transformer_shape(find_model(model_id), settings)
+
+
+@lru_cache(maxsize=256)
+def _count(model_id: str, settings: Settings, size: int | VideoSize, batch: int, plan: Plan) -> int:
+    spec, transformer = find_model(model_id), _shape(model_id, settings)
+    latents = latent_shape(spec, settings, size, transformer.config)
+    sides = (size, size) if isinstance(size, int) else (size.height, size.width)
+    given = empty_inputs(transformer, latents, batch, spec.max_tokens, sides)
+    with torch.no_grad(), count_macs() as macs:
+        run_shapes(transformer, given, plan, batch)
+    return macs.total
+
+
+def run_shapes(transformer: Any, given: dict[str, Any], plan: Plan, batch: int) -> None:
+    """Run a plan's forwards on the meta device, with timesteps spaced evenly."""
+    handle = None
+    if plan.cache is not None:
+        handle = attach(transformer, plan.cache, num_steps=plan.num_steps)
+    try:
+        for step in range(plan.num_steps):
+            timestep = torch.full((batch,), 999.0 * (1 - step / plan.num_steps))
+            transformer(**given, timestep=timestep)
+    finally:
+        if handle is not None:
+            handle.detach()
