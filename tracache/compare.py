@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Hashable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tracache.baselines import Baseline
@@ -48,6 +49,10 @@ from tracache.video import Picture
 
 #: How often somebody who waits for the device looks up, seconds.
 PATIENCE_S = 0.5
+
+
+class NotFiniteError(RuntimeError):
+    """An arm gave latents with NaN or infinity; the message names it and says what to try."""
 
 
 class CancelledError(Exception):
@@ -222,6 +227,8 @@ class _Comparison:
 
         with peak_memory(model.device) as memory:
             done = sample(model, inputs, plan, on_step=on_step, glimpses=glimpses)
+            if not torch.isfinite(done.latents).all():
+                raise NotFiniteError(_not_finite(arm, method.title, plan))
             images = model.spec.family.decode(model.pipe, done.latents, inputs.size)
             synchronize(model.device)
         end_to_end_s = encoding_s + time.perf_counter() - begin
@@ -310,6 +317,13 @@ class _Comparison:
             say=lambda line: self.emit(Stage("trace", line)),
             check=self._check,
         )
+
+
+def _not_finite(arm: str, title: str, plan: Plan) -> str:
+    told = f"{title} gave latents that are not finite (NaN or infinity), so there is no picture"
+    if arm == REFERENCE or plan.cache is None:
+        return f"{told}; try another scheduler, more steps, or a lower guidance scale"
+    return f"{told}; try a smaller stride or a lower max order"
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def record_examples(
     found = []
     for spec in (entry for entry in MODELS.values() if entry.embedded):
         for number, subject in enumerate(spec.example_prompts, start=1):
-            what = {"class_label" if takes_class(spec.id) else "prompt": subject}
+            what: dict[str, Any] = {"class_label" if takes_class(spec.id) else "prompt": subject}
             request = make_request(spec.id, **what, seed=0, trace=False)
             report = run(load(spec.id), request)
             found.append(_keep(spec, subject, report, folder, f"{spec.id}-{number}"))

@@ -182,13 +182,20 @@ def _lay_out(figure: go.Figure, trace: Trace, steps: list[str]) -> None:
     figure.update_xaxes(
         title="timestep, noisiest first",
         type="category",
+        # Points would push the edges out beyond the cells.
+        range=[-0.5, len(trace) - 0.5],
         tickvals=[steps[i] for i in shown],
         ticktext=[f"{trace.timesteps[i]:.4g}" for i in shown],
         showgrid=False,
         zeroline=False,
     )
     figure.update_yaxes(
-        title="block", type="category", showgrid=False, zeroline=False, automargin=True
+        title="block",
+        type="category",
+        range=[-0.5, len(trace.labels) - 0.5],
+        showgrid=False,
+        zeroline=False,
+        automargin=True,
     )
 
 
@@ -279,7 +286,7 @@ def speed_and_fidelity(points: Sequence[tuple[str, float, float, bool]]) -> go.F
 def calm_path(figure: go.Figure) -> go.Figure:
     """Dress the figure of a block's path for a light or a dark page."""
     look = _calm()
-    axes = {key: look.pop(key) for key in ("xaxis", "yaxis")}
+    axes: dict[str, Any] = {key: look.pop(key) for key in ("xaxis", "yaxis")}
     figure.update_layout(template="none", height=380, width=None, **look)
     figure.update_xaxes(**axes["xaxis"])
     figure.update_yaxes(**axes["yaxis"])

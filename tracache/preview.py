@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -25,26 +25,40 @@ class Glimpse:
     ----------
     sample, model_output : Tensor [1, channels, …]
         The first item's latents before the step, and what the model made of them.
-    timestep : float
+    timestep : float, or a scalar Tensor
         Of the step.
-    scheduler
-        Whose step it was.
+    ratio : callable, or float
+        Noise over signal at a timestep, or at this one.
+    flow : bool
+        Whether noise and signal are mixed along a straight line (rectified flow).
     """
 
     sample: Tensor
     model_output: Tensor
-    timestep: float
-    scheduler: Any
+    timestep: Any
+    ratio: Any
+    flow: bool
+
+    def portable(self) -> Glimpse:
+        """Return the same on the CPU and in plain numbers, for other threads and processes."""
+        timestep = float(self.timestep)
+        ratio = self.ratio(timestep) if callable(self.ratio) else self.ratio
+        return replace(
+            self,
+            sample=self.sample.float().cpu(),
+            model_output=self.model_output.float().cpu(),
+            timestep=timestep,
+            ratio=ratio,
+        )
 
     def estimate(self) -> Tensor:
         """Return the final latents as the model sees them at this step, float32 on the CPU."""
-        sample, output = self.sample.float().cpu(), self.model_output.float().cpu()
-        ratio = noise_over_signal(self.scheduler, "a preview")(float(self.timestep))
-        if hasattr(self.scheduler, "alphas_cumprod"):
-            # x = α x₀ + σ ε with α² + σ² = 1, and r = σ / α.
-            return sample * (1 + ratio**2) ** 0.5 - ratio * output
-        # Rectified flow: x = (1 − s) x₀ + s ε, and the model says ε − x₀.
-        return sample - ratio / (1 + ratio) * output
+        here = self.portable()
+        if here.flow:
+            # x = (1 − s) x₀ + s ε, the model says ε − x₀, and r = s / (1 − s).
+            return here.sample - here.ratio / (1 + here.ratio) * here.model_output
+        # x = α x₀ + σ ε with α² + σ² = 1, and r = σ / α.
+        return here.sample * (1 + here.ratio**2) ** 0.5 - here.ratio * here.model_output
 
 
 class Glimpses:
@@ -57,12 +71,14 @@ class Glimpses:
     def watch(self, scheduler: Any) -> Iterator[None]:
         """Note what one scheduler's ``step`` is handed, for the length of the context."""
         step = scheduler.step
+        ratio = noise_over_signal(scheduler, "a preview")
+        flow = not hasattr(scheduler, "alphas_cumprod")
 
         def noted(
             model_output: Tensor, timestep: Any, sample: Tensor, *args: Any, **more: Any
         ) -> Any:
             # References only: what is timed does no work for those who look on.
-            self.last = Glimpse(sample[:1], model_output[:1], timestep, scheduler)
+            self.last = Glimpse(sample[:1], model_output[:1], timestep, ratio, flow)
             return step(model_output, timestep, sample, *args, **more)
 
         scheduler.step = noted

@@ -1,13 +1,21 @@
-"""What the environment may set, read in one place."""
+"""What the environment may set, read and checked in one place."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import gettempdir
 
 _PROJECT = Path(__file__).resolve().parents[1]
+
+#: Spellings of yes and no.
+_SWITCHES = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
+
+
+def _own_folder() -> Path:
+    return Path(gettempdir()) / f"tracache-runs-{os.getpid()}"
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,18 @@ class Settings:
         of this process in the system's temporary folder. They are kept for an hour.
     deadline_s : float
         Longest time that one request may take (``TRACACHE_DEADLINE``, 600 s).
+    offered : tuple of str
+        Names of the models that the page offers, its first choice first (``TRACACHE_OFFER``,
+        separated by commas); empty offers all.
+    queue : int
+        How many may wait for the device (``TRACACHE_QUEUE``, 16); whoever comes after is told to
+        come back.
+    auth : tuple of (str, str) or None
+        User and password of the page (``TRACACHE_AUTH=user:password``).
+    api : bool
+        Whether programs and agents may call it (``TRACACHE_API``, on).
+    log_prompts : bool
+        Whether the log may say what was asked for (``TRACACHE_LOG_PROMPTS``, off).
     """
 
     assets: Path
@@ -39,32 +59,74 @@ class Settings:
     port: int
     deadline_s: float
     models: Path | None = None
-    runs: Path = field(default_factory=lambda: Path(gettempdir()) / f"tracache-runs-{os.getpid()}")
+    runs: Path = field(default_factory=_own_folder)
+    offered: tuple[str, ...] = ()
+    queue: int = 16
+    auth: tuple[str, str] | None = field(default=None, repr=False)
+    api: bool = True
+    log_prompts: bool = False
 
     @classmethod
-    def from_environment(cls) -> Settings:
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Read the environment.
+
+        Parameters
+        ----------
+        environment : mapping, optional
+            In place of the process's.
 
         Raises
         ------
         ValueError
-            If a number is not one; the message names the variable.
+            If a value is not allowed; the message names the variable.
         """
-        models, runs = os.environ.get("TRACACHE_MODELS"), os.environ.get("TRACACHE_RUNS")
+        there = os.environ if environment is None else environment
+
+        def get(name: str) -> str:
+            return there.get(name, "").strip()
+
+        assets = Path(get("TRACACHE_ASSETS") or _PROJECT / "demo_assets")
+        if not assets.is_dir():
+            raise ValueError(f"TRACACHE_ASSETS must be a folder; there is none at {assets}")
         return cls(
-            assets=Path(os.environ.get("TRACACHE_ASSETS") or _PROJECT / "demo_assets"),
-            device=os.environ.get("TRACACHE_DEVICE") or None,
-            host=os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1",
-            port=int(_number("GRADIO_SERVER_PORT", 7860)),
-            deadline_s=_number("TRACACHE_DEADLINE", 600),
-            models=Path(models) if models else None,
-            **({"runs": Path(runs)} if runs else {}),
+            assets=assets,
+            device=get("TRACACHE_DEVICE") or None,
+            host=get("GRADIO_SERVER_NAME") or "127.0.0.1",
+            port=int(_number("GRADIO_SERVER_PORT", get("GRADIO_SERVER_PORT"), 7860, 1, 65535)),
+            deadline_s=_number("TRACACHE_DEADLINE", get("TRACACHE_DEADLINE"), 600, 1, 86_400),
+            models=Path(get("TRACACHE_MODELS")) if get("TRACACHE_MODELS") else None,
+            runs=Path(get("TRACACHE_RUNS")) if get("TRACACHE_RUNS") else _own_folder(),
+            offered=tuple(filter(None, map(str.strip, get("TRACACHE_OFFER").split(",")))),
+            queue=int(_number("TRACACHE_QUEUE", get("TRACACHE_QUEUE"), 16, 1, 1000)),
+            auth=_pair("TRACACHE_AUTH", there.get("TRACACHE_AUTH", "")),
+            api=_switch("TRACACHE_API", get("TRACACHE_API"), True),
+            log_prompts=_switch("TRACACHE_LOG_PROMPTS", get("TRACACHE_LOG_PROMPTS"), False),
         )
 
 
-def _number(variable: str, default: float) -> float:
-    text = os.environ.get(variable) or str(default)
+def _number(variable: str, text: str, default: float, low: float, high: float) -> float:
     try:
-        return float(text)
+        value = float(text) if text else default
     except ValueError:
         raise ValueError(f"{variable} must be a number, got {text!r}") from None
+    if not low <= value <= high:
+        raise ValueError(f"{variable} must be from {low:g} to {high:g}, got {text}")
+    return value
+
+
+def _switch(variable: str, text: str, default: bool) -> bool:
+    if not text:
+        return default
+    if text.lower() not in _SWITCHES:
+        raise ValueError(f"{variable} must be one of {', '.join(_SWITCHES)}; got {text!r}")
+    return _SWITCHES[text.lower()]
+
+
+def _pair(variable: str, text: str) -> tuple[str, str] | None:
+    if not text:
+        return None
+    user, colon, password = text.partition(":")
+    if not (user and colon and password):
+        # What it holds is a secret, so it is not repeated.
+        raise ValueError(f"{variable} must be user:password")
+    return user, password

@@ -1,15 +1,21 @@
 """Runs: followed, stopped, lost and found again, and what is left of them."""
 
+import errno
+import json
+import pickle
 import threading
 import time
 
 import pytest
+import torch
 
 from tracache.compare import compare
 from tracache.models.loading import ModelUnavailableError, load_model
-from tracache.report import Stage
+from tracache.report import Stage, StepDone
 from tracache.request import make_request
+from tracache.settings import Settings
 from tracache.ui import runs as module
+from tracache.ui.gpu import run_on_gpu, seconds_needed
 from tracache.ui.runs import Runs
 
 PROMPT = "a shiny red sphere on water at sunset"
@@ -164,3 +170,112 @@ def test_ids_cannot_be_guessed(runs):
     assert runs.find("") is None
     assert runs.find("../" + run.id) is None
     assert threading.active_count() < 50
+
+
+def test_running_out_of_memory_is_survived(runs):
+    """In the middle of a run, in a block; the next one works."""
+    model = load_model("scenes-t2i")
+    block = model.pipe.transformer.transformer_blocks[3]
+    calls = []
+
+    def full(*args):
+        calls.append(1)
+        if len(calls) > 20:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    hook = block.register_forward_pre_hook(full)
+    try:
+        end = last(runs.start(ask(steps=20), "me", work))
+    finally:
+        hook.remove()
+    assert end.state == "failed"
+    assert end.error.startswith("The device ran out of memory. What the run held has been freed")
+    assert last(runs.start(ask(), "me", work)).state == "done"
+
+
+def test_latents_that_are_not_finite_are_named(runs):
+    model = load_model("scenes-t2i")
+    block = model.pipe.transformer.transformer_blocks[0]
+    calls = []
+
+    def spoil(module, args, output):
+        calls.append(1)
+        # Full compute and the warm-up are left alone.
+        return output * float("nan") if len(calls) > 3 + 6 + 1 else output
+
+    hook = block.register_forward_hook(spoil)
+    try:
+        end = last(runs.start(ask(steps=6), "me", work))
+    finally:
+        hook.remove()
+    assert end.state == "failed"
+    assert end.error.startswith("TraCache gave latents that are not finite")
+    assert "full" in end.files
+    assert last(runs.start(ask(), "me", work)).state == "done"
+
+
+def test_an_exception_in_a_block_leaves_no_cache_behind(runs):
+    model = load_model("scenes-t2i")
+    block = model.pipe.transformer.transformer_blocks[5]
+    calls = []
+
+    def broken(*args):
+        calls.append(1)
+        if len(calls) == 12:
+            raise RuntimeError("a kernel that is not there")
+
+    before = last(runs.start(ask(), "me", work)).results
+    hook = block.register_forward_pre_hook(broken)
+    try:
+        end = last(runs.start(ask(steps=6), "me", work))
+    finally:
+        hook.remove()
+    assert "the server's log says why" in end.error
+    after = last(runs.start(ask(), "me", work)).results
+    assert [arm.latent_error for arm in after] == [arm.latent_error for arm in before]
+    assert all(a.image.tobytes() == b.image.tobytes() for a, b in zip(after, before, strict=True))
+
+
+def test_a_full_disk_is_told(runs, monkeypatch):
+    def full(*args, **more):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "save_arm", full)
+    end = last(runs.start(ask(), "me", work))
+    assert end.error == module.DISK_FULL
+    monkeypatch.undo()
+    assert last(runs.start(ask(), "me", work)).state == "done"
+
+
+def test_the_log_has_a_line_for_each_run_and_no_prompt(runs, caplog):
+    caplog.set_level("INFO", logger="tracache.ui.runs")
+    run = runs.start(ask(), "me", work)
+    last(run)
+    for _ in range(100):
+        if caplog.records:
+            break
+        time.sleep(0.02)
+    line = json.loads(caplog.records[-1].getMessage())
+    assert (line["run"], line["outcome"], line["model"]) == (run.id, "done", "scenes-t2i")
+    assert set(line["denoising_s"]) == {"full", "tracache"}
+    assert PROMPT not in caplog.text
+
+
+def test_whatever_comes_from_the_gpu_can_be_pickled():
+    """Since on a shared GPU it comes from another process."""
+    request = ask(steps=6, trace=True, arms=["tracache", "fewer-steps"])
+    events = list(run_on_gpu(request, Settings.from_environment()))
+    again = [pickle.loads(pickle.dumps(event)) for event in events]
+    assert [type(event) for event in again] == [type(event) for event in events]
+    report, before = again[-1].report, events[-1].report
+    assert (report.trace.orders == before.trace.orders).all()
+    assert report.arms[1].image.tobytes() == before.arms[1].image.tobytes()
+    glimpses = [e.glimpse for e in again if isinstance(e, StepDone) and e.glimpse is not None]
+    assert glimpses[0].estimate().shape == (1, 8, 16, 16)
+
+
+def test_a_shared_gpu_is_asked_for_as_long_as_a_run_may_take():
+    settings = Settings.from_environment()
+    short = seconds_needed(ask(steps=4), settings)
+    long = seconds_needed(ask(steps=100, arms=["tracache", "reuse", "pab"]), settings)
+    assert 15 <= short < long <= 120

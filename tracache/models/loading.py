@@ -174,7 +174,7 @@ class _Shelf:
                 # Two of them at once would need the memory of both.
                 for other in [k for k, m in self._models.items() if not m.spec.embedded]:
                     del self._models[other]
-                _free()
+                free_unused()
             try:
                 self._models[key] = load()
             except ModelUnavailableError as error:
@@ -234,7 +234,8 @@ def _load(spec: ModelSpec, settings: Settings, device: torch.device) -> LoadedMo
     return LoadedModel(spec, pipe, pipe.scheduler.config, device, dtype, placement, reader, lock)
 
 
-def _free() -> None:
+def free_unused() -> None:
+    """Give back memory that nothing holds any more, the device's too."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -8,7 +8,7 @@ import gradio as gr
 
 from tracache.methods import METHODS, REFERENCE
 from tracache.models.loading import ModelUnavailableError, require_available, why_unavailable
-from tracache.models.registry import DEFAULT_MODEL, MODELS, find_model
+from tracache.models.registry import DEFAULT_MODEL, find_model
 from tracache.models.sources import labels_of
 from tracache.recipe import recipe_of, to_query
 from tracache.request import make_request
@@ -16,6 +16,7 @@ from tracache.settings import Settings
 from tracache.ui.controls import MAX_ARMS, NOT_HERE
 from tracache.ui.handlers import Handlers, tell
 from tracache.ui.numbers import whole
+from tracache.ui.offer import offered, require_offered
 from tracache.ui.viewer import file_url
 
 
@@ -47,8 +48,7 @@ class Api:
         Returns the figures of every arm (times, speed-up, PSNR, SSIM, steps computed), the order
         chosen at every block and timestep, and addresses of the pictures, kept for an hour.
 
-        Parameters
-        ----------
+        Parameters:
             model: Name of the model; list_models says which there are.
             prompt: What the picture should show; for models that take a prompt.
             class_label: Name or number of the class; for models that take a class.
@@ -73,6 +73,7 @@ class Api:
             for name, value in (("settings", settings), ("options", options)):
                 if value is not None and not isinstance(value, dict):
                     raise ValueError(f"{name} must be a mapping of names to values")
+            require_offered(model, self._settings)
             require_available(model, self._settings)
             asked = make_request(
                 model,
@@ -122,7 +123,7 @@ class Api:
                 "examples": list(spec.example_prompts) or self._classes(spec.id),
                 "unavailable": why_unavailable(spec.id, self._settings),
             }
-            for spec in MODELS.values()
+            for spec in offered(self._settings)
         ]
 
     def list_arms(self) -> list:

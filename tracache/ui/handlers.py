@@ -10,7 +10,6 @@ from typing import Any
 import gradio as gr
 
 from tracache.analyse.watching import paths, watch
-from tracache.compare import compare
 from tracache.config import require_integer
 from tracache.figures import calm_path, describe_path, describe_trace, frame_psnr, order_heatmap
 from tracache.models.loading import ModelUnavailableError, load_model, require_available
@@ -19,8 +18,10 @@ from tracache.report import Event, Report, Stage
 from tracache.request import Request
 from tracache.settings import Settings
 from tracache.ui.asking import read_request
+from tracache.ui.gpu import run_on_gpu, shared_gpu
 from tracache.ui.inspector import block_choices, show_candidates
 from tracache.ui.numbers import whole
+from tracache.ui.offer import require_offered
 from tracache.ui.runs import Run, Runs, Snapshot
 from tracache.ui.share import share_run
 from tracache.ui.viewer import file_url, show_run
@@ -57,7 +58,8 @@ class Handlers:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.runs = Runs(settings.runs, settings.deadline_s)
+        self._run = shared_gpu(run_on_gpu)
+        self.runs = Runs(settings.runs, settings.deadline_s, settings.log_prompts)
 
     def generate(
         self, values: dict[str, Any], mine: list[str], request: gr.Request
@@ -75,6 +77,7 @@ class Handlers:
             If something is not allowed, or the model cannot run here; before any work.
         """
         try:
+            require_offered(values["model"], self._settings)
             require_available(values["model"], self._settings)
             asked = read_request(values, self._settings)
         except (ValueError, ModelUnavailableError) as error:
@@ -87,7 +90,7 @@ class Handlers:
         if asked.spec.footprint is not None and downloads(asked.spec, self._settings):
             message = f"Downloading {asked.spec.title}, {asked.spec.footprint.download_gb:g} GB"
         yield Stage("load", message)
-        yield from compare(load_model(asked.model, self._settings), asked)
+        yield from self._run(asked, self._settings)
 
     def show(self, run: Run, mine: list[str]) -> Iterator[tuple[Any, ...]]:
         """Show a run until it is over, whoever began it.

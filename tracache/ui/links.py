@@ -34,7 +34,11 @@ if (query.has("run") || query.has("model")) {
 def add_address() -> gr.HTML:
     """Add what knows the page's address; its value is the part from the question mark on."""
     return gr.HTML(
-        "", html_template="<span hidden></span>", js_on_load=TELL, elem_id="address", container=False
+        "",
+        html_template="<span hidden></span>",
+        js_on_load=TELL,
+        elem_id="address",
+        container=False,
     )
 
 
@@ -69,9 +73,7 @@ def opener(
         changes["class_label"] = changes["about_class_label"] = label
         return [changes.get(name, gr.skip()) for name in names]
 
-    def open_link(
-        request: gr.Request, search: str, mine: list[str]
-    ) -> Iterator[tuple[Any, ...]]:
+    def open_link(request: gr.Request, search: str, mine: list[str]) -> Iterator[tuple[Any, ...]]:
         query = dict(parse_qsl(search.removeprefix("?")))
         skip = [gr.skip()] * len(names)
         run = handlers.runs.find(query.get("run", ""))

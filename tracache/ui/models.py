@@ -17,6 +17,7 @@ from tracache.presets import CUSTOM
 from tracache.settings import Settings
 from tracache.ui.builder import add_builder
 from tracache.ui.examples import add_examples, show_examples
+from tracache.ui.offer import offered
 from tracache.ui.views import model_note, vocabulary_note
 
 
@@ -41,7 +42,7 @@ class Subject:
 def add_model(spec: ModelSpec, settings: Settings) -> Subject:
     """Add the model, the prompt and the class; what helps to write a prompt comes later."""
     model = gr.Dropdown(
-        [(entry.title, entry.id) for entry in MODELS.values()],
+        [(entry.title, entry.id) for entry in offered(settings)],
         value=spec.id,
         label="Model",
         interactive=True,
@@ -93,7 +94,7 @@ def add_model(spec: ModelSpec, settings: Settings) -> Subject:
 
 def add_help(subject: Subject, spec: ModelSpec, settings: Settings) -> None:
     """Add what helps to write a prompt: drop-downs for a small grammar, and examples."""
-    for entry in MODELS.values():
+    for entry in offered(settings):
         vocabulary = _vocabulary(entry, settings)
         if vocabulary is not None:
             name = f"builder_{entry.id}"

@@ -9,7 +9,6 @@ from typing import Any
 import gradio as gr
 
 from tracache.models.loading import ModelUnavailableError, load_model
-from tracache.models.registry import DEFAULT_MODEL, find_model
 from tracache.settings import Settings
 from tracache.ui.api import add_api
 from tracache.ui.controls import add_controls
@@ -18,6 +17,7 @@ from tracache.ui.handlers import OUTPUTS, Handlers
 from tracache.ui.how_page import add_how
 from tracache.ui.inspector import add_inspector
 from tracache.ui.links import add_address, link_outputs, opener
+from tracache.ui.offer import offered
 from tracache.ui.share import add_share
 from tracache.ui.sweep_page import add_sweep
 from tracache.ui.viewer import add_viewer
@@ -53,7 +53,8 @@ def build_page(settings: Settings) -> gr.Blocks:
     handlers = Handlers(settings)
     with gr.Blocks(title="TraCache", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         _add_compare(page, handlers, settings)
-        add_api(handlers, settings, **ONE_AT_A_TIME)
+        if settings.api:
+            add_api(handlers, settings, **ONE_AT_A_TIME)
     with page.route("Sweep", "/sweep"):
         gr.Navbar(main_page_name="Compare")
         add_sweep(handlers, settings, **ONE_AT_A_TIME)
@@ -70,7 +71,7 @@ def _add_compare(page: gr.Blocks, handlers: Handlers, settings: Settings) -> Non
     gr.HTML(_banner(settings), padding=False)
     with gr.Row(elem_classes="tc-main"):
         with gr.Column(scale=4, min_width=300):
-            controls = add_controls(find_model(DEFAULT_MODEL), settings)
+            controls = add_controls(offered(settings)[0], settings)
         with gr.Column(scale=7, min_width=300):
             outputs = _results(settings)
     outputs |= {"mine": gr.State([]), "current": gr.State(""), "seed": controls.inputs["seed"]}
@@ -117,7 +118,7 @@ def _add_compare(page: gr.Blocks, handlers: Handlers, settings: Settings) -> Non
 def _banner(settings: Settings) -> str:
     """Say what the page runs on, or why its model cannot run."""
     try:
-        model = load_model(DEFAULT_MODEL, settings)
+        model = load_model(offered(settings)[0].id, settings)
     except (ModelUnavailableError, ValueError) as error:
         return f'<p class="tc-banner tc-bad" role="alert">{escape(str(error))}</p>'
     return (
@@ -130,7 +131,7 @@ def _results(settings: Settings) -> dict[str, Any]:
     """Lay out the right column; keys as in ``OUTPUTS``."""
     status = gr.HTML(EMPTY_STATUS, padding=False, elem_id="status")
     headline = gr.Markdown(elem_id="headline")
-    viewer = add_viewer(first_look(find_model(DEFAULT_MODEL), settings))
+    viewer = add_viewer(first_look(offered(settings)[0], settings))
     filmstrip = gr.HTML(padding=False, elem_id="filmstrip")
     frames = gr.Plot(show_label=False, visible=False, elem_id="frames")
     table = gr.HTML(padding=False, elem_id="figures")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import contextvars
+import errno
 import io
+import json
 import logging
 import secrets
 import shutil
@@ -15,9 +17,14 @@ from contextlib import closing
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from tracache.models.loading import ModelUnavailableError
+import torch
+
+from tracache.compare import NotFiniteError
+from tracache.models.loading import ModelUnavailableError, free_unused
 from tracache.preview import Glimpse, Palette
+from tracache.recipe import recipe_of
 from tracache.report import (
     ArmDone,
     ArmResult,
@@ -37,6 +44,13 @@ log = logging.getLogger(__name__)
 #: How long a result stays under its run id, seconds, and how many stay at most.
 KEPT_S = 3600.0
 KEPT_RUNS = 64
+
+FAILED = "The run failed; the server's log says why. Try again, or other settings."
+OUT_OF_MEMORY = (
+    "The device ran out of memory. What the run held has been freed: try again with fewer arms, a "
+    "lower max order or a smaller model."
+)
+DISK_FULL = "The server's disk is full, so the result could not be kept. Try again later."
 
 #: States in which nothing more will come.
 OVER = ("done", "stopped", "failed")
@@ -150,32 +164,60 @@ class Run:
         """Ask the run to end after the step it is at."""
         self._stop.set()
 
-    def work(self, make: Work, deadline_s: float) -> None:
+    def work(self, make: Work, deadline_s: float, log_prompts: bool = False) -> None:
         """Do the run; called once, in the run's own thread."""
+        out_of_memory = False
         try:
             self.folder.mkdir(parents=True)
-            with closing(make(self.asked)) as events:
-                for event in events:
-                    self._take(event)
-                    if self._now.state in OVER:
-                        break
-                    if self._stop.is_set():
-                        where = self._now.progress.where()
-                        self._end("stopped", f"Stopped {where}.")
-                        break
-                    if time.monotonic() - self.started > deadline_s:
-                        why = (
-                            f"This took longer than the {deadline_s:g} seconds allowed here, and "
-                            "was stopped; choose fewer steps."
-                        )
-                        self._end("failed", why, why)
-                        break
-        except (ModelUnavailableError, ValueError) as error:
-            self._end("failed", "It could not start.", str(error))
+            self._drive(make, deadline_s)
+        except (ModelUnavailableError, NotFiniteError, ValueError) as error:
+            self._end("failed", "It could not be done.", str(error))
+        except (torch.OutOfMemoryError, MemoryError):
+            out_of_memory = True
+        except OSError as error:
+            log.exception("run %s failed", self.id)
+            full = error.errno == errno.ENOSPC
+            self._end("failed", "It failed.", DISK_FULL if full else FAILED)
         except Exception:
             log.exception("run %s failed", self.id)
-            why = "The run failed; the server's log says why. Try again, or other settings."
-            self._end("failed", "It failed.", why)
+            self._end("failed", "It failed.", FAILED)
+        if out_of_memory:
+            # The traceback held the tensors that filled it; here they can go.
+            free_unused()
+            self._end("failed", "It ran out of memory.", OUT_OF_MEMORY)
+        log.info("%s", json.dumps(self.summary(log_prompts), ensure_ascii=False))
+
+    def _drive(self, make: Work, deadline_s: float) -> None:
+        with closing(make(self.asked)) as events:
+            for event in events:
+                self._take(event)
+                if self._now.state in OVER:
+                    return
+                if self._stop.is_set():
+                    self._end("stopped", f"Stopped {self._now.progress.where()}.")
+                    return
+                if time.monotonic() - self.started > deadline_s:
+                    why = (
+                        f"This took longer than the {deadline_s:g} seconds allowed here, and was "
+                        "stopped; choose fewer steps."
+                    )
+                    self._end("failed", why, why)
+                    return
+
+    def summary(self, prompt: bool = False) -> dict[str, Any]:
+        """Return what the log says of the run; the prompt only where that is wanted."""
+        recipe = recipe_of(self.asked)
+        if not prompt:
+            recipe.pop("prompt", None)
+        now = self._now
+        return {
+            "run": self.id,
+            "outcome": now.state,
+            "seconds": round(time.monotonic() - self.started, 2),
+            **recipe,
+            "denoising_s": {arm.arm: round(arm.denoising_s, 3) for arm in now.results},
+            **({"error": now.error} if now.error else {}),
+        }
 
     def _take(self, event: Event) -> None:
         match event:
@@ -186,7 +228,8 @@ class Run:
                 arm = ArmProgress(event.arm, event.title, event.num_steps)
                 self._set(lambda p: _begin(p, arm))
             case StepDone():
-                self._looks[event.arm] = (self._looks[event.arm][0], event.glimpse)
+                if event.glimpse is not None:
+                    self._looks[event.arm] = (self._looks[event.arm][0], event.glimpse)
                 self._set(lambda p: _advance(p.arms[-1], event))
             case ArmDone():
                 self._arm_done(event.result)
@@ -252,10 +295,13 @@ class Runs:
         Folder for their files; each run has its own in it.
     deadline_s : float
         Longest time that a run may take.
+    log_prompts : bool, default False
+        Whether the log says what was asked for.
     """
 
-    def __init__(self, root: Path, deadline_s: float) -> None:
+    def __init__(self, root: Path, deadline_s: float, log_prompts: bool = False) -> None:
         self._root = root
+        self._log_prompts = log_prompts
         self._deadline_s = deadline_s
         self._lock = threading.Lock()
         self._runs: dict[str, Run] = {}
@@ -277,7 +323,7 @@ class Runs:
         # Whatever the request's context holds, such as whose quota it is, goes along.
         context = contextvars.copy_context()
         threading.Thread(
-            target=lambda: context.run(run.work, make, self._deadline_s),
+            target=lambda: context.run(run.work, make, self._deadline_s, self._log_prompts),
             name=f"run-{run.id}",
             daemon=True,
         ).start()

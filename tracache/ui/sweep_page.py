@@ -11,13 +11,13 @@ import gradio as gr
 
 from tracache.figures import speed_and_fidelity
 from tracache.models.loading import ModelUnavailableError, require_available
-from tracache.models.registry import DEFAULT_MODEL, MODELS, find_model, takes_class
-from tracache.models.sources import labels_of
+from tracache.models.registry import find_model, takes_class
 from tracache.report import ArmResult
 from tracache.request import Request, make_request
 from tracache.settings import Settings
 from tracache.ui.handlers import Handlers, tell
 from tracache.ui.numbers import whole
+from tracache.ui.offer import offered, require_offered
 from tracache.ui.runs import Run
 from tracache.ui.viewer import file_url
 from tracache.ui.views import SweepCell, sweep_grid
@@ -30,6 +30,8 @@ RIVAL = "fewer-steps"
 
 ABOUT = """One prompt, every stride with every highest order, and fewer steps at the same cost in
 the last column. Each cell fills in as it is made and leads to its full comparison."""
+
+NONE = "No embedded model is offered here; sweep from the command line: `tracache sweep`."
 
 EMPTY = '<p class="tc-quiet">Press Run the sweep: full compute first, then a cell at a time.</p>'
 
@@ -50,12 +52,16 @@ class Place:
 
 def add_sweep(handlers: Handlers, settings: Settings, **one_at_a_time: Any) -> None:
     """Lay out the route."""
-    spec = find_model(DEFAULT_MODEL)
+    models = [entry for entry in offered(settings) if entry.embedded]
+    if not models:
+        gr.Markdown(f"# Sweep\n{NONE}")
+        return
+    spec = models[0]
     gr.Markdown(f"# Sweep\n{ABOUT}")
     with gr.Row(elem_classes="tc-main"):
         with gr.Column(scale=4, min_width=300):
             model = gr.Dropdown(
-                [(entry.title, entry.id) for entry in MODELS.values() if entry.embedded],
+                [(entry.title, entry.id) for entry in models],
                 value=spec.id,
                 label="Model",
                 info="Models of the Hub are swept from the command line: tracache sweep.",
@@ -77,10 +83,7 @@ def add_sweep(handlers: Handlers, settings: Settings, **one_at_a_time: Any) -> N
 
     def follow(model_id: str) -> tuple[str, int]:
         chosen = find_model(model_id)
-        if chosen.example_prompts:
-            return chosen.example_prompts[0], chosen.steps
-        labels = labels_of(chosen, settings)
-        return (labels.choices()[0][0] if labels else ""), chosen.steps
+        return chosen.example_prompts[0], chosen.steps
 
     model.input(follow, model, [subject, steps], show_progress="hidden", api_visibility="private")
 
@@ -158,6 +161,7 @@ def run_sweep(
         If something is not allowed, or a run fails.
     """
     try:
+        require_offered(model, settings)
         require_available(model, settings)
         places = make_places(model, subject, seed, steps, strides, orders, settings)
     except (ValueError, ModelUnavailableError) as error:
