@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from tracache.methods import METHODS, Plan
 from tracache.models.loading import pick_device
 from tracache.models.registry import find_model
 from tracache.models.shapes import empty_inputs, latent_shape, transformer_shape
+from tracache.models.sources import locate_all
 from tracache.policies import AdaCacheConfig, TeaCacheConfig
 from tracache.request import Request
 from tracache.settings import Settings
@@ -158,7 +160,8 @@ class _Counter:
 
     def __init__(self, request: Request, settings: Settings) -> None:
         batch = 2 if request.guidance_scale > 1.0 else 1
-        self._key = request.model, settings, request.size, batch
+        sources = locate_all(request.spec, settings)
+        self._key = request.model, sources, request.size, batch
 
     def __call__(self, plan: Plan) -> int | None:
         """Multiply–accumulates of a plan; None where its run decides them."""
@@ -182,14 +185,20 @@ class _Counter:
 
 
 @lru_cache(maxsize=1)
-def _shape(model_id: str, settings: Settings) -> Any:
-    return transformer_shape(find_model(model_id), settings)
+def _shape(model_id: str, sources: tuple[Path | str, ...]) -> Any:
+    return transformer_shape(find_model(model_id), sources)
 
 
 @lru_cache(maxsize=256)
-def _count(model_id: str, settings: Settings, size: int | VideoSize, batch: int, plan: Plan) -> int:
-    spec, transformer = find_model(model_id), _shape(model_id, settings)
-    latents = latent_shape(spec, settings, size, transformer.config)
+def _count(
+    model_id: str,
+    sources: tuple[Path | str, ...],
+    size: int | VideoSize,
+    batch: int,
+    plan: Plan,
+) -> int:
+    spec, transformer = find_model(model_id), _shape(model_id, sources)
+    latents = latent_shape(spec, sources, size, transformer.config)
     sides = (size, size) if isinstance(size, int) else (size.height, size.width)
     given = empty_inputs(transformer, latents, batch, spec.max_tokens, sides)
     with torch.no_grad(), count_macs() as macs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,6 @@ from tracache.models.opensora.stdit3 import STDiT3
 from tracache.models.opensora.vae import VideoAutoencoder
 from tracache.models.published import TRANSFORMERS
 from tracache.models.registry import ModelSpec
-from tracache.models.sources import locate_all
-from tracache.settings import Settings
 from tracache.video import VideoSize
 
 #: Beginnings of the names of modules that embed a timestep's value.
@@ -50,8 +48,15 @@ def build_shape(name: str, config: Mapping[str, Any]) -> Any:
     return model
 
 
-def transformer_shape(spec: ModelSpec, settings: Settings) -> Any:
+def transformer_shape(spec: ModelSpec, sources: Sequence[Path | str]) -> Any:
     """Build a model's transformer: by the files in a folder, else as published.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The model.
+    sources : sequence of Path or str
+        From :func:`~tracache.models.sources.locate_all`.
 
     Raises
     ------
@@ -60,7 +65,7 @@ def transformer_shape(spec: ModelSpec, settings: Settings) -> Any:
     OSError
         If a folder lacks its configuration.
     """
-    source = locate_all(spec, settings)[0]
+    source = sources[0]
     if isinstance(source, Path):
         config = _read(source if spec.further else source / "transformer")
         name = config.get("_class_name") or config.get("model_type", _OLD)
@@ -75,14 +80,14 @@ def transformer_shape(spec: ModelSpec, settings: Settings) -> Any:
 
 
 def latent_shape(
-    spec: ModelSpec, settings: Settings, size: int | VideoSize, config: Any
+    spec: ModelSpec, sources: Sequence[Path | str], size: int | VideoSize, config: Any
 ) -> tuple[int, ...]:
     """Return channels and extent of the latents of one picture.
 
     Parameters
     ----------
-    spec, settings
-        The model, and where its files are.
+    spec, sources
+        As for :func:`transformer_shape`.
     size : int or VideoSize
         Of the picture.
     config : mapping
@@ -90,7 +95,7 @@ def latent_shape(
     """
     if isinstance(size, int):
         return config.in_channels, config.sample_size, config.sample_size
-    source = locate_all(spec, settings)[1 if spec.further else 0]
+    source = sources[1 if spec.further else 0]
     given: dict[str, Any] = {}
     if isinstance(source, Path):
         given = _read(source if spec.further else source / "vae")
