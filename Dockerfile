@@ -1,5 +1,6 @@
-# The demo with its embedded models, on a CPU or a GPU:
-#   docker build -t tracache . && docker run -p 7860:7860 tracache
+# The demo with its embedded models, on an NVIDIA GPU or a CPU:
+#   docker build -t tracache . && docker run --gpus all -p 7860:7860 tracache
+# PyTorch brings its own CUDA, so the host needs no more than the driver and its container toolkit.
 FROM python:3.12-slim
 
 # Spaces run containers as user 1000.
@@ -14,11 +15,19 @@ ENV HOME=/home/user \
 WORKDIR /home/user/app
 
 COPY --chown=user requirements.txt .
-# For an image without CUDA, pass --build-arg TORCH_INDEX=<the index of PyTorch's CPU builds>.
+# For a slim image without CUDA: --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cpu
 ARG TORCH_INDEX=""
-RUN pip install --no-cache-dir ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -r requirements.txt
+# The version that the requirements allow, from that index; the rest from the usual one.
+RUN if [ -n "$TORCH_INDEX" ]; then \
+      pip install --no-cache-dir --index-url "$TORCH_INDEX" "$(grep '^torch[>=<]' requirements.txt)"; \
+    fi && \
+    pip install --no-cache-dir -r requirements.txt
 
 COPY --chown=user . .
+
+# Where the Hub's models go: mount a volume here to keep them.
+RUN mkdir -p /home/user/.cache
+VOLUME /home/user/.cache
 
 EXPOSE 7860
 HEALTHCHECK --interval=30s --timeout=5s --start-period=120s \
