@@ -9,6 +9,8 @@ import gradio
 import pytest
 import yaml
 
+from tracache.models.registry import MODELS
+
 ROOT = Path(__file__).resolve().parents[1]
 TOP_LEVEL = {
     "app.py",
@@ -52,6 +54,17 @@ def test_readme_front_matter_is_a_spaces():
     assert front["license"] == "apache-2.0"
     assert len(front["short_description"]) <= 60
     assert {"title", "emoji", "colorFrom", "colorTo", "python_version"} <= front.keys()
+    # What the platform documents; anything else it would pass over in silence.
+    documented = {
+        *("title", "emoji", "colorFrom", "colorTo", "short_description", "license", "thumbnail"),
+        *("tags", "sdk", "sdk_version", "python_version", "app_file", "models", "datasets"),
+        *("preload_from_hub", "startup_duration_timeout", "suggested_hardware", "pinned"),
+    }
+    assert front.keys() <= documented
+    colours = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+    assert {front["colorFrom"], front["colorTo"]} <= colours
+    there = {source for spec in MODELS.values() if not spec.embedded for source in spec.sources}
+    assert set(front["models"]) <= there
 
 
 def test_the_readmes_scripts_run_as_pasted(monkeypatch):
