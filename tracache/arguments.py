@@ -93,7 +93,9 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     kind.add_argument("--quality", action="store_true", help="nearness to full compute, all arms")
     kind.add_argument("--latency", action="store_true", help="speed-up, and where the rest goes")
     kind.add_argument("--memory", action="store_true", help="peak of each arm's run")
-    kind.add_argument("--macs", action="store_true", help="the paper's tables, full-size models")
+    kind.add_argument(
+        "--macs", action="store_true", help="the paper's tables; with --model, that model's arms"
+    )
     bench.add_argument("--steps", type=int, nargs="+", help="default 20 50; latency 20")
     bench.add_argument("--strides", type=_stride, nargs="+", default=[2, 3, 4, 5])
     bench.add_argument("--presets", nargs="+", metavar="NAME", help="in place of strides; or all")
@@ -113,7 +115,7 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     )
     _add_settings(bench)
     _add_options(bench)
-    bench.set_defaults(run=runs["bench"])
+    bench.set_defaults(run=runs["bench"], model=None)
 
     sweep = commands.add_parser("sweep", help="strides, orders and arms over many prompts")
     _add_common(sweep)

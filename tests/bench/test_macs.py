@@ -1,8 +1,13 @@
 """MACs of the full-size models, counted on the meta device, beside the paper's."""
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from tracache.bench.macs import measure_macs, paper_rows
+from tracache.cli import main
+from tracache.models.registry import find_model
 
 ROWS = {(row.table, row.model.rpartition("-")[2], row.name): row for row in paper_rows()}
 
@@ -55,3 +60,20 @@ def test_rows_without_a_plan_say_why():
 
 def test_every_row_of_tables_1_2_3_and_8_is_there():
     assert len(ROWS) == 11 + 9 + 13 + 11 + 5
+
+
+@pytest.mark.parametrize("model, steps", [("scenes-t2i", 20), ("scenes-t2v", 30)])
+def test_any_models_arms_can_be_counted_without_a_run(model, steps, tmp_path):
+    file = tmp_path / "macs.json"
+    command = ["bench", "--macs", "--model", model, "--strides", "4", "--json", str(file)]
+    assert main([*command, "--arms", "tracache", "fewer-steps", "teacache"]) == 0
+    full, cached, fewer, decided = sorted(
+        json.loads(file.read_text())["rows"],
+        key=lambda row: ["full", "tracache", "fewer-steps", "teacache"].index(row["arm"]),
+    )
+    asked = replace(find_model(model).cache, stride=4)
+    computed = len(asked.plan_steps(steps))
+    assert full["num_steps"] == steps
+    assert fewer["share"] == pytest.approx(computed / steps)
+    assert fewer["share"] < cached["share"] < fewer["share"] + 0.02
+    assert decided["macs"] is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from tqdm import tqdm
@@ -15,6 +16,7 @@ from tracache.bench.memory import MemoryRow, measure_memory
 from tracache.bench.peers import require_peer
 from tracache.bench.quality import Distance, count_runs, measure_quality
 from tracache.bench.tables import (
+    show_arm_macs,
     show_latency,
     show_macs,
     show_memory,
@@ -23,10 +25,11 @@ from tracache.bench.tables import (
 )
 from tracache.bench.tune import tune
 from tracache.config import require_integer
+from tracache.estimate import estimate
 from tracache.measure.sets import measures_for
 from tracache.methods import METHODS, REFERENCE
 from tracache.models.loading import LoadedModel
-from tracache.models.registry import find_model
+from tracache.models.registry import DEFAULT_MODEL, find_model
 from tracache.report import versions
 from tracache.request import Request, make_request
 from tracache.subjects import any_subject, read_subjects
@@ -57,8 +60,11 @@ def run_bench(
     ValueError
         If something is not allowed; before any work starts.
     """
-    if args.macs:
+    if args.macs and args.model is None:
         return _macs()
+    args.model = args.model or DEFAULT_MODEL
+    if args.macs and args.steps is None:
+        args.steps = [find_model(args.model).steps]
     steps = args.steps or ([20, 50] if args.quality else [20])
     arms = args.arms or (["all"] if args.quality else ["tracache"])
     if arms == ["all"]:
@@ -82,6 +88,8 @@ def run_bench(
         )
         for setting in settings
     ]
+    if args.macs:
+        return _macs_of(requests)
     prompts = read_subjects(args, "heldout.txt")
     for batch in args.batch:
         require_integer("batch", batch, 1, 64)
@@ -94,6 +102,19 @@ def run_bench(
         require_peer(name, find_model(args.model).task)
     run = _quality if args.quality else _memory if args.memory else _latency
     return run(args, load(), requests, prompts, steps)
+
+
+def _macs_of(requests: list[Request]) -> dict[str, Any]:
+    """Count what every arm of one model computes, on shapes without numbers."""
+    rows, shown = [], []
+    for request in requests:
+        for arm in estimate(request).arms:
+            row = {"steps": request.steps, "stride": request.cache.stride, **asdict(arm)}
+            if row not in rows:
+                rows.append(row)
+                shown.append(show_arm_macs(row))
+    print(table(shown))
+    return {"model": requests[0].model, "counting": "all products", "rows": rows}
 
 
 def _quality(

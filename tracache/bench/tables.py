@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from tracache.bench.latency import LatencyRow
 from tracache.bench.macs import MacsRow
 from tracache.bench.memory import MemoryRow
@@ -35,6 +38,19 @@ def show_macs(row: MacsRow) -> dict[str, str]:
         "of the paper's": "" if row.ratio is None else f"{row.ratio:.1%}",
         "all products": "" if row.all_products is None else f"{row.all_products:.2f}",
         "note": row.note,
+    }
+
+
+def show_arm_macs(row: Mapping[str, Any]) -> dict[str, str]:
+    """Of ``bench --macs --model``."""
+    share = row["share"]
+    return {
+        "steps": str(row["steps"]),
+        "stride": str(row["stride"]),
+        "arm": row["title"],
+        "MACs, 10¹²": "by its run" if row["macs"] is None else f"{row['macs'] / 1e12:.4g}",
+        "share": "" if share is None else f"{share:.1%}",
+        "fewer by": "" if share is None else f"{1 / share:.2f}×",
     }
 
 
