@@ -23,7 +23,6 @@ from tracache.models.opensora.stdit3 import STDiT3
 from tracache.models.opensora.vae import VideoAutoencoder
 from tracache.request import make_request
 from tracache.settings import Settings
-from tracache.ui.asking import read_request
 from tracache.video import Video, frames_of
 
 PROMPT = "a red cube slides to the right on grass"
@@ -160,8 +159,3 @@ def test_a_sweep_keeps_videos_as_vbench_wants_them(assets, tmp_path, monkeypatch
 def test_what_videos_cannot_have_is_refused(settings, changes, words):
     with pytest.raises(ValueError, match=words):
         make_request("scenes-t2v", PROMPT, environment=settings, **changes)
-
-
-def test_the_page_does_not_offer_videos_yet():
-    with pytest.raises(ValueError, match="scenes-t2v is not on the page"):
-        read_request({"model": "scenes-t2v", "seed": 1, "randomise": False, "arm": "tracache"})

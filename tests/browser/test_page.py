@@ -541,6 +541,7 @@ def test_recorded_examples_say_where_they_come_from(open_page):
         "[...document.querySelectorAll('.tce img')].filter(i => i.naturalWidth == 128).length == 5"
     )
     choose(page, "Model", "Scenes by class (embedded, class to image)")
+    expect(page.get_by_label("Class", exact=True)).to_have_value("red sphere")
     page.locator("#examples").get_by_role("button", name="yellow ring").click()
     expect(page.get_by_label("Class", exact=True)).to_have_value("yellow ring")
 

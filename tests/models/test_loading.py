@@ -44,12 +44,12 @@ def test_devices():
     assert describe_device(torch.device("cpu")).startswith("CPU (")
 
 
-def test_settings_come_from_the_environment(monkeypatch):
-    monkeypatch.setenv("TRACACHE_ASSETS", "/somewhere")
+def test_settings_come_from_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("TRACACHE_ASSETS", str(tmp_path))
     monkeypatch.setenv("TRACACHE_DEADLINE", "12.5")
     monkeypatch.setenv("GRADIO_SERVER_PORT", "")
     found = Settings.from_environment()
-    assert (found.assets, found.deadline_s, found.port) == (Path("/somewhere"), 12.5, 7860)
+    assert (found.assets, found.deadline_s, found.port) == (tmp_path, 12.5, 7860)
     monkeypatch.setenv("TRACACHE_DEADLINE", "soon")
     with pytest.raises(ValueError, match="TRACACHE_DEADLINE must be a number, got 'soon'"):
         Settings.from_environment()

@@ -5,6 +5,7 @@ import io
 import json
 import urllib.request
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from gradio_client import Client
@@ -185,7 +186,9 @@ def test_an_agent_finds_and_uses_the_tools(server):
             answer = await session.call_tool(name, GOOD)
             return tools, name, answer
 
-    tools, name, answer = asyncio.run(talk())
+    # In a thread of its own: the browser's tests leave a loop running in this one.
+    with ThreadPoolExecutor(1) as thread:
+        tools, name, answer = thread.submit(asyncio.run, talk()).result()
     assert {t.split("_", 1)[-1] for t in tools} >= {"compare"} or "compare" in tools
     described = tools[name].inputSchema["properties"]
     assert described["stride"]["description"].startswith("Every so many denoising steps")
