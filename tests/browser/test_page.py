@@ -20,10 +20,19 @@ def press(page, name):
 
 
 def set_number(page, label, value):
-    """Type into the number field of a slider."""
+    """Type into the number field of a slider, until the slider follows.
+
+    A field that has just been unfolded may not listen yet, and would be set back.
+    """
     field = page.get_by_role("spinbutton", name=re.compile(label))
-    field.fill(str(value))
-    field.blur()
+    slider = page.get_by_role("slider", name=re.compile(label))
+    for _ in range(40):
+        field.fill(str(value))
+        field.blur()
+        page.wait_for_timeout(150)
+        if float(slider.input_value()) == value and float(field.input_value()) == value:
+            return
+    raise AssertionError(f"{label} does not become {value}")
 
 
 def shown(page, arm):
