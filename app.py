@@ -3,7 +3,8 @@
 import logging
 import os
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
+from typing import Any
 
 # Read when gradio is imported: the page asks nothing of anybody outside.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -12,10 +13,11 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 with suppress(ImportError):
     import spaces  # noqa: F401
 
+from tracache.serving.backend import Backend, Here
+from tracache.serving.workers import Workers, count_workers
 from tracache.settings import Settings
-from tracache.ui.faults import refuse
-from tracache.ui.page import build_page
-from tracache.ui.style import CSS, THEME
+from tracache.ui.launch import launch, start
+from tracache.ui.offer import offered
 
 
 def main() -> None:
@@ -25,29 +27,22 @@ def main() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         settings = Settings.from_environment()
-        page = build_page(settings)
+        with closing(_backend(settings)) as backend:
+            launch(settings, backend)
     except ValueError as error:
         sys.exit(f"tracache: {error}")
-    page.queue(max_size=settings.queue, default_concurrency_limit=1, api_open=False)
-    page.launch(
-        server_name=settings.host,
-        server_port=settings.port,
-        auth=settings.auth,
-        theme=THEME,
-        css=CSS,
-        max_file_size="1mb",
-        show_error=False,
-        enable_monitoring=False,
-        ssr_mode=False,
-        mcp_server=settings.api,
-        run_history=False,
-        allowed_paths=[str(settings.runs), str(settings.assets / "examples")],
-        share=False,
-        # A session's copy of the page takes a third of a megabyte, and anybody can open many.
-        state_session_capacity=256,
-        app_kwargs={"exception_handlers": {Exception: refuse}},
-        footer_links=["api", "settings"] if settings.api else ["settings"],
-    )
+
+
+def cluster(arguments: dict[str, Any]) -> Any:
+    """Return the page with Ray Serve's replicas behind it, for ``serve run app:cluster``."""
+    from tracache.serving.cluster import deploy
+
+    return deploy(start, offered(Settings.from_environment())[0].id, arguments)
+
+
+def _backend(settings: Settings) -> Backend:
+    first, count = offered(settings)[0].id, count_workers(settings)
+    return Workers(settings, first, count) if count else Here(settings, first)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -32,13 +33,13 @@ class Server(str):
         return server
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    """Address of the app, started as a user starts it, from another folder."""
-    folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+@contextmanager
+def start_app(folder, port=None, **environment):
+    """Start the app as a user starts it, from another folder; yields its :class:`Server`."""
+    if port is None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
     environment = {
         **os.environ,
         "GRADIO_SERVER_PORT": str(port),
@@ -46,9 +47,9 @@ def server(tmp_path_factory):
         "TMPDIR": str(folder),
         "HF_HOME": str(folder / "hf"),
         "TRACACHE_RUNS": str(folder / "runs"),
-        "TRACACHE_ASSETS": str(_assets(folder / "assets")),
+        **environment,
     }
-    with (folder / "log.txt").open("w") as log:
+    with (folder / "log.txt").open("a") as log:
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "app.py")],
             cwd=folder,
@@ -59,11 +60,20 @@ def server(tmp_path_factory):
         )
     address = f"http://127.0.0.1:{port}"
     try:
-        _wait_for(f"{address}/gradio_api/info", process, folder / "log.txt")
+        wait_for(f"{address}/", process, folder / "log.txt")
         yield Server(address, process.pid, folder / "runs")
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=20)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """The app, served once for all."""
+    folder = tmp_path_factory.mktemp("server")
+    with start_app(folder, TRACACHE_ASSETS=str(_assets(folder / "assets"))) as server:
+        yield server
 
 
 def _assets(folder):
@@ -78,8 +88,9 @@ def _assets(folder):
     return folder
 
 
-def _wait_for(address, process, log):
-    for _ in range(600):
+def wait_for(address, process, log, seconds=120):
+    """Return once the address answers; fail with the log if the process ends before."""
+    for _ in range(5 * seconds):
         if process.poll() is not None:
             break
         try:

@@ -8,7 +8,7 @@ from tests.models.hub import write_model
 from tests.test_video import assets as video_assets
 from tracache.cli import main
 from tracache.compare import run
-from tracache.estimate import estimate
+from tracache.estimate import estimate, note_pace
 from tracache.models.loading import load_model
 from tracache.models.registry import MODELS
 from tracache.request import make_request
@@ -72,10 +72,10 @@ def test_classes(tmp_path, monkeypatch):
 def test_seconds_are_known_once_full_compute_has_been_timed(settings):
     asked = {"seed": 0, "arms": ["reuse"], "trace": False, "guidance_scale": 3.0}
     request = make_request("scenes-t2v", "a red cube", steps=4, **asked)
-    _, report = agree(request, settings)
+    note_pace(request, 2.0)
     longer = make_request("scenes-t2v", "a red cube", steps=8, **asked)
     full, reuse = estimate(longer, settings).arms
-    assert full.seconds == pytest.approx(report.arms[0].denoising_s * 2)
+    assert full.seconds == pytest.approx(4.0)
     assert reuse.seconds == pytest.approx(full.seconds * reuse.share)
     unguided = make_request("scenes-t2v", "a red cube", steps=8, **{**asked, "guidance_scale": 1.0})
     assert estimate(unguided, settings).arms[0].seconds is None

@@ -15,7 +15,6 @@ from torch import Tensor
 from tracache.baselines import Baseline
 from tracache.blocks import find_blocks
 from tracache.config import TraCacheConfig
-from tracache.estimate import note_pace
 from tracache.measure.latency import synchronize
 from tracache.measure.macs import count_macs
 from tracache.measure.memory import MemoryPeak, peak_memory
@@ -262,7 +261,6 @@ class _Comparison:
             measured_at=time.time(),
         )
         if arm == REFERENCE:
-            note_pace(self.request, model.device, done.denoising_s)
             model.baselines.put(self._baseline_key(), Baseline(result, done.latents))
         return result
 

@@ -14,7 +14,6 @@ from tracache.cache import attach
 from tracache.config import TraCacheConfig
 from tracache.measure.macs import count_macs
 from tracache.methods import METHODS, Plan
-from tracache.models.loading import pick_device
 from tracache.models.registry import find_model
 from tracache.models.shapes import empty_inputs, latent_shape, transformer_shape
 from tracache.models.sources import locate_all
@@ -29,8 +28,8 @@ BY_FEATURES = (TeaCacheConfig, AdaCacheConfig)
 #: Held while shapes run, which serve one run at a time as all transformers do.
 _LOCK = threading.Lock()
 
-#: (model, device, size, guided) → seconds of a step of full compute, as last measured here.
-_PACES: dict[tuple[str, str, int | VideoSize, bool], float] = {}
+#: (model, size, guided) → seconds of a step of full compute, as it was last measured.
+_PACES: dict[tuple[str, int | VideoSize, bool], float] = {}
 
 
 @dataclass(frozen=True)
@@ -85,9 +84,9 @@ class Estimate:
         ]
 
 
-def note_pace(request: Request, device: torch.device, seconds: float) -> None:
+def note_pace(request: Request, seconds: float) -> None:
     """Remember how long full compute of a request took, in seconds of its denoising loop."""
-    _PACES[_pace_key(request, device)] = seconds / request.steps
+    _PACES[_pace_key(request)] = seconds / request.steps
 
 
 def estimate(request: Request, settings: Settings | None = None) -> Estimate:
@@ -115,7 +114,7 @@ def estimate(request: Request, settings: Settings | None = None) -> Estimate:
     count = _Counter(request, settings)
     full = count(Plan(request.steps))
     assert full is not None
-    pace = _PACES.get(_pace_key(request, pick_device(settings.device)))
+    pace = _PACES.get(_pace_key(request))
     computed: int | None = None
     arms = []
     for arm in request.arms:
@@ -139,8 +138,8 @@ def estimate(request: Request, settings: Settings | None = None) -> Estimate:
     return Estimate(tuple(arms))
 
 
-def _pace_key(request: Request, device: torch.device) -> tuple[str, str, int | VideoSize, bool]:
-    return request.model, str(device), request.size, request.guidance_scale > 1.0
+def _pace_key(request: Request) -> tuple[str, int | VideoSize, bool]:
+    return request.model, request.size, request.guidance_scale > 1.0
 
 
 def _plan(request: Request, arm: str, computed: int | None) -> Plan | None:

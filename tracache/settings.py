@@ -45,6 +45,9 @@ class Settings:
     queue : int
         How many may wait for the device (``TRACACHE_QUEUE``, 16); whoever comes after is told to
         come back.
+    workers : int or None
+        How many processes do the work (``TRACACHE_WORKERS``): one for each GPU where there are
+        several, if not set; 0 does it in the process of the page.
     auth : tuple of (str, str) or None
         User and password of the page (``TRACACHE_AUTH=user:password``).
     api : bool
@@ -62,6 +65,7 @@ class Settings:
     runs: Path = field(default_factory=_own_folder)
     offered: tuple[str, ...] = ()
     queue: int = 16
+    workers: int | None = None
     auth: tuple[str, str] | None = field(default=None, repr=False)
     api: bool = True
     log_prompts: bool = False
@@ -98,6 +102,9 @@ class Settings:
             runs=Path(get("TRACACHE_RUNS")) if get("TRACACHE_RUNS") else _own_folder(),
             offered=tuple(filter(None, map(str.strip, get("TRACACHE_OFFER").split(",")))),
             queue=int(_number("TRACACHE_QUEUE", get("TRACACHE_QUEUE"), 16, 1, 1000)),
+            workers=int(_number("TRACACHE_WORKERS", get("TRACACHE_WORKERS"), 0, 0, 64))
+            if get("TRACACHE_WORKERS")
+            else None,
             auth=_pair("TRACACHE_AUTH", there.get("TRACACHE_AUTH", "")),
             api=_switch("TRACACHE_API", get("TRACACHE_API"), True),
             log_prompts=_switch("TRACACHE_LOG_PROMPTS", get("TRACACHE_LOG_PROMPTS"), False),

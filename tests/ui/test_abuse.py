@@ -146,16 +146,21 @@ def test_an_upload_that_is_too_big_is_refused(server):
     assert error.value.code == 413
 
 
-def test_a_flood_is_answered_with_a_message(server, config):
-    """The queue holds sixteen; whoever comes after hears so, and the page goes on working."""
+@pytest.fixture(scope="module")
+def compare_call(server, config):
+    """What joins the queue for a short comparison, without a session."""
     endpoint = next(d for d in config["dependencies"] if d["api_name"] == "compare")
     info = json.loads(send(f"{server}/gradio_api/info")[1])["named_endpoints"]["/compare"]
     given = {"prompt": "a shiny red sphere on water at sunset", "steps": 2}
     data = [given.get(p["parameter_name"], p["parameter_default"]) for p in info["parameters"]]
+    return {"data": data, "fn_index": endpoint["id"]}
+
+
+def test_a_flood_is_answered_with_a_message(server, compare_call):
+    """The queue holds sixteen; whoever comes after hears so, and the page goes on working."""
     answers = [
         send(
-            f"{server}/gradio_api/queue/join",
-            {"data": data, "fn_index": endpoint["id"], "session_hash": f"flood-{i}"},
+            f"{server}/gradio_api/queue/join", {**compare_call, "session_hash": f"flood-{i}"}
         )
         for i in range(30)
     ]
@@ -166,3 +171,33 @@ def test_a_flood_is_answered_with_a_message(server, config):
     ends = [outcome(server, f"flood-{i}") for i, code in enumerate(codes) if code == 200]
     assert all('"success": true' in end or '"success":true' in end for end in ends)
     assert send(f"{server}/gradio_api/info")[0] == 200
+
+
+def test_one_session_holds_no_more_than_its_share(server, compare_call):
+    """Two of its requests may wait besides the one that runs; others still find a place."""
+    join = f"{server}/gradio_api/queue/join"
+    greedy = [send(join, {**compare_call, "session_hash": "greedy"}) for _ in range(10)]
+    other = send(join, {**compare_call, "session_hash": "modest"})
+    codes = [status for status, _ in greedy]
+    assert set(codes) == {200, 503}
+    assert 2 <= codes.count(200) <= 4
+    assert "waiting already" in next(text for status, text in greedy if status == 503)
+    assert other[0] == 200
+    end = outcome(server, "modest")
+    assert '"success": true' in end or '"success":true' in end
+    outcome(server, "greedy")
+
+
+def test_programs_without_a_session_leave_half_the_queue_to_others(server, compare_call):
+    call = f"{server}/gradio_api/call/compare"
+    answers = [send(call, {"data": compare_call["data"]}) for _ in range(16)]
+    other = send(
+        f"{server}/gradio_api/queue/join", {**compare_call, "session_hash": "visitor"}
+    )
+    codes = [status for status, _ in answers]
+    assert set(codes) == {200, 503}
+    assert 8 <= codes.count(200) <= 11
+    assert "session" in next(text for status, text in answers if status == 503)
+    assert other[0] == 200
+    end = outcome(server, "visitor")
+    assert '"success": true' in end or '"success":true' in end

@@ -13,9 +13,10 @@ from tracache.compare import compare
 from tracache.models.loading import ModelUnavailableError, load_model
 from tracache.report import Stage, StepDone
 from tracache.request import make_request
+from tracache.serving.backend import seconds_needed
+from tracache.serving.work import run_comparison
 from tracache.settings import Settings
 from tracache.ui import runs as module
-from tracache.ui.gpu import run_on_gpu, seconds_needed
 from tracache.ui.runs import Runs
 
 PROMPT = "a shiny red sphere on water at sunset"
@@ -264,7 +265,7 @@ def test_the_log_has_a_line_for_each_run_and_no_prompt(runs, caplog):
 def test_whatever_comes_from_the_gpu_can_be_pickled():
     """Since on a shared GPU it comes from another process."""
     request = ask(steps=6, trace=True, arms=["tracache", "fewer-steps"])
-    events = list(run_on_gpu(request, Settings.from_environment()))
+    events = list(run_comparison(request, Settings.from_environment()))
     again = [pickle.loads(pickle.dumps(event)) for event in events]
     assert [type(event) for event in again] == [type(event) for event in events]
     report, before = again[-1].report, events[-1].report

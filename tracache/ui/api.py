@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from tracache.methods import METHODS, REFERENCE
-from tracache.models.loading import ModelUnavailableError, require_available, why_unavailable
+from tracache.models.loading import ModelUnavailableError
 from tracache.models.registry import DEFAULT_MODEL, find_model
 from tracache.models.sources import labels_of
 from tracache.recipe import recipe_of, to_query
@@ -80,7 +80,7 @@ class Api:
                 if value is not None and not isinstance(value, dict):
                     raise ValueError(f"{name} must be a mapping of names to values")
             require_offered(model, self._settings)
-            require_available(model, self._settings)
+            self._handlers.backend.require_available(model)
             asked = make_request(
                 model,
                 **_subject(model, prompt, class_label),
@@ -130,7 +130,7 @@ class Api:
                 "max_order": spec.cache.max_order,
                 "presets": list(spec.presets),
                 "examples": list(spec.example_prompts) or self._classes(spec.id),
-                "unavailable": why_unavailable(spec.id, self._settings),
+                "unavailable": self._handlers.backend.why_unavailable(spec.id),
             }
             for spec in offered(self._settings)
         ]

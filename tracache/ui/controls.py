@@ -21,6 +21,7 @@ from tracache.models.opensora.sizes import (
 from tracache.models.registry import MODELS, ModelSpec, find_model
 from tracache.presets import CUSTOM
 from tracache.request import MAX_SEED
+from tracache.serving.backend import Backend
 from tracache.settings import Settings
 from tracache.ui.models import (
     Subject,
@@ -69,9 +70,9 @@ def arm_options() -> Iterator[tuple[str, str, Any]]:
             yield method.id, name, field
 
 
-def add_controls(spec: ModelSpec, settings: Settings) -> Controls:
+def add_controls(spec: ModelSpec, settings: Settings, backend: Backend) -> Controls:
     """Lay out the left column, with the defaults of a model."""
-    subject = add_model(spec, settings)
+    subject = add_model(spec, settings, backend)
     with gr.Row():
         generate = gr.Button("Generate", variant="primary", scale=3, min_width=120)
         stop = gr.Button("Stop", variant="stop", scale=1, min_width=80)
@@ -85,7 +86,7 @@ def add_controls(spec: ModelSpec, settings: Settings) -> Controls:
     }
     inputs |= _arms(spec, subject.model)
     inputs |= _sampling(spec, subject.model)
-    follow_model(subject, inputs, settings)
+    follow_model(subject, inputs, settings, backend)
     return Controls(inputs, generate, stop, cost, cost_text, subject)
 
 

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterator
-from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
-from tracache.analyse.watching import paths, watch
 from tracache.config import require_integer
 from tracache.estimate import estimate
 from tracache.figures import calm_path, describe_path, describe_trace, frame_psnr, order_heatmap
-from tracache.models.loading import ModelUnavailableError, load_model, require_available
-from tracache.models.sources import downloads
-from tracache.report import Event, Report, Stage
+from tracache.models.loading import ModelUnavailableError
+from tracache.report import Event, Report
 from tracache.request import Request
+from tracache.serving.backend import Backend
+from tracache.serving.work import BlockPath
 from tracache.settings import Settings
 from tracache.ui.asking import read_request
-from tracache.ui.gpu import run_on_gpu, shared_gpu
 from tracache.ui.inspector import block_choices, show_candidates
+from tracache.ui.metrics import Metrics
 from tracache.ui.numbers import whole
 from tracache.ui.offer import require_offered
 from tracache.ui.runs import Run, Runs, Snapshot
@@ -57,10 +56,14 @@ SHOWN_RUNS = 12
 class Handlers:
     """Handlers of one page; its runs go on when those who began them have gone."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, backend: Backend, metrics: Metrics | None = None
+    ) -> None:
         self._settings = settings
-        self._run = shared_gpu(run_on_gpu)
-        self.runs = Runs(settings.runs, settings.deadline_s, settings.log_prompts)
+        self.backend = backend
+        self.runs = Runs(settings.runs, settings.deadline_s, settings.log_prompts, metrics)
+        if metrics is not None:
+            metrics.watch(self.runs.under_way)
 
     def generate(
         self, values: dict[str, Any], mine: list[str], request: gr.Request
@@ -79,7 +82,7 @@ class Handlers:
         """
         try:
             require_offered(values["model"], self._settings)
-            require_available(values["model"], self._settings)
+            self.backend.require_available(values["model"])
             asked = read_request(values, self._settings)
         except (ValueError, ModelUnavailableError) as error:
             raise tell(error) from error
@@ -102,12 +105,8 @@ class Handlers:
         return gr.update(value=cost_note(lines), visible=True)
 
     def make(self, asked: Request) -> Generator[Event, None, None]:
-        """Load the model and yield the events of a comparison."""
-        message = f"Loading {asked.spec.title}"
-        if asked.spec.footprint is not None and downloads(asked.spec, self._settings):
-            message = f"Downloading {asked.spec.title}, {asked.spec.footprint.download_gb:g} GB"
-        yield Stage("load", message)
-        yield from self._run(asked, self._settings)
+        """Yield the events of a comparison."""
+        return self.backend.run("compare", asked)
 
     def show(self, run: Run, mine: list[str]) -> Iterator[tuple[Any, ...]]:
         """Show a run until it is over, whoever began it.
@@ -159,15 +158,11 @@ class Handlers:
             )
         try:
             number = require_integer("block", whole(block), 0, 10_000)
-            model = load_model(asked.model, self._settings)
-            with model.lock:
-                watched = watch(model, asked, [number], parts=False)
+            heard = list(self.backend.run("path", asked, number))
         except (ValueError, ModelUnavailableError) as error:
             raise tell(error) from error
-        cache = asked.cache if asked.cache.stride != "auto" else replace(asked.cache, stride=3)
-        figure, _, errors = paths(watched, replace(cache, last_step=False, granularity="block"))
-        away = {error["way"]: error for error in errors}
-        return gr.update(value=calm_path(figure), visible=True), describe_path(away)
+        (path,) = [event for event in heard if isinstance(event, BlockPath)]
+        return gr.update(value=calm_path(path.figure), visible=True), describe_path(path.away)
 
     def gallery(self, mine: list[str]) -> str:
         """Draw this session's finished runs, as far as they are still kept."""

@@ -59,7 +59,7 @@ def opener(
 
     def fill(asked: Request) -> list[Any]:
         spec, values = asked.spec, fill_controls(asked)
-        about = model_changes(controls.subject, spec, values["prompt"], settings)
+        about = model_changes(controls.subject, spec, values["prompt"], settings, handlers.backend)
         changes: dict[str, Any] = {f"about_{name}": change for name, change in about.items()}
         changes |= values
         changes["scheduler"] = gr.update(choices=list(spec.schedulers), value=asked.scheduler)

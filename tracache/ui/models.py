@@ -9,11 +9,11 @@ from typing import Any
 
 import gradio as gr
 
-from tracache.models.loading import why_unavailable
 from tracache.models.registry import MODELS, ModelSpec, find_model
 from tracache.models.sources import labels_of
 from tracache.models.vocabulary import Vocabulary, load_vocabulary
 from tracache.presets import CUSTOM
+from tracache.serving.backend import Backend
 from tracache.settings import Settings
 from tracache.ui.builder import add_builder
 from tracache.ui.examples import add_examples, show_examples
@@ -39,7 +39,7 @@ class Subject:
     outputs: dict[str, Any]
 
 
-def add_model(spec: ModelSpec, settings: Settings) -> Subject:
+def add_model(spec: ModelSpec, settings: Settings, backend: Backend) -> Subject:
     """Add the model, the prompt and the class; what helps to write a prompt comes later."""
     model = gr.Dropdown(
         [(entry.title, entry.id) for entry in offered(settings)],
@@ -48,7 +48,7 @@ def add_model(spec: ModelSpec, settings: Settings) -> Subject:
         interactive=True,
     )
     note = gr.HTML(
-        model_note(spec, why_unavailable(spec.id, settings)), padding=False, elem_id="model-note"
+        model_note(spec, backend.why_unavailable(spec.id)), padding=False, elem_id="model-note"
     )
     with gr.Column() as prompt_box:
         prompt = gr.Textbox(
@@ -102,7 +102,9 @@ def add_help(subject: Subject, spec: ModelSpec, settings: Settings) -> None:
     subject.outputs["examples"] = add_examples(spec, settings, subject.prompt, subject.class_label)
 
 
-def follow_model(subject: Subject, controls: Mapping[str, Any], settings: Settings) -> None:
+def follow_model(
+    subject: Subject, controls: Mapping[str, Any], settings: Settings, backend: Backend
+) -> None:
     """Let the controls of sampling and cache take the defaults of the model that is chosen.
 
     Parameters
@@ -113,13 +115,18 @@ def follow_model(subject: Subject, controls: Mapping[str, Any], settings: Settin
         Components by the name of their parameter.
     settings : Settings
         Of the process.
+    backend : Backend
+        Knows which models can run.
     """
     names = ("steps", "guidance_scale", "scheduler", "stride", "max_order", "last_step", "preset")
     outputs = {**subject.outputs, **{name: controls[name] for name in names}}
 
     def follow(chosen: str, prompt: str | None) -> list[Any]:
         spec = find_model(chosen)
-        changes = {**model_changes(subject, spec, prompt or "", settings), **_defaults(spec)}
+        changes = {
+            **model_changes(subject, spec, prompt or "", settings, backend),
+            **_defaults(spec),
+        }
         return [changes[name] for name in outputs]
 
     # Only what a visitor chooses: a link that is opened brings its own settings along.
@@ -133,7 +140,7 @@ def follow_model(subject: Subject, controls: Mapping[str, Any], settings: Settin
 
 
 def model_changes(
-    subject: Subject, spec: ModelSpec, prompt: str, settings: Settings
+    subject: Subject, spec: ModelSpec, prompt: str, settings: Settings, backend: Backend
 ) -> dict[str, Any]:
     """Return updates of what shows with a model: its note, and the prompt or the class.
 
@@ -151,7 +158,7 @@ def model_changes(
         if name.startswith("builder_")
     }
     return {
-        "note": model_note(spec, why_unavailable(spec.id, settings)),
+        "note": model_note(spec, backend.why_unavailable(spec.id)),
         "prompt_box": gr.update(visible=not classes),
         "words": vocabulary_note(prompt, _vocabulary(spec, settings)),
         "prompt": prompt,

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from tracache.models.loading import ModelUnavailableError, load_model
+from tracache.serving.backend import Backend
 from tracache.settings import Settings
 from tracache.ui.api import add_api
 from tracache.ui.controls import add_controls
@@ -17,9 +17,11 @@ from tracache.ui.handlers import OUTPUTS, Handlers
 from tracache.ui.how_page import add_how
 from tracache.ui.inspector import add_inspector
 from tracache.ui.links import add_address, link_outputs, opener
+from tracache.ui.metrics import Metrics
 from tracache.ui.offer import offered
 from tracache.ui.share import add_share
 from tracache.ui.sweep_page import add_sweep
+from tracache.ui.turns import RUN
 from tracache.ui.viewer import add_viewer
 from tracache.ui.views import EMPTY_STATUS
 
@@ -32,9 +34,6 @@ READING = """The order is chosen where the residual |φₙ − φₙ₋₁| of t
 spreads least. That residual estimates the error of the lower one, which is therefore taken: on the
 embedded model it stays nearer to full compute than φₙ, the other reading of the paper's Eq. 7."""
 
-#: Runs come one after another, whoever asks for them.
-ONE_AT_A_TIME: dict[str, Any] = {"concurrency_id": "run", "concurrency_limit": 1}
-
 TO_RESULTS = """() => {
   if (innerWidth < 760) document.querySelector("#status").scrollIntoView({ behavior: "smooth" });
 }"""
@@ -42,36 +41,44 @@ TO_RESULTS = """() => {
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
-def build_page(settings: Settings) -> gr.Blocks:
+def build_page(settings: Settings, backend: Backend, metrics: Metrics | None = None) -> gr.Blocks:
     """Build the page; a model that cannot be loaded is said on it, not raised.
 
     Parameters
     ----------
     settings : Settings
         Of the process.
+    backend : Backend
+        Does the work.
+    metrics : Metrics, optional
+        Hears of every run that ends.
     """
-    handlers = Handlers(settings)
+    handlers = Handlers(settings, backend, metrics)
+    # As many runs at once as there are devices, whoever asks for them.
+    turns: dict[str, Any] = {"concurrency_id": RUN, "concurrency_limit": backend.at_once}
     with gr.Blocks(title="TraCache", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
-        _add_compare(page, handlers, settings)
+        _add_compare(page, handlers, settings, turns)
         if settings.api:
-            add_api(handlers, settings, **ONE_AT_A_TIME)
+            add_api(handlers, settings, **turns)
     with page.route("Sweep", "/sweep"):
         gr.Navbar(main_page_name="Compare")
-        add_sweep(handlers, settings, **ONE_AT_A_TIME)
+        add_sweep(handlers, settings, **turns)
     with page.route("How it works", "/how"):
         gr.Navbar(main_page_name="Compare")
         add_how()
     return page
 
 
-def _add_compare(page: gr.Blocks, handlers: Handlers, settings: Settings) -> None:
+def _add_compare(
+    page: gr.Blocks, handlers: Handlers, settings: Settings, turns: dict[str, Any]
+) -> None:
     """The front page."""
     gr.Navbar(main_page_name="Compare")
     gr.Markdown(INTRO)
-    gr.HTML(_banner(settings), padding=False)
+    gr.HTML(_banner(handlers.backend, offered(settings)[0].id), padding=False)
     with gr.Row(elem_classes="tc-main"):
         with gr.Column(scale=4, min_width=300):
-            controls = add_controls(offered(settings)[0], settings)
+            controls = add_controls(offered(settings)[0], settings, handlers.backend)
         with gr.Column(scale=7, min_width=300):
             outputs = _results(settings)
     outputs |= {"mine": gr.State([]), "current": gr.State(""), "seed": controls.inputs["seed"]}
@@ -91,7 +98,7 @@ def _add_compare(page: gr.Blocks, handlers: Handlers, settings: Settings) -> Non
         show_progress="minimal",
         show_progress_on=[outputs["status"]],
         api_visibility="private",
-        **ONE_AT_A_TIME,
+        **turns,
     )
     controls.cost.click(
         lambda *values: handlers.estimate(dict(zip(names, values, strict=True))),
@@ -100,7 +107,7 @@ def _add_compare(page: gr.Blocks, handlers: Handlers, settings: Settings) -> Non
         show_progress="minimal",
         api_visibility="private",
         # Counting beside a run would take from what is being timed.
-        **ONE_AT_A_TIME,
+        **turns,
     )
     # On a phone the results are below the controls.
     controls.generate.click(None, js=TO_RESULTS, **QUIET)
@@ -110,7 +117,7 @@ def _add_compare(page: gr.Blocks, handlers: Handlers, settings: Settings) -> Non
         [outputs["current"], outputs["path_block"]],
         [outputs["path"], outputs["path_text"]],
         api_visibility="private",
-        **ONE_AT_A_TIME,
+        **turns,
     )
     address = add_address()
     address.submit(
@@ -124,14 +131,14 @@ def _add_compare(page: gr.Blocks, handlers: Handlers, settings: Settings) -> Non
     page.unload(handlers.leave)
 
 
-def _banner(settings: Settings) -> str:
-    """Say what the page runs on, or why its model cannot run."""
-    try:
-        model = load_model(offered(settings)[0].id, settings)
-    except (ModelUnavailableError, ValueError) as error:
-        return f'<p class="tc-banner tc-bad" role="alert">{escape(str(error))}</p>'
+def _banner(backend: Backend, first: str) -> str:
+    """Say what the page runs on, or why its first model cannot run."""
+    about = backend.introduce()
+    if why_not := backend.why_unavailable(first):
+        return f'<p class="tc-banner tc-bad" role="alert">{escape(why_not)}</p>'
+    devices = f"{backend.at_once} × " if backend.at_once > 1 else ""
     return (
-        f'<p class="tc-banner">Runs on <b>{escape(model.device_name)}</b>, {model.dtype_name}. '
+        f'<p class="tc-banner">Runs on <b>{devices}{escape(about.device)}</b>, {about.dtype}. '
         "The timings below are its own.</p>"
     )
 

@@ -22,6 +22,8 @@ from typing import Any
 import torch
 
 from tracache.compare import NotFiniteError
+from tracache.estimate import note_pace
+from tracache.methods import REFERENCE
 from tracache.models.loading import ModelUnavailableError, free_unused
 from tracache.preview import Glimpse, Palette
 from tracache.recipe import recipe_of
@@ -37,6 +39,8 @@ from tracache.report import (
 )
 from tracache.request import Request
 from tracache.saving import save_arm, zip_report
+from tracache.serving.backend import WorkerLostError
+from tracache.ui.metrics import Metrics
 from tracache.ui.progress import ArmProgress, Progress
 
 log = logging.getLogger(__name__)
@@ -164,13 +168,13 @@ class Run:
         """Ask the run to end after the step it is at."""
         self._stop.set()
 
-    def work(self, make: Work, deadline_s: float, log_prompts: bool = False) -> None:
+    def work(self, make: Work, deadline_s: float) -> None:
         """Do the run; called once, in the run's own thread."""
         out_of_memory = False
         try:
             self.folder.mkdir(parents=True)
             self._drive(make, deadline_s)
-        except (ModelUnavailableError, NotFiniteError, ValueError) as error:
+        except (ModelUnavailableError, NotFiniteError, WorkerLostError, ValueError) as error:
             self._end("failed", "It could not be done.", str(error))
         except (torch.OutOfMemoryError, MemoryError):
             out_of_memory = True
@@ -185,7 +189,6 @@ class Run:
             # The traceback held the tensors that filled it; here they can go.
             free_unused()
             self._end("failed", "It ran out of memory.", OUT_OF_MEMORY)
-        log.info("%s", json.dumps(self.summary(log_prompts), ensure_ascii=False))
 
     def _drive(self, make: Work, deadline_s: float) -> None:
         with closing(make(self.asked)) as events:
@@ -215,7 +218,7 @@ class Run:
             "outcome": now.state,
             "seconds": round(time.monotonic() - self.started, 2),
             **recipe,
-            "denoising_s": {arm.arm: round(arm.denoising_s, 3) for arm in now.results},
+            "denoising_s": {a.arm: round(a.denoising_s, 3) for a in now.results if not a.reused},
             **({"error": now.error} if now.error else {}),
         }
 
@@ -232,6 +235,8 @@ class Run:
                     self._looks[event.arm] = (self._looks[event.arm][0], event.glimpse)
                 self._set(lambda p: _advance(p.arms[-1], event))
             case ArmDone():
+                if event.result.arm == REFERENCE and not event.result.reused:
+                    note_pace(self.asked, event.result.denoising_s)
                 self._arm_done(event.result)
             case Finished():
                 archive = zip_report(event.report, self.folder, f"tracache-{self.id}")
@@ -297,12 +302,21 @@ class Runs:
         Longest time that a run may take.
     log_prompts : bool, default False
         Whether the log says what was asked for.
+    metrics : Metrics, optional
+        Hears of every run that ends.
     """
 
-    def __init__(self, root: Path, deadline_s: float, log_prompts: bool = False) -> None:
+    def __init__(
+        self,
+        root: Path,
+        deadline_s: float,
+        log_prompts: bool = False,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._root = root
         self._log_prompts = log_prompts
         self._deadline_s = deadline_s
+        self._metrics = metrics
         self._lock = threading.Lock()
         self._runs: dict[str, Run] = {}
         self._latest: dict[str, Run] = {}
@@ -323,11 +337,23 @@ class Runs:
         # Whatever the request's context holds, such as whose quota it is, goes along.
         context = contextvars.copy_context()
         threading.Thread(
-            target=lambda: context.run(run.work, make, self._deadline_s, self._log_prompts),
+            target=lambda: context.run(self._work, run, make),
             name=f"run-{run.id}",
             daemon=True,
         ).start()
         return run
+
+    def _work(self, run: Run, make: Work) -> None:
+        run.work(make, self._deadline_s)
+        log.info("%s", json.dumps(run.summary(self._log_prompts), ensure_ascii=False))
+        if self._metrics is not None:
+            self._metrics.note(run.summary())
+
+    def under_way(self) -> int:
+        """Return how many runs are not over."""
+        with self._lock:
+            runs = list(self._runs.values())
+        return sum(run.snapshot().state not in OVER for run in runs)
 
     def find(self, run_id: str) -> Run | None:
         """Return the run of that id, if it is still kept."""

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from tracache.figures import speed_and_fidelity
-from tracache.models.loading import ModelUnavailableError, require_available
+from tracache.models.loading import ModelUnavailableError
 from tracache.models.registry import find_model, takes_class
 from tracache.report import ArmResult
 from tracache.request import Request, make_request
@@ -162,7 +162,7 @@ def run_sweep(
     """
     try:
         require_offered(model, settings)
-        require_available(model, settings)
+        handlers.backend.require_available(model)
         places = make_places(model, subject, seed, steps, strides, orders, settings)
     except (ValueError, ModelUnavailableError) as error:
         raise tell(error) from error

@@ -1,0 +1,133 @@
+"""The page with Ray Serve behind it, started as a user starts it, with two replicas."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from gradio_client import Client
+
+from tests.conftest import ROOT, wait_for
+from tracache.compare import run
+from tracache.models.loading import load_model
+from tracache.request import make_request
+from tracache.serving.cluster import DEFAULTS, deploy
+
+PROMPT = "a shiny red sphere on water at sunset"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Address of the page."""
+    folder = tmp_path_factory.mktemp("cluster")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ,
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_TEMP_DIR": str(folder),
+        "TRACACHE_RUNS": str(folder / "runs"),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        # Its sockets need short paths.
+        "RAY_TMPDIR": "/tmp",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+    }
+    command = shutil.which("serve", path=str(Path(sys.executable).parent))
+    arguments = ["least=2", "most=2", "gpus=0", "cpus=0.5"]
+    with (folder / "log.txt").open("w") as log:
+        process = subprocess.Popen(
+            [command, "run", "app:cluster", *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(f"{address}/", process, folder / "log.txt", seconds=240)
+        yield address
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def compare(address, **given):
+    client = Client(address, verbose=False)
+    return client.predict(prompt=PROMPT, api_name="/compare", **given)
+
+
+def test_the_page_says_what_it_runs_on(cluster):
+    config = json.loads(urllib.request.urlopen(f"{cluster}/config").read())
+    texts = [str(part["props"].get("value")) for part in config["components"]]
+    assert any("Runs on <b>2 × CPU (" in text for text in texts)
+
+
+def test_a_result_is_what_it_would_be_without(cluster):
+    found = compare(cluster, steps=6, seed=3)
+    here = run(load_model("scenes-t2i"), make_request("scenes-t2i", PROMPT, steps=6, seed=3))
+    arms = {arm["arm"]: arm for arm in found["report"]["arms"]}
+    for arm in here.arms:
+        assert arms[arm.arm]["latent_error"] == arm.latent_error
+        assert arms[arm.arm]["psnr"] == arm.psnr
+
+
+def test_two_work_at_once_and_each_has_its_own_result(cluster):
+    """The short ones begin after the long one and are done before it."""
+    ends, found = [], {}
+
+    def ask(name, **given):
+        found[name] = compare(cluster, **given)
+        ends.append(name)
+
+    long = threading.Thread(target=ask, args=("long",), kwargs={"steps": 100, "seed": 1})
+    long.start()
+    time.sleep(3)
+    for seed in (5, 6):
+        ask(seed, steps=4, seed=seed)
+    long.join()
+    assert ends == [5, 6, "long"]
+    for seed in (5, 6):
+        alone = run(
+            load_model("scenes-t2i"), make_request("scenes-t2i", PROMPT, steps=4, seed=seed)
+        )
+        assert found[seed]["report"]["arms"][1]["latent_error"] == alone.arms[1].latent_error
+    assert found["long"]["report"]["arms"][0]["num_steps"] == 100
+
+
+def test_an_error_there_is_a_message_here(cluster):
+    with pytest.raises(Exception, match="[Pp]ix[Aa]rt"):
+        compare(cluster, model="pixart-256")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"replicas": "2"}, "unknown argument 'replicas'"),
+        ({"least": "two"}, "least must be a number"),
+        ({"least": "1.5"}, "number of things"),
+        ({"gpus": "nan"}, "number of things"),
+        ({"least": "3", "most": "2"}, "most no less"),
+        ({"least": "0"}, "least must be 1"),
+    ],
+)
+def test_arguments_are_checked(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        deploy(print, "scenes-t2i", arguments)
+
+
+def test_defaults_make_an_application():
+    assert deploy(print, "scenes-t2i", {name: str(v) for name, v in DEFAULTS.items()})

@@ -1,0 +1,184 @@
+"""A process for each GPU of this machine; a request goes to one that is free.
+
+Processes and not threads, since skipped steps are short: two threads would wait for each other's
+Python, and both would show in the timings.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import queue
+from collections.abc import Generator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from typing import Any
+
+import psutil
+import torch
+
+from tracache.models.loading import pick_device
+from tracache.report import Stage
+from tracache.serving.backend import PATIENCE_S, Elsewhere, WorkerLostError
+from tracache.serving.work import About, do
+from tracache.settings import Settings
+
+log = logging.getLogger(__name__)
+
+LOST = (
+    "The process that did the work was ended, for want of memory as a rule. Another has taken its "
+    "place: try again with fewer arms, a lower max order or a smaller model."
+)
+
+_STOP = "stop"
+_DONE = "done"
+
+
+class Workers(Elsewhere):
+    """Processes that do the work.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of this process, and of theirs.
+    first : str
+        The model that each has ready.
+    count : int
+        How many there are.
+    """
+
+    def __init__(self, settings: Settings, first: str, count: int) -> None:
+        self.at_once = count
+        self._first = first
+        self._failed = {}
+        self._free: queue.Queue[_Worker] = queue.Queue()
+        places = visible_gpus() if pick_device(settings.device).type == "cuda" else []
+        self._workers = [
+            _Worker(settings, places[i % len(places)] if places else None, count)
+            for i in range(count)
+        ]
+        abouts = []
+        try:
+            for worker in self._workers:
+                abouts += [self._heard("introduce", (), e) for e in worker.run("introduce", first)]
+        except BaseException:
+            self.close()
+            raise
+        self._about: About = abouts[0]
+        for worker in self._workers:
+            self._free.put(worker)
+
+    def run(self, name: str, *arguments: Any) -> Generator[Any, None, None]:
+        worker = None
+        while worker is None:
+            try:
+                worker = self._free.get(timeout=PATIENCE_S)
+            except queue.Empty:
+                # Whoever waits can be told so, and can give up.
+                yield Stage("wait", "Waiting for another run to end")
+        try:
+            for event in worker.run(name, *arguments):
+                yield self._heard(name, arguments, event)
+        finally:
+            self._free.put(worker)
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.end()
+
+
+class _Worker:
+    """One process and the line to it; used by one thread at a time."""
+
+    def __init__(self, settings: Settings, gpu: str | None, count: int) -> None:
+        self._given = (settings, gpu, count)
+        self._begin()
+
+    def _begin(self) -> None:
+        # Forked, it would share a CUDA that may have begun.
+        context = multiprocessing.get_context("spawn")
+        self._line, theirs = context.Pipe()
+        self._process = context.Process(
+            target=_serve, args=(theirs, *self._given), name="tracache-worker", daemon=True
+        )
+        self._process.start()
+        # With the other end open here too, the end of the process would not be noticed.
+        theirs.close()
+
+    def run(self, name: str, *arguments: Any) -> Generator[Any, None, None]:
+        """Yield what the work yields; closed early, it ends after the step it is at."""
+        over = False
+        try:
+            if not self._process.is_alive():
+                self._begin()
+            self._line.send((name, arguments))
+            while (event := self._line.recv()) != _DONE:
+                yield event
+            over = True
+        except (EOFError, OSError):
+            over = True
+            self._process.join()
+            code = self._process.exitcode
+            self._begin()
+            log.error("a worker ended with exit code %s; another has taken its place", code)
+            raise WorkerLostError(LOST) from None
+        finally:
+            if not over:
+                self._stop()
+
+    def _stop(self) -> None:
+        with suppress(EOFError, OSError):
+            self._line.send(_STOP)
+            while self._line.recv() != _DONE:
+                pass
+
+    def end(self) -> None:
+        self._line.close()
+        self._process.terminate()
+        self._process.join()
+
+
+def visible_gpus() -> list[str]:
+    """Return the GPUs of this process, each as ``CUDA_VISIBLE_DEVICES`` names it."""
+    if not torch.cuda.is_available():
+        return []
+    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return named or [str(i) for i in range(torch.cuda.device_count())]
+
+
+def count_workers(settings: Settings) -> int:
+    """Return how many processes there should be: one a GPU where there are several, else none."""
+    if settings.workers is not None:
+        return settings.workers
+    there: Sequence[str] = visible_gpus() if settings.device in (None, "cuda") else ()
+    return len(there) if len(there) > 1 else 0
+
+
+def _serve(line: Connection, settings: Settings, gpu: str | None, count: int) -> None:
+    """Do what is asked for over the line until it is closed; the life of a worker."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    if gpu is not None:
+        # Before CUDA begins: what it sees is then its only GPU.
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+        settings = replace(settings, device="cuda")
+    else:
+        cores = psutil.cpu_count(logical=False) or 1
+        torch.set_num_threads(max(1, min(torch.get_num_threads(), cores // count)))
+    # The page is gone when the line is; an interrupt that reached both is the page's to handle.
+    with suppress(EOFError, OSError, KeyboardInterrupt):
+        while True:
+            request = line.recv()
+            if request != _STOP:  # one that came after the end
+                name, arguments = request
+                _work(line, do(name, arguments, settings))
+
+
+def _work(line: Connection, events: Generator[Any, None, None]) -> None:
+    for event in events:
+        line.send(event)
+        if line.poll() and line.recv() == _STOP:
+            events.close()
+            break
+    line.send(_DONE)
