@@ -1,6 +1,5 @@
 """The demo: reads its settings from the environment, builds the page and serves it."""
 
-import logging
 import os
 import sys
 from contextlib import closing, suppress
@@ -22,9 +21,6 @@ from tracache.ui.offer import offered
 
 def main() -> None:
     """Serve the page until interrupted."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    # One line a run is enough; whoever fetches what is their own business.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         settings = Settings.from_environment()
         with closing(_backend(settings)) as backend:

@@ -11,7 +11,6 @@ from playwright.sync_api import expect
 from tests.browser.test_page import press, set_number, shown
 from tests.conftest import start_app
 
-
 PIXELS = """image => {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];

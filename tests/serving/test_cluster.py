@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -9,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -82,7 +82,7 @@ def test_a_result_is_what_it_would_be_without(cluster):
     arms = {arm["arm"]: arm for arm in found["report"]["arms"]}
     for arm in here.arms:
         assert arms[arm.arm]["latent_error"] == arm.latent_error
-        assert arms[arm.arm]["psnr"] == arm.psnr
+        assert arms[arm.arm]["ssim"] == arm.ssim
 
 
 def test_two_work_at_once_and_each_has_its_own_result(cluster):
@@ -108,8 +108,57 @@ def test_two_work_at_once_and_each_has_its_own_result(cluster):
     assert found["long"]["report"]["arms"][0]["num_steps"] == 100
 
 
+STOP_SCRIPT = """
+import ray
+from ray import serve
+
+from tracache.report import Finished, StepDone
+from tracache.request import make_request
+from tracache.serving.cluster import Cluster
+
+ray.init(address="auto", log_to_driver=False)
+backend = Cluster(serve.get_deployment_handle("Replica", "default"), 2)
+backend.meet("scenes-t2i")
+prompt = "a shiny red sphere on water at sunset"
+asked = make_request("scenes-t2i", prompt, steps=100, seed=1, trace=False)
+both = [backend.run("compare", asked) for _ in range(2)]
+for events in both:
+    next(event for event in events if isinstance(event, StepDone))
+waiting = backend.run("compare", asked)
+assert next(waiting).message.startswith("Waiting")
+for events in (*both, waiting):
+    events.close()
+# Hundreds of steps were left to each of them, and the third had not begun.
+short = make_request("scenes-t2i", prompt, steps=4, seed=1, trace=False)
+heard = list(backend.run("compare", short))
+assert isinstance(heard[-1], Finished), heard[-1]
+ran = [event.message for event in heard if getattr(event, "name", "") == "wait"]
+print("free after", len(ran))
+"""
+
+
+def test_stopped_work_ends_there_too(cluster):
+    """In a process of its own, since Ray stays in one for good."""
+    done = subprocess.run(
+        [sys.executable, "-c", STOP_SCRIPT],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    # It heard "waiting" four times a second, at most: steps left over would have taken longer.
+    assert int(re.search(r"free after (\d+)", done.stdout).group(1)) < 20
+
+
+def test_whoever_asks_ray_is_led_to_the_page(cluster):
+    with urllib.request.urlopen("http://127.0.0.1:8000/", timeout=30) as answer:
+        assert answer.url.rstrip("/") == cluster
+
+
 def test_an_error_there_is_a_message_here(cluster):
-    with pytest.raises(Exception, match="[Pp]ix[Aa]rt"):
+    with pytest.raises(Exception, match="PixArt"):
         compare(cluster, model="pixart-256")
 
 

@@ -27,7 +27,7 @@ def ask(**changes):
 
 
 def report(events):
-    return [event for event in events if isinstance(event, Finished)][0].report
+    return next(event for event in events if isinstance(event, Finished)).report
 
 
 def first_step(events):

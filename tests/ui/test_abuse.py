@@ -159,9 +159,7 @@ def compare_call(server, config):
 def test_a_flood_is_answered_with_a_message(server, compare_call):
     """The queue holds sixteen; whoever comes after hears so, and the page goes on working."""
     answers = [
-        send(
-            f"{server}/gradio_api/queue/join", {**compare_call, "session_hash": f"flood-{i}"}
-        )
+        send(f"{server}/gradio_api/queue/join", {**compare_call, "session_hash": f"flood-{i}"})
         for i in range(30)
     ]
     codes = [status for status, _ in answers]
@@ -191,9 +189,7 @@ def test_one_session_holds_no_more_than_its_share(server, compare_call):
 def test_programs_without_a_session_leave_half_the_queue_to_others(server, compare_call):
     call = f"{server}/gradio_api/call/compare"
     answers = [send(call, {"data": compare_call["data"]}) for _ in range(16)]
-    other = send(
-        f"{server}/gradio_api/queue/join", {**compare_call, "session_hash": "visitor"}
-    )
+    other = send(f"{server}/gradio_api/queue/join", {**compare_call, "session_hash": "visitor"})
     codes = [status for status, _ in answers]
     assert set(codes) == {200, 503}
     assert 8 <= codes.count(200) <= 11

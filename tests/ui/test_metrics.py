@@ -21,7 +21,7 @@ def read(address, auth=None):
     samples = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            samples[sample.name, *sorted(sample.labels.values())] = sample.value
+            samples[(sample.name, *sorted(sample.labels.values()))] = sample.value
     return samples
 
 

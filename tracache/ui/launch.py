@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from tracache.serving.backend import Backend
@@ -30,6 +31,9 @@ def launch(settings: Settings, backend: Backend, **more: Any) -> None:
     ValueError
         If the settings name a model that there is not.
     """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    # One line a run is enough; whoever fetches what is their own business.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     metrics = Metrics.if_installed()
     page = build_page(settings, backend, metrics)
     page.queue(max_size=settings.queue, default_concurrency_limit=1, api_open=False)
