@@ -215,6 +215,49 @@ def test_of_several_repositories_those_that_are_not_here_are_named(settings, tmp
     assert f"{TRANSFORMER} and {AUTOENCODER} and {TEXT_ENCODER} are not downloaded" in message
 
 
+class Bomb:
+    """Leaves a file where it is unpickled by what trusts it."""
+
+    def __init__(self, trace):
+        self.trace = trace
+
+    def __reduce__(self):
+        return Path.touch, (self.trace,)
+
+
+@pytest.mark.parametrize(
+    "name, file",
+    [
+        ("dit-xl-2-256", "transformer/diffusion_pytorch_model.bin"),
+        ("dit-xl-2-256", "vae/diffusion_pytorch_model.bin"),
+        ("open-sora-1.2", f"{TEXT_ENCODER}/pytorch_model-00001-of-00002.bin"),
+    ],
+)
+def test_pickled_weights_run_no_code(settings, tmp_path, name, file):
+    folder = write_model(settings.models, name)
+    target = folder / file if (folder / file).exists() else settings.models / file
+    assert target.exists()
+    trace = tmp_path / "ran"
+    torch.save({"weight": Bomb(trace)}, target)
+    torch.load(target, weights_only=False)
+    assert trace.exists(), "the bomb itself must work, or this shows nothing"
+    trace.unlink()
+    with pytest.raises(ModelUnavailableError, match="could not be loaded"):
+        load_model(name, settings)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("name", ["scenes-class", "scenes-t2v"])
+def test_our_own_weights_are_safetensors_only(settings, tmp_path, name):
+    folder = write_model(settings.assets, name)
+    assert why_unavailable(name, settings) == ""
+    trace = tmp_path / "ran"
+    torch.save({"weight": Bomb(trace)}, folder / "vae" / "diffusion_pytorch_model.bin")
+    with pytest.raises(ModelUnavailableError, match="are safetensors, and diffusion_pytorch_model"):
+        load_model(name, settings)
+    assert not trace.exists()
+
+
 def test_what_is_repaired_loads(settings):
     folder = write_model(settings.models, "dit-xl-2-256")
     config = folder / "vae" / "config.json"

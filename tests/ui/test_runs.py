@@ -3,8 +3,10 @@
 import errno
 import json
 import pickle
+import shutil
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from tracache.compare import compare
 from tracache.models.loading import ModelUnavailableError, load_model
 from tracache.report import Stage, StepDone
 from tracache.request import make_request
-from tracache.serving.backend import seconds_needed
+from tracache.serving.backend import Here, seconds_needed
 from tracache.serving.work import run_comparison
 from tracache.settings import Settings
 from tracache.ui import runs as module
@@ -235,6 +237,29 @@ def test_an_exception_in_a_block_leaves_no_cache_behind(runs):
     after = last(runs.start(ask(), "me", work)).results
     assert [arm.latent_error for arm in after] == [arm.latent_error for arm in before]
     assert all(a.image.tobytes() == b.image.tobytes() for a, b in zip(after, before, strict=True))
+
+
+def test_a_model_that_cannot_be_loaded_is_told_and_may_be_repaired(tmp_path):
+    """Its weights are cut in half on the disk, and then whole again; others go on meanwhile."""
+    folder = tmp_path / "scenes-t2i"
+    shutil.copytree(Settings.from_environment().assets / "scenes-t2i", folder)
+    settings = replace(Settings.from_environment(), assets=tmp_path, runs=tmp_path / "runs")
+    backend = Here(settings, "scenes-t2i")
+    weights = folder / "transformer" / "diffusion_pytorch_model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    assert backend.introduce().device == ""
+    runs = Runs(settings.runs, 120)
+    end = last(runs.start(ask(), "me", lambda asked: backend.run("compare", asked)))
+    assert end.state == "failed"
+    assert "are incomplete or damaged" in end.error
+    assert "incomplete or damaged" in backend.why_unavailable("scenes-t2i")
+    assert last(runs.start(ask(), "other", work)).state == "done"
+    weights.write_bytes(whole)
+    assert (
+        last(runs.start(ask(), "me", lambda asked: backend.run("compare", asked))).state == "done"
+    )
+    assert backend.why_unavailable("scenes-t2i") == ""
 
 
 def test_a_full_disk_is_told(runs, monkeypatch):

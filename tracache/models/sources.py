@@ -60,6 +60,12 @@ def missing(spec: ModelSpec, settings: Settings) -> str:
                 f"{spec.title} is not in {source.parent}: clone the whole repository, or train it "
                 "with python -m tracache.embedded.train"
             )
+        if spec.embedded and (pickled := _pickled(Path(source))):
+            # The library would load them where its first choice is not there.
+            return (
+                f"{spec.title} could not be loaded: the project's own weights are safetensors, and "
+                f"{pickled.name} in {pickled.parent} is not; remove it"
+            )
     absent = [s for s in sources if isinstance(s, str) and _cached(s, spec) is None]
     if constants.is_offline_mode() and absent:
         return (
@@ -68,6 +74,12 @@ def missing(spec: ModelSpec, settings: Settings) -> str:
             "off here; unset HF_HUB_OFFLINE, or put the files into TRACACHE_MODELS"
         )
     return _disk(spec, sources)
+
+
+def _pickled(folder: Path) -> Path | None:
+    """Return a file of a kind that may run code when it is loaded."""
+    kinds = {".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"}
+    return next((file for file in sorted(folder.rglob("*")) if file.suffix in kinds), None)
 
 
 def downloads(spec: ModelSpec, settings: Settings) -> bool:
