@@ -271,6 +271,17 @@ def test_models_of_one_size_refuse_others(asked):
             make_request(model, "a red cube", **asked)
 
 
+def test_a_host_may_lower_the_ceiling():
+    asked = {"prompt": "a matte red cube on grass at noon", "seed": 0}
+    half = replace(Settings.from_environment({}), ceiling=0.5)
+    assert make_request("scenes-t2i", steps=50, environment=half, **asked).steps == 50
+    assert make_request("scenes-t2i", steps=51, **asked).steps == 51
+    with pytest.raises(
+        ValueError, match=r"1\.02 times what .* may take .*: take 50 steps or fewer"
+    ):
+        make_request("scenes-t2i", steps=51, environment=half, **asked)
+
+
 def test_a_models_own_size_is_within_its_ceiling():
     for spec in MODELS.values():
         assert spec.max_cost >= pixels_of(spec.size) * spec.steps

@@ -33,6 +33,9 @@ def test_everything_can_be_set(tmp_path):
             "TRACACHE_AUTH": "ada:love:lace",
             "TRACACHE_API": "off",
             "TRACACHE_LOG_PROMPTS": "1",
+            "TRACACHE_DTYPE": "bfloat16",
+            "TRACACHE_CEILING": "0.5",
+            "TRACACHE_WORKERS": "0",
             "GRADIO_SERVER_NAME": "0.0.0.0",
             "GRADIO_SERVER_PORT": "80",
         }
@@ -50,6 +53,9 @@ def test_everything_can_be_set(tmp_path):
         auth=("ada", "love:lace"),
         api=False,
         log_prompts=True,
+        dtype="bfloat16",
+        ceiling=0.5,
+        workers=0,
     )
     assert "lace" not in repr(settings)
     assert [spec.id for spec in offered(settings)] == ["scenes-class", "scenes-t2i"]
@@ -64,6 +70,9 @@ def test_everything_can_be_set(tmp_path):
         ("TRACACHE_DEADLINE", "0", "TRACACHE_DEADLINE must be from 1"),
         ("TRACACHE_QUEUE", "nan", "TRACACHE_QUEUE must be from 1 to 1000"),
         ("GRADIO_SERVER_PORT", "70000", "GRADIO_SERVER_PORT must be from 1 to 65535"),
+        ("TRACACHE_DTYPE", "half", "TRACACHE_DTYPE must be one of float32, bfloat16, float16"),
+        ("TRACACHE_CEILING", "0", "TRACACHE_CEILING must be from 0.01 to 1"),
+        ("TRACACHE_WORKERS", "-1", "TRACACHE_WORKERS must be from 0 to 64"),
         ("TRACACHE_API", "perhaps", "TRACACHE_API must be one of 1, true"),
         ("TRACACHE_AUTH", "secret", "TRACACHE_AUTH must be user:password"),
         ("TRACACHE_ASSETS", "/nowhere", "TRACACHE_ASSETS must be a folder"),

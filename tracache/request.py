@@ -197,7 +197,7 @@ def make_request(
         class_label=number,
         reuse_baseline=require_bool("reuse_baseline", reuse_baseline),
     )
-    _check_cost(request)
+    _check_cost(request, 1.0 if environment is None else environment.ceiling)
     for arm in request.arms:
         # Whatever a plan refuses is refused here, before any work.
         request.plan(arm, computed=1 if request.matched is not None else None)
@@ -223,20 +223,21 @@ def _check_size(
     return VideoSize(height, width, require_integer("frames", frames, 1, MAX_FRAMES), spec.size.fps)
 
 
-def _check_cost(request: Request) -> None:
-    """Refuse what would take longer than a model's requests may."""
+def _check_cost(request: Request, share: float) -> None:
+    """Refuse what would take longer than so large a share of what a model's requests may."""
     spec, size = request.spec, request.size
-    if request.cost <= spec.max_cost:
+    most = int(share * spec.max_cost)
+    if request.cost <= most:
         return
-    steps = spec.max_cost // pixels_of(size)
+    steps = most // pixels_of(size)
     fewer = f"take {steps} steps or fewer" if steps else "take fewer steps"
     others = ", or fewer frames or a lower resolution" if spec.resizable else ""
     frames = f"{size.frames} frames of " if isinstance(size, VideoSize) else ""
     width, height = (size.width, size.height) if isinstance(size, VideoSize) else (size, size)
     raise ValueError(
         f"{frames}{width} × {height} pixels in {request.steps} steps are "
-        f"{request.cost / spec.max_cost:.2f} times what {spec.title} may take "
-        f"({request.cost / 1e6:,.0f} of {spec.max_cost / 1e6:,.0f} million pixels × frames × "
+        f"{request.cost / most:.2f} times what {spec.title} may take "
+        f"({request.cost / 1e6:,.0f} of {most / 1e6:,.0f} million pixels × frames × "
         f"steps): {fewer}{others}"
     )
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import gettempdir
 
+#: What ``TRACACHE_DTYPE`` may be.
+DTYPES = ("float32", "bfloat16", "float16")
+
 _PROJECT = Path(__file__).resolve().parents[1]
 
 #: Spellings of yes and no.
@@ -31,6 +34,12 @@ class Settings:
         machines that cannot or should not download; what is not there comes from the Hub.
     device : str or None
         ``TRACACHE_DEVICE``: cuda, mps or cpu; the best there is if not set.
+    dtype : str or None
+        Format in which the Hub's models compute (``TRACACHE_DTYPE``), one of :data:`DTYPES`; what
+        the device is good at if not set. The project's own models always use float32.
+    ceiling : float
+        Share of what a model's requests may take that one request may take here
+        (``TRACACHE_CEILING``, 1): for hosts on which the usual would be too long.
     host, port : str, int
         Where the page listens: ``GRADIO_SERVER_NAME`` (127.0.0.1) and ``GRADIO_SERVER_PORT``
         (7860).
@@ -65,6 +74,8 @@ class Settings:
     runs: Path = field(default_factory=_own_folder)
     offered: tuple[str, ...] = ()
     queue: int = 16
+    dtype: str | None = None
+    ceiling: float = 1.0
     workers: int | None = None
     auth: tuple[str, str] | None = field(default=None, repr=False)
     api: bool = True
@@ -89,6 +100,9 @@ class Settings:
         def get(name: str) -> str:
             return there.get(name, "").strip()
 
+        dtype = get("TRACACHE_DTYPE") or None
+        if dtype not in (None, *DTYPES):
+            raise ValueError(f"TRACACHE_DTYPE must be one of {', '.join(DTYPES)}; got {dtype!r}")
         assets = Path(get("TRACACHE_ASSETS") or _PROJECT / "demo_assets")
         if not assets.is_dir():
             raise ValueError(f"TRACACHE_ASSETS must be a folder; there is none at {assets}")
@@ -105,6 +119,8 @@ class Settings:
             workers=int(_number("TRACACHE_WORKERS", get("TRACACHE_WORKERS"), 0, 0, 64))
             if get("TRACACHE_WORKERS")
             else None,
+            dtype=dtype,
+            ceiling=_number("TRACACHE_CEILING", get("TRACACHE_CEILING"), 1, 0.01, 1),
             auth=_pair("TRACACHE_AUTH", there.get("TRACACHE_AUTH", "")),
             api=_switch("TRACACHE_API", get("TRACACHE_API"), True),
             log_prompts=_switch("TRACACHE_LOG_PROMPTS", get("TRACACHE_LOG_PROMPTS"), False),

@@ -58,6 +58,20 @@ def test_one_model_of_the_hub_is_in_memory_at_a_time(settings):
     assert load_model("scenes-t2i", settings) is scenes
 
 
+@pytest.mark.parametrize("model_id", ["pixart-256", "dit-xl-2-256"])
+def test_the_format_can_be_set(settings, model_id):
+    half = replace(settings, dtype="bfloat16")
+    model = load_model(model_id, half)
+    assert model.dtype_name == "bfloat16"
+    assert {p.dtype for p in model.pipe.transformer.parameters()} == {torch.bfloat16}
+    fast = run(model, ask(half, model_id)).arms[1]
+    assert fast.speed_up_macs > 1
+    assert np.isfinite(fast.latent_error)
+    assert load_model(model_id, settings).dtype_name == "float32"
+    # So small that it is not worth it.
+    assert load_model("scenes-t2i", half).dtype_name == "float32"
+
+
 #: A small one, where the model lets one choose.
 SMALL = {"frames": 5, "resolution": "144p", "aspect": "1:1"}
 

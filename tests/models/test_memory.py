@@ -102,9 +102,24 @@ def test_larger_videos_need_more_memory_to_work_in():
     require_room(MODELS["scenes-t2i"], 128, cpu, 4)
 
 
+def test_a_format_that_was_asked_for_is_reckoned_with():
+    spec = MODELS["pixart-256"]
+    laptop, l4 = int(22 * GB), int(23.5 * GB)
+    assert choose_placement(None, laptop, spec, 2) == WHOLE
+    assert choose_placement(None, laptop, spec, 4) == place(LAPTOP_24, "pixart-256")
+    assert choose_placement(l4, 60 * GB, spec, 2) == WHOLE
+    assert choose_placement(l4, 60 * GB, spec, 4) == Placement("offload")
+    with pytest.raises(DoesNotFitError, match="text encoder needs 19"):
+        choose_placement(15 * GB, 60 * GB, spec, 4)
+
+
 def test_formats():
     assert pick_dtype(torch.device("cpu")) == torch.float32
     assert pick_dtype(torch.device("mps")) == torch.float32
+    assert pick_dtype(torch.device("cpu"), "bfloat16") == torch.bfloat16
+    assert pick_dtype(torch.device("cuda"), "float32") == torch.float32
+    with pytest.raises(ValueError, match="float16 needs a GPU"):
+        pick_dtype(torch.device("cpu"), "float16")
     device, host = free_memory(torch.device("cpu"))
     assert device is None
     assert host > GB // 10

@@ -105,8 +105,7 @@ def load_model(model_id: str, settings: Settings | None = None) -> LoadedModel:
     settings = settings or Settings.from_environment()
     spec = find_model(model_id)
     device = pick_device(settings.device)
-    key = _Key(spec.id, locate_all(spec, settings), str(device))
-    return _SHELF.get(key, lambda: _load(spec, settings, device))
+    return _SHELF.get(_key(spec, settings, device), lambda: _load(spec, settings, device))
 
 
 def why_unavailable(model_id: str, settings: Settings) -> str:
@@ -120,8 +119,7 @@ def why_unavailable(model_id: str, settings: Settings) -> str:
         require_available(model_id, settings)
     except (ModelUnavailableError, ValueError) as error:
         return str(error)
-    key = _Key(spec.id, locate_all(spec, settings), str(pick_device(settings.device)))
-    return _SHELF.failures.get(key, "")
+    return _SHELF.failures.get(_key(spec, settings, pick_device(settings.device)), "")
 
 
 def require_available(model_id: str, settings: Settings) -> None:
@@ -136,7 +134,7 @@ def require_available(model_id: str, settings: Settings) -> None:
     """
     spec = find_model(model_id)
     device = pick_device(settings.device)
-    if not _SHELF.holds(_Key(spec.id, locate_all(spec, settings), str(device))):
+    if not _SHELF.holds(_key(spec, settings, device)):
         _check(spec, settings, device)
 
 
@@ -147,6 +145,16 @@ class _Key:
     model_id: str
     sources: tuple[Path | str, ...]
     device: str
+    dtype: torch.dtype
+
+
+def _key(spec: ModelSpec, settings: Settings, device: torch.device) -> _Key:
+    return _Key(spec.id, locate_all(spec, settings), str(device), _dtype(spec, settings, device))
+
+
+def _dtype(spec: ModelSpec, settings: Settings, device: torch.device) -> torch.dtype:
+    """The project's own models are so small that they always run in float32."""
+    return torch.float32 if spec.footprint is None else pick_dtype(device, settings.dtype)
 
 
 class _Shelf:
@@ -200,7 +208,8 @@ def _check(spec: ModelSpec, settings: Settings, device: torch.device) -> Placeme
         host_memory += _SHELF.reclaimable("cpu")
         if device_memory is not None:
             device_memory += _SHELF.reclaimable(device.type)
-        return choose_placement(device_memory, host_memory, spec)
+        width = _dtype(spec, settings, device).itemsize
+        return choose_placement(device_memory, host_memory, spec, width)
     except DoesNotFitError as error:
         raise ModelUnavailableError(str(error)) from error
 
@@ -209,7 +218,7 @@ def _load(spec: ModelSpec, settings: Settings, device: torch.device) -> LoadedMo
     placement = _check(spec, settings, device)
     sources = locate_all(spec, settings)
     source, offline = " and ".join(map(str, sources)), all(isinstance(s, Path) for s in sources)
-    dtype = torch.float32 if spec.footprint is None else pick_dtype(device)
+    dtype = _dtype(spec, settings, device)
     family = spec.family
 
     def load_pipe(wide: torch.dtype, without: Sequence[str]) -> Any:

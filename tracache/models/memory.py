@@ -87,18 +87,22 @@ class DoesNotFitError(ValueError):
     """The memory is too small for a model; the message says what does not fit."""
 
 
-def choose_placement(device_memory: int | None, host_memory: int, spec: ModelSpec) -> Placement:
+def choose_placement(
+    device_memory: int | None, host_memory: int, spec: ModelSpec, width: int | None = None
+) -> Placement:
     """Choose the simplest placement that fits.
 
     Parameters
     ----------
     device_memory : int or None
-        Free memory of the GPU, bytes, where the model runs in half precision; None where it runs
-        in float32 in the host's own memory (CPU and MPS).
+        Free memory of the GPU, bytes; None where the model runs in the host's own memory (CPU and
+        MPS).
     host_memory : int
         Free memory of the host, bytes.
     spec : ModelSpec
         The model.
+    width : int, optional
+        Bytes of a number; 2 on a GPU and 4 in the host's memory if not given.
 
     Raises
     ------
@@ -109,15 +113,18 @@ def choose_placement(device_memory: int | None, host_memory: int, spec: ModelSpe
     if need is None:
         return Placement("whole")
     if device_memory is None:
-        return _on_host(host_memory - HOST_RESERVE, need, spec)
-    return _on_device(device_memory - DEVICE_RESERVE, host_memory - HOST_RESERVE, need, spec)
+        return _on_host(host_memory - HOST_RESERVE, need, spec, width or 4)
+    device, host = device_memory - DEVICE_RESERVE, host_memory - HOST_RESERVE
+    return _on_device(device, host, need, spec, width or 2)
 
 
-def _on_device(device: int, host: int, need: Footprint, spec: ModelSpec) -> Placement:
-    rest = need.weights(2) + need.working(2)
-    encoder = need.encoder(2) + int(need.kept_wide * GB * 2)
-    if need.weights(2) > host:
-        raise _refuse(spec, "loading its transformer and VAE", need.weights(2), host, "main memory")
+def _on_device(device: int, host: int, need: Footprint, spec: ModelSpec, width: int) -> Placement:
+    weights = need.weights(width)
+    rest = weights + need.working(width)
+    # What is kept wide has four bytes in any case.
+    encoder = need.encoder(width) + int(need.kept_wide * GB * (4 - width))
+    if weights > host:
+        raise _refuse(spec, "loading its transformer and VAE", weights, host, "main memory")
     if rest > device:
         raise _refuse(spec, "running its transformer and VAE", rest, device, "GPU memory")
     # Weights are loaded into main memory part by part on their way to the device.
@@ -127,18 +134,18 @@ def _on_device(device: int, host: int, need: Footprint, spec: ModelSpec) -> Plac
         raise _refuse(spec, "its text encoder", encoder, device, "GPU memory")
     if encoder > host:
         raise _refuse(spec, "loading its text encoder", encoder, host, "main memory")
-    together = encoder + need.weights(2) <= host
+    together = encoder + weights <= host
     return Placement("offload" if together else "encode-first")
 
 
-def _on_host(host: int, need: Footprint, spec: ModelSpec) -> Placement:
-    rest, working = need.weights(4), need.working(4)
+def _on_host(host: int, need: Footprint, spec: ModelSpec, width: int) -> Placement:
+    rest, working = need.weights(width), need.working(width)
     if rest + working > host:
         raise _refuse(spec, "its transformer and VAE", rest + working, host, "memory")
-    if rest + need.encoder(4) + working <= host:
+    if rest + need.encoder(width) + working <= host:
         return Placement("whole")
     # The rest is in memory while the prompt is read; what it works with is not.
-    if rest + need.encoder(4) <= host:
+    if rest + need.encoder(width) <= host:
         return Placement("encode-first")
     if rest + need.encoder(2) <= host:
         return Placement("encode-first", torch.bfloat16)
@@ -153,8 +160,26 @@ def _refuse(spec: ModelSpec, what: str, need: int, have: int, where: str) -> Doe
     )
 
 
-def pick_dtype(device: torch.device) -> torch.dtype:
-    """Return bfloat16 on a GPU that computes in it, float16 on another, float32 elsewhere."""
+def pick_dtype(device: torch.device, name: str | None = None) -> torch.dtype:
+    """Return the format to compute in.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where.
+    name : str, optional
+        One of :data:`~tracache.settings.DTYPES`; if not given, bfloat16 on a GPU that computes in
+        it, float16 on another, float32 elsewhere.
+
+    Raises
+    ------
+    ValueError
+        For float16 on the CPU, where it is slower than float32 and overflows.
+    """
+    if name == "float16" and device.type == "cpu":
+        raise ValueError("float16 needs a GPU; choose float32 or bfloat16 for the CPU")
+    if name is not None:
+        return getattr(torch, name)
     if device.type != "cuda":
         return torch.float32
     # is_bf16_supported() alone counts emulation, which is slower than float32.

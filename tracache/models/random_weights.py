@@ -74,12 +74,12 @@ def load_random(model_id: str, settings: Settings | None = None) -> LoadedModel:
         known = ", ".join(name for name in _known())
         raise ValueError(f"random weights are for full-size models ({known}), not {model_id}")
     device = pick_device(settings.device)
+    dtype = pick_dtype(device, settings.dtype)
     lean = replace(spec, footprint=replace(spec.footprint, text_encoder=0.0, kept_wide=0.0))
     try:
-        placement = choose_placement(*free_memory(device), lean)
+        placement = choose_placement(*free_memory(device), lean, dtype.itemsize)
     except DoesNotFitError as error:
         raise ModelUnavailableError(str(error)) from error
-    dtype = pick_dtype(device)
     pipe = build_pipeline(spec.source, device, dtype)
     pipe.set_progress_bar_config(disable=True)
 
