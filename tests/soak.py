@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
 import psutil
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
-ROOT = Path(__file__).resolve().parents[1]
-PORT = 7996
+from tests.app import Server, start_app
+
 WARM_S = 300.0
 MOST_GROWTH = 0.05
 
@@ -39,26 +36,11 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        environment = {
-            **os.environ,
-            "GRADIO_SERVER_PORT": str(PORT),
-            "GRADIO_TEMP_DIR": f"{folder}/gradio",
-            "TRACACHE_RUNS": f"{folder}/runs",
-            "HF_HUB_OFFLINE": "1",
-        }
-        with open(f"{folder}/log.txt", "w") as log:
-            app = subprocess.Popen(
-                [sys.executable, str(ROOT / "app.py")],
-                env=environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            found = soak(app.pid, Path(folder), args.minutes * 60)
-        finally:
-            app.terminate()
-            app.wait()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        start_app(Path(folder), HF_HUB_OFFLINE="1") as server,
+    ):
+        found = soak(server, args.minutes * 60)
     print(json.dumps(found, indent=1))
     if args.json:
         args.json.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
@@ -66,16 +48,10 @@ def main() -> None:
         sys.exit(f"memory grew by {found['growth']:.1%}")
 
 
-def soak(pid: int, folder: Path, seconds: float) -> dict[str, object]:
+def soak(server: Server, seconds: float) -> dict[str, object]:
     """Send requests and watch the process; returns what was seen."""
-    address = f"http://127.0.0.1:{PORT}"
-    for _ in range(240):
-        try:
-            urllib.request.urlopen(f"{address}/gradio_api/info", timeout=2).close()
-            break
-        except OSError:
-            time.sleep(0.5)
-    client, process, draw = Client(address, verbose=False), psutil.Process(pid), random.Random(0)
+    client, draw = Client(server, verbose=False), random.Random(0)
+    process = psutil.Process(server.pid)
     seen: list[dict[str, float]] = []
     counts = {"done": 0, "refused": 0}
     begun = time.monotonic()
@@ -106,7 +82,7 @@ def soak(pid: int, folder: Path, seconds: float) -> dict[str, object]:
         "growth": last["rss"] / first["rss"] - 1,
         "threads": [first["threads"], last["threads"]],
         "files": [first["files"], last["files"]],
-        "run_folders": len(list((folder / "runs").iterdir())),
+        "run_folders": len(list(server.runs.iterdir())),
     }
 
 

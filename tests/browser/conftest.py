@@ -19,6 +19,14 @@ def missing():
     return None
 
 
+def launch_chromium(playwright):
+    """Start the system's Chromium, as containers can run it."""
+    return playwright.chromium.launch(
+        executable_path=next(filter(None, map(shutil.which, CHROMIUM))),
+        args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
+    )
+
+
 @pytest.fixture(scope="session")
 def browser():
     reason = missing()
@@ -31,10 +39,7 @@ def browser():
     # A run takes longer than the usual five seconds where the processor is shared.
     expect.set_options(timeout=60_000)
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=next(filter(None, map(shutil.which, CHROMIUM))),
-            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
-        )
+        chromium = launch_chromium(playwright)
         yield chromium
         chromium.close()
 

@@ -6,59 +6,34 @@ Needs Chromium and the test extra, like the browser tests.
 from __future__ import annotations
 
 import io
-import os
-import shutil
-import subprocess
-import sys
 import tempfile
-import time
-import urllib.request
 from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from tests.browser.conftest import CHROMIUM
+from tests.app import ROOT, start_app
+from tests.browser.conftest import launch_chromium
 
-ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / ".github"
-PORT = 7997
 MOST_BYTES = 300_000
 
 
 def main() -> None:
     """Serve the app, take each picture, and check its size."""
-    with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "GRADIO_SERVER_PORT": str(PORT), "TRACACHE_RUNS": folder}
-        app = subprocess.Popen([sys.executable, str(ROOT / "app.py")], env=environment)
-        try:
-            address = f"http://127.0.0.1:{PORT}"
-            wait_for(address)
-            with sync_playwright() as playwright:
-                chromium = playwright.chromium.launch(
-                    executable_path=next(filter(None, map(shutil.which, CHROMIUM))),
-                    args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
-                )
-                for name, take in PICTURES.items():
-                    page = chromium.new_page(viewport={"width": 1440, "height": 1180})
-                    page.set_default_timeout(120_000)
-                    take(page, address)
-                    save(page, name)
-                    page.close()
-        finally:
-            app.terminate()
-            app.wait()
-
-
-def wait_for(address: str) -> None:
-    """Wait until the app answers."""
-    for _ in range(240):
-        try:
-            urllib.request.urlopen(f"{address}/gradio_api/info", timeout=2).close()
-            return
-        except OSError:
-            time.sleep(0.5)
-    raise TimeoutError(address)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        start_app(Path(folder)) as address,
+        sync_playwright() as playwright,
+    ):
+        chromium = launch_chromium(playwright)
+        for name, take in PICTURES.items():
+            page = chromium.new_page(viewport={"width": 1440, "height": 1180})
+            page.set_default_timeout(120_000)
+            take(page, address)
+            save(page, name)
+            page.close()
+        chromium.close()
 
 
 def save(page: Page, name: str) -> None:

@@ -8,8 +8,8 @@ import socket
 import pytest
 from playwright.sync_api import expect
 
+from tests.app import start_app
 from tests.browser.test_page import press, set_number, shown
-from tests.conftest import start_app
 
 PIXELS = """image => {
   const canvas = document.createElement("canvas");

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from gradio_client import Client
 
-from tests.conftest import ROOT, wait_for
+from tests.app import ROOT, wait_for
 from tracache.compare import run
 from tracache.models.loading import load_model
 from tracache.request import make_request

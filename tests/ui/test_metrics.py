@@ -8,7 +8,7 @@ import pytest
 from gradio_client import Client
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import start_app
+from tests.app import start_app
 from tracache.ui.metrics import Metrics
 
 
