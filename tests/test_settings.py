@@ -36,6 +36,7 @@ def test_everything_can_be_set(tmp_path):
             "TRACACHE_DTYPE": "bfloat16",
             "TRACACHE_CEILING": "0.5",
             "TRACACHE_WORKERS": "0",
+            "SPACE_ID": "ada/tracache",
             "GRADIO_SERVER_NAME": "0.0.0.0",
             "GRADIO_SERVER_PORT": "80",
         }
@@ -56,6 +57,7 @@ def test_everything_can_be_set(tmp_path):
         dtype="bfloat16",
         ceiling=0.5,
         workers=0,
+        space=True,
     )
     assert "lace" not in repr(settings)
     assert [spec.id for spec in offered(settings)] == ["scenes-class", "scenes-t2i"]

@@ -61,6 +61,8 @@ class Settings:
         User and password of the page (``TRACACHE_AUTH=user:password``).
     api : bool
         Whether programs and agents may call it (``TRACACHE_API``, on).
+    space : bool
+        Whether this is a Hugging Face Space (which sets ``SPACE_ID``).
     log_prompts : bool
         Whether the log may say what was asked for (``TRACACHE_LOG_PROMPTS``, off).
     """
@@ -80,6 +82,7 @@ class Settings:
     auth: tuple[str, str] | None = field(default=None, repr=False)
     api: bool = True
     log_prompts: bool = False
+    space: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -123,6 +126,7 @@ class Settings:
             ceiling=_number("TRACACHE_CEILING", get("TRACACHE_CEILING"), 1, 0.01, 1),
             auth=_pair("TRACACHE_AUTH", there.get("TRACACHE_AUTH", "")),
             api=_switch("TRACACHE_API", get("TRACACHE_API"), True),
+            space=bool(get("SPACE_ID")),
             log_prompts=_switch("TRACACHE_LOG_PROMPTS", get("TRACACHE_LOG_PROMPTS"), False),
         )
 

@@ -58,6 +58,15 @@ def test_one_model_of_the_hub_is_in_memory_at_a_time(settings):
     assert load_model("scenes-t2i", settings) is scenes
 
 
+def test_a_space_without_a_gpu_offers_the_embedded_models_only(settings):
+    space = replace(settings, space=True)
+    loading._SHELF._models.clear()
+    for spec in MODELS.values():
+        why = loading.why_unavailable(spec.id, space)
+        assert ("needs a GPU, which this Space does not have" in why) != spec.embedded
+        assert loading.why_unavailable(spec.id, settings) == ""
+
+
 @pytest.mark.parametrize("model_id", ["pixart-256", "dit-xl-2-256"])
 def test_the_format_can_be_set(settings, model_id):
     half = replace(settings, dtype="bfloat16")

@@ -13,7 +13,7 @@ import torch
 
 from tracache.compare import compare
 from tracache.models.loading import ModelUnavailableError, load_model
-from tracache.report import Stage, StepDone
+from tracache.report import ArmDone, Stage, StepDone
 from tracache.request import make_request
 from tracache.serving.backend import Here, seconds_needed
 from tracache.serving.work import run_comparison
@@ -83,6 +83,45 @@ def test_stop_ends_it_where_it_is(runs):
     assert not runs.stop("me")
     # The device is free for the next.
     assert last(runs.start(ask(), "me", work)).state == "done"
+
+
+PHASES = {
+    "loading": lambda e: isinstance(e, Stage) and e.name == "load",
+    "encoding": lambda e: isinstance(e, Stage) and e.name == "encode",
+    "warming up": lambda e: isinstance(e, Stage) and e.name == "warm-up",
+    "full compute": lambda e: isinstance(e, StepDone) and e.arm == "full",
+    "between arms": lambda e: isinstance(e, ArmDone) and e.result.arm == "full",
+    "the cached arm": lambda e: isinstance(e, StepDone) and e.arm == "tracache" and e.step == 3,
+    "counting": lambda e: isinstance(e, Stage) and e.name == "count",
+    "tracing": lambda e: isinstance(e, Stage) and e.name == "trace",
+}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_stop_works_in_every_phase(runs, phase):
+    """At once and with nothing left behind: the next run is as if there had been none."""
+    asked = ask(steps=6, trace=True, arms=["tracache", "pab"])
+    before = last(runs.start(ask(), "me", work)).results
+    heard = []
+
+    def make(asked):
+        for event in run_comparison(asked, Settings.from_environment()):
+            heard.append(event)
+            if PHASES[phase](event):
+                runs.stop("me")
+            yield event
+
+    run = runs.start(asked, "me", make)
+    assert last(run).state == "stopped"
+    assert PHASES[phase](heard[-1])
+    model = load_model("scenes-t2i")
+    # Held until the step that was under way is over.
+    with model.lock:
+        modules = model.pipe.transformer.modules()
+        hooks = [m for m in modules if m._forward_pre_hooks or m._forward_hooks]
+    assert hooks == []
+    after = last(runs.start(ask(), "me", work)).results
+    assert [arm.latent_error for arm in after] == [arm.latent_error for arm in before]
 
 
 def test_a_session_has_one_run_at_a_time(runs):

@@ -200,6 +200,12 @@ _LOCKS: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
 def _check(spec: ModelSpec, settings: Settings, device: torch.device) -> Placement:
     """Return the placement, or raise why a model cannot be loaded as far as can be told."""
+    if settings.space and device.type == "cpu" and not spec.embedded:
+        # It would fit, and then download for minutes and run for more, beside other visitors.
+        raise ModelUnavailableError(
+            f"{spec.title} needs a GPU, which this Space does not have: duplicate the Space and "
+            "choose hardware with a GPU, or run TraCache on a machine of your own"
+        )
     if reason := missing(spec, settings):
         raise ModelUnavailableError(reason)
     try:
