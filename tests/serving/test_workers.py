@@ -1,6 +1,7 @@
 """Processes that do the work: as many at once as there are, each result its own, none left over."""
 
 import os
+import pickle
 import signal
 import time
 from dataclasses import replace
@@ -99,6 +100,13 @@ def test_a_block_is_drawn_there_too(workers):
     assert path.figure.data
     with pytest.raises(ValueError, match="block"):
         list(workers.run("path", ask(), 999))
+
+
+def test_what_cannot_travel_does_not_hold_a_worker_up(workers):
+    for _ in range(3):
+        with pytest.raises((AttributeError, pickle.PicklingError)):
+            list(workers.run("compare", lambda: None))
+    assert report(workers.run("compare", ask()))
 
 
 def test_a_worker_that_is_lost_is_replaced(workers):

@@ -109,11 +109,12 @@ class _Worker:
 
     def run(self, name: str, *arguments: Any) -> Generator[Any, None, None]:
         """Yield what the work yields; closed early, it ends after the step it is at."""
-        over = False
+        over = True
         try:
             if not self._process.is_alive():
                 self._begin()
             self._line.send((name, arguments))
+            over = False
             while (event := self._line.recv()) != _DONE:
                 yield event
             over = True

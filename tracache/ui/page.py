@@ -137,9 +137,12 @@ def _banner(backend: Backend, first: str) -> str:
     if why_not := backend.why_unavailable(first):
         return f'<p class="tc-banner tc-bad" role="alert">{escape(why_not)}</p>'
     devices = f"{backend.at_once} × " if backend.at_once > 1 else ""
+    timings = "The timings below are its own."
+    if devices and about.device.startswith("CPU"):
+        timings = "Runs share the processor, so the timings below are rough where others run."
     return (
         f'<p class="tc-banner">Runs on <b>{devices}{escape(about.device)}</b>, {about.dtype}. '
-        "The timings below are its own.</p>"
+        f"{timings}</p>"
     )
 
 
