@@ -15,8 +15,8 @@ with suppress(ImportError):
 from tracache.serving.backend import Backend, Here
 from tracache.serving.workers import Workers, count_workers
 from tracache.settings import Settings
-from tracache.ui.launch import launch, start
 from tracache.ui.offer import offered
+from tracache.ui.server import launch, start
 
 
 def main() -> None:

@@ -114,25 +114,25 @@ def test_nothing_but_the_app_imports_the_page():
 
 
 def test_the_app_never_imports_the_recipe():
-    outside = [p for p in modules("tracache/**/*.py", "app.py") if "embedded" not in p.parts]
-    recipe = "tracache.embedded"
+    outside = [p for p in modules("tracache/**/*.py", "app.py") if "training" not in p.parts]
+    recipe = "tracache.training"
     assert [p.name for p in outside if any(n.startswith(recipe) for n in imports(p))] == []
 
 
 @pytest.mark.parametrize(
     "module, allowed",
     [
-        ("trajectory", {"torch", "tracache.rules"}),
+        ("trajectory", {"torch", "tracache.caching.rules"}),
         ("rules", set()),
-        ("schedule", set()),
-        ("config", {"tracache.schedule"}),
+        ("steps", set()),
+        ("config", {"tracache.caching.steps"}),
         ("trace", {"numpy"}),
         ("clock", {"torch"}),
     ],
 )
 def test_the_maths_stands_alone(module, allowed):
     standard = {"__future__", "collections", "dataclasses", "math", "typing"}
-    assert needs(ROOT / f"tracache/{module}.py") - standard - allowed == set()
+    assert needs(ROOT / f"tracache/caching/{module}.py") - standard - allowed == set()
 
 
 def test_the_project_speaks_of_itself_alone(tracked):

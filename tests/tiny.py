@@ -10,7 +10,7 @@ from diffusers import (
     PixArtTransformer2DModel,
 )
 
-from tracache.models.opensora.stdit3 import STDiT3
+from tracache.models.families.opensora.stdit3 import STDiT3
 
 
 def pixart(num_layers=4):

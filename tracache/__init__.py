@@ -1,8 +1,8 @@
 """TraCache: training-free acceleration of diffusion transformers."""
 
-from tracache.cache import CacheHandle, accelerate, attach
-from tracache.config import TraCacheConfig
-from tracache.trace import Trace
+from tracache.caching.attach import CacheHandle, accelerate, attach
+from tracache.caching.config import TraCacheConfig
+from tracache.caching.trace import Trace
 from tracache.version import __version__
 
 __all__ = ["CacheHandle", "TraCacheConfig", "Trace", "__version__", "accelerate", "attach"]

@@ -2,6 +2,6 @@
 
 import sys
 
-from tracache.cli import main
+from tracache.cli.main import main
 
 sys.exit(main())

@@ -17,6 +17,15 @@ _PROJECT = Path(__file__).resolve().parents[1]
 _SWITCHES = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
 
 
+def assets_folder() -> Path:
+    """Return the folder of the embedded models, whether it is there or not.
+
+    ``TRACACHE_ASSETS``, or ``demo_assets`` beside the package, as in a checkout. Whoever reads
+    anything of the assets asks here.
+    """
+    return Path(os.environ.get("TRACACHE_ASSETS", "").strip() or _PROJECT / "demo_assets")
+
+
 def _own_folder() -> Path:
     return Path(gettempdir()) / f"tracache-runs-{os.getpid()}"
 

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tracache.cli import main
-from tracache.experiments.command import spans
+from tracache.cli.main import main
+from tracache.cli.sweep import spans
+from tracache.compare.request import make_request
 from tracache.experiments.grid import count_images, run_grid, settings_of
 from tracache.experiments.records import Records
 from tracache.experiments.summary import summarise
 from tracache.experiments.workers import Worker
 from tracache.models.loading import load_model
-from tracache.request import make_request
 
 ARGV = ["sweep", "--steps", "6", "--strides", "2-3", "--orders", "1", "2", "--count", "3"]
 

@@ -16,12 +16,12 @@ from safetensors.torch import load_file, save_file
 from transformers import T5Config, T5EncoderModel
 
 from tests.tiny import randomise
-from tracache.embedded.class_dit import CLASSES
+from tracache.models.families.opensora.stdit3 import STDiT3
+from tracache.models.families.opensora.vae import VideoAutoencoder
 from tracache.models.labels import imagenet
-from tracache.models.opensora.stdit3 import STDiT3
-from tracache.models.opensora.vae import VideoAutoencoder
 from tracache.models.published import TRANSFORMERS
 from tracache.models.registry import MODELS
+from tracache.training.images.class_dit import CLASSES
 
 #: What shrinks a published configuration.
 TINY = {"num_attention_heads": 2, "attention_head_dim": 12, "num_layers": 3}
@@ -128,7 +128,7 @@ def _write_dit(folder, source):
 
 
 def _write_scenes_class(folder):
-    """The embedded model as ``python -m tracache.embedded`` exports it: 40 classes of the 1000."""
+    """The embedded model as ``python -m tracache.training`` exports it: 40 classes of the 1000."""
     torch.manual_seed(9)
     model = DiTTransformer2DModel(**TINY, in_channels=4, out_channels=4, sample_size=16)
     pipe = DiTPipeline(

@@ -15,10 +15,10 @@ import torch
 
 from tests.models.hub import write_model
 from tracache.models.failures import explain
+from tracache.models.families.opensora.loading import AUTOENCODER, TEXT_ENCODER, TRANSFORMER
 from tracache.models.loading import ModelUnavailableError, load_model, why_unavailable
-from tracache.models.memory import Footprint
-from tracache.models.opensora.loading import AUTOENCODER, TEXT_ENCODER, TRANSFORMER
 from tracache.models.registry import MODELS
+from tracache.models.spec import Footprint
 from tracache.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +38,7 @@ SCRIPT = """
 import json, sys
 from dataclasses import replace
 from tracache.models import loading
-from tracache.models.memory import Footprint
+from tracache.models.placement import Footprint
 from tracache.models.registry import MODELS
 from tracache.settings import Settings
 

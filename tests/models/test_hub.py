@@ -10,21 +10,22 @@ import torch
 from diffusers import DiTPipeline, PixArtAlphaPipeline
 
 from tests.models.hub import write_model
-from tracache.blocks import find_blocks
-from tracache.compare import run
-from tracache.measure.quality import relative_error
-from tracache.methods import Plan
+from tracache.caching.layouts import find_blocks
+from tracache.compare.arms import Setup
+from tracache.compare.comparison import run
+from tracache.compare.request import make_request
+from tracache.compare.sampling import prepare, sample
+from tracache.media import VideoSize
+from tracache.metrics.fidelity import relative_error
 from tracache.models import loading
 from tracache.models.loading import load_model
-from tracache.models.memory import Footprint, Placement
+from tracache.models.placement import Placement
 from tracache.models.reading import Reader
 from tracache.models.registry import MODELS
 from tracache.models.schedulers import make_scheduler
 from tracache.models.sources import labels_of
-from tracache.request import make_request
-from tracache.run import prepare, sample
+from tracache.models.spec import Footprint
 from tracache.settings import Settings
-from tracache.video import VideoSize
 
 HUB = [spec.id for spec in MODELS.values() if not spec.embedded]
 ASSETS = Path(__file__).resolve().parents[2] / "demo_assets"
@@ -106,7 +107,7 @@ def test_a_comparison(settings, model_id):
         assert len(full.image.frames) == len(fast.image.frames) == 5
         size = 192
     assert full.image.size == fast.image.size == (size, size)
-    assert fast.full_steps == len(ask(settings, model_id).plan("tracache").full_steps)
+    assert fast.full_steps == len(ask(settings, model_id).set_up("tracache").computed_steps)
     assert fast.speed_up_macs > 1
     assert 0 < fast.latent_error < 10
     assert report.trace.orders.shape == (5, len(find_blocks(model.pipe.transformer)))
@@ -143,7 +144,7 @@ def test_dit_is_the_stock_pipeline_bit_for_bit(settings, scheduler, guidance_sca
     def ours():
         inputs = prepare(model, labels, seeds, guidance_scale, scheduler)
         state = torch.get_rng_state()
-        done = sample(model, inputs, Plan(4))
+        done = sample(model, inputs, Setup(4))
         assert torch.equal(torch.get_rng_state(), state)
         assert done.latents.shape == (3, 4, 32, 32)
         return family.decode(model.pipe, done.latents, model.spec.size)
@@ -194,7 +195,7 @@ def test_pixart_is_the_stock_pipeline_bit_for_bit(settings):
     def ours():
         inputs = prepare(model, [prompt], [3], 4.5, "dpm-solver++")
         return model.spec.family.decode(
-            model.pipe, sample(model, inputs, Plan(4)).latents, model.spec.size
+            model.pipe, sample(model, inputs, Setup(4)).latents, model.spec.size
         )[0]
 
     assert same(alone(ours), alone(call))
@@ -206,7 +207,7 @@ def test_every_item_has_its_own_noise_under_ddpm(settings):
 
     def latents(labels, seeds):
         inputs = prepare(model, labels, seeds, 4.0, "ddpm")
-        return sample(model, inputs, Plan(4)).latents
+        return sample(model, inputs, Setup(4)).latents
 
     both, one = latents([1, 7], [3, 4]), latents([7], [4])
     # Sums of a larger batch are in another order, which random weights amplify.

@@ -17,9 +17,9 @@ import pytest
 from gradio_client import Client
 
 from tests.app import ROOT, wait_for
-from tracache.compare import run
+from tracache.compare.comparison import run
+from tracache.compare.request import make_request
 from tracache.models.loading import load_model
-from tracache.request import make_request
 from tracache.serving.cluster import DEFAULTS, deploy
 
 PROMPT = "a shiny red sphere on water at sunset"
@@ -114,8 +114,8 @@ STOP_SCRIPT = """
 import ray
 from ray import serve
 
-from tracache.report import Finished, StepDone
-from tracache.request import make_request
+from tracache.compare.report import Finished, StepDone
+from tracache.compare.request import make_request
 from tracache.serving.cluster import Cluster
 
 ray.init(address="auto", log_to_driver=False)

@@ -10,10 +10,10 @@ import psutil
 import pytest
 import torch
 
-from tracache.compare import run
+from tracache.compare.comparison import run
+from tracache.compare.events import Finished, Stage, StepDone
+from tracache.compare.request import make_request
 from tracache.models.loading import ModelUnavailableError, load_model
-from tracache.report import Finished, Stage, StepDone
-from tracache.request import make_request
 from tracache.serving import workers as module
 from tracache.serving.backend import WorkerLostError
 from tracache.serving.work import BlockPath, portable

@@ -3,10 +3,10 @@
 import random
 from concurrent.futures import ThreadPoolExecutor
 
-from tracache.compare import compare
+from tracache.compare.comparison import compare
+from tracache.compare.request import make_request
 from tracache.models.loading import load_model
-from tracache.request import make_request
-from tracache.ui.runs import Runs
+from tracache.ui.jobs import Jobs
 
 PROMPTS = ("a shiny red sphere on water at sunset", "a matte blue cube on snow in daylight")
 REQUESTS = 200
@@ -38,7 +38,7 @@ def outcome(run):
 def test_two_hundred_interleaved_requests_each_equal_their_solo_run(tmp_path):
     draw = random.Random(7)
     distinct = [draw_request(draw) for _ in range(REQUESTS // 5)]
-    runs = Runs(tmp_path, deadline_s=600)
+    runs = Jobs(tmp_path, deadline_s=600)
     solo = [outcome(runs.start(asked, "", work)) for asked in distinct]
     order = [i % len(distinct) for i in range(REQUESTS)]
     draw.shuffle(order)

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from tracache.compare.report import ArmResult
 from tracache.models.vocabulary import SceneWords
-from tracache.report import ArmResult
-from tracache.ui.builder import ALONE, write_scene
 from tracache.ui.numbers import whole
 from tracache.ui.progress import ArmProgress, Progress
 from tracache.ui.views import headline, show_progress, table, vocabulary_note
+from tracache.ui.widgets.builder import ALONE, write_scene
 
 VOCABULARY = SceneWords(
     finishes=("shiny", "matte"),

@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from tracache.config import TraCacheConfig
+from tracache.caching.config import TraCacheConfig
+from tracache.compare.arms import REFERENCE, Setup
+from tracache.compare.report import versions
+from tracache.compare.request import Request
+from tracache.compare.sampling import Inputs, Sample, prepare, sample
 from tracache.experiments.records import Records
 from tracache.experiments.workers import Worker
-from tracache.measure.macs import count_macs
-from tracache.measure.quality import image_quality, relative_error
-from tracache.methods import REFERENCE, Plan
+from tracache.media import Picture, Video, strip
+from tracache.metrics.fidelity import image_quality, relative_error
+from tracache.metrics.macs import count_macs
 from tracache.models.loading import LoadedModel
-from tracache.report import versions
-from tracache.request import Request
-from tracache.run import Inputs, Sample, prepare, sample
-from tracache.video import Picture, Video, strip
 
 #: In place of infinity, which JSON does not know: the PSNR of two images that are the same.
 SAME = "inf"
@@ -41,7 +41,7 @@ class Setting:
         Likewise.
     label : str
         What else is special about it; may be empty.
-    plan : Plan
+    setup : Setup
         What that comes to.
     """
 
@@ -51,7 +51,7 @@ class Setting:
     stride: int | str
     max_order: int
     label: str
-    plan: Plan
+    setup: Setup
 
 
 #: A request, and what is special about it beside its steps, stride and order.
@@ -63,27 +63,27 @@ def settings_of(variants: Sequence[Variant]) -> list[Setting]:
 
     An arm that matches another's cost takes as many steps as the request's stride computes.
     """
-    found: dict[tuple[int, Plan], Setting] = {}
+    found: dict[tuple[int, Setup], Setting] = {}
     for label, request in variants:
         steps, cache = request.steps, request.cache
-        full = Setting(f"full-{steps}", REFERENCE, steps, 1, 0, "", Plan(steps))
-        found.setdefault((steps, full.plan), full)
+        full = Setting(f"full-{steps}", REFERENCE, steps, 1, 0, "", Setup(steps))
+        found.setdefault((steps, full.setup), full)
         computed = len(cache.plan_steps(steps) or (0,))
         for arm in (a for a in request.arms if a != REFERENCE):
-            plan = request.plan(arm, computed)
+            setup = request.set_up(arm, computed)
             name = f"{arm}-{steps}-k{cache.stride}-o{cache.max_order}"
             name += f"-{label.replace(' ', '-')}" if label else ""
-            setting = Setting(name, arm, steps, cache.stride, cache.max_order, label, plan)
-            found.setdefault((steps, _plain(plan)), setting)
+            setting = Setting(name, arm, steps, cache.stride, cache.max_order, label, setup)
+            found.setdefault((steps, _plain(setup)), setting)
     return list(found.values())
 
 
-def _plain(plan: Plan) -> Plan:
-    """The same plan without what does not matter to it: reuse knows no order."""
-    cache = plan.cache
+def _plain(setup: Setup) -> Setup:
+    """The same setup without what does not matter to it: reuse knows no order."""
+    cache = setup.cache
     if isinstance(cache, TraCacheConfig) and cache.rule == "reuse":
-        return replace(plan, cache=replace(cache, max_order=1))
-    return plan
+        return replace(setup, cache=replace(cache, max_order=1))
+    return setup
 
 
 def count_images(num_prompts: int, settings: Sequence[Setting], worker: Worker, batch: int) -> int:
@@ -198,7 +198,7 @@ class _Maker:
                     "max_order": setting.max_order,
                     "label": setting.label,
                     "steps": setting.steps,
-                    "full_steps": len(made.done.full_steps),
+                    "full_steps": len(made.done.computed_steps),
                     "block_calls": made.done.block_calls / full.done.block_calls,
                     "macs": share,
                     "psnr": SAME if quality.psnr == float("inf") else quality.psnr,
@@ -215,7 +215,7 @@ class _Maker:
             )
 
     def _sample(self, setting: Setting) -> _Made:
-        done = sample(self._model, self._inputs, setting.plan)
+        done = sample(self._model, self._inputs, setting.setup)
         family = self._model.spec.family
         return _Made(done, family.decode(self._model.pipe, done.latents, self._inputs.size))
 
@@ -223,7 +223,7 @@ class _Maker:
         """Products of a run, counted once a worker."""
         if setting.name not in self._macs:
             with count_macs() as macs:
-                sample(self._model, self._inputs, setting.plan)
+                sample(self._model, self._inputs, setting.setup)
             self._macs[setting.name] = macs.total
         return self._macs[setting.name]
 

@@ -10,10 +10,10 @@ from typing import Any
 import plotly.graph_objects as go
 from PIL import Image, ImageDraw
 
+from tracache.compare.arms import ARMS, REFERENCE
 from tracache.experiments.grid import SAME
 from tracache.experiments.records import Records
-from tracache.measure.sets import SetMeasure
-from tracache.methods import METHODS, REFERENCE
+from tracache.metrics.fid import SetMeasure
 
 #: One colour per arm, in the order they come: apart for the colour-blind.
 COLOURS = ("#0f766e", "#d1495b", "#3b4cc0", "#f4843c", "#7b2d8b", "#9aa0a6", "#e9c46a", "#2a9d8f")
@@ -148,7 +148,7 @@ def show(row: SummaryRow) -> dict[str, str]:
 
 def title_of(arm: str) -> str:
     """Return an arm in words."""
-    return METHODS[arm].title if arm in METHODS else arm
+    return ARMS[arm].title if arm in ARMS else arm
 
 
 def pareto(rows: Sequence[SummaryRow]) -> go.Figure:

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from tracache.baselines import Baselines
+from tracache.compare.baselines import Baselines
 from tracache.models.failures import explain
-from tracache.models.memory import (
+from tracache.models.placement import (
     DoesNotFitError,
     Placement,
     choose_placement,
@@ -22,8 +22,9 @@ from tracache.models.memory import (
     pick_dtype,
 )
 from tracache.models.reading import Reader
-from tracache.models.registry import ModelSpec, find_model
+from tracache.models.registry import find_model
 from tracache.models.sources import locate_all, missing
+from tracache.models.spec import ModelSpec
 from tracache.settings import Settings
 
 DEVICES = ("cuda", "mps", "cpu")

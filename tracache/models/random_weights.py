@@ -12,7 +12,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, DiTPipeline, PixArtAlphaPipe
 from torch import Tensor, nn
 
 from tracache.models.loading import LoadedModel, ModelUnavailableError, pick_device
-from tracache.models.memory import (
+from tracache.models.placement import (
     DoesNotFitError,
     Placement,
     choose_placement,

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tracache.models.family import Family
-from tracache.models.memory import Placement
+from tracache.models.families.base import Family
+from tracache.models.placement import Placement
 
 
 class Reader:

@@ -2,119 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
-
-from tracache.config import TraCacheConfig
-from tracache.models.dit import DIT
-from tracache.models.family import Family
-from tracache.models.memory import Footprint
-from tracache.models.opensora.family import OPEN_SORA
-from tracache.models.opensora.family import SCENES as SCENES_VIDEO
-from tracache.models.opensora.loading import AUTOENCODER, TEXT_ENCODER, TRANSFORMER
-from tracache.models.opensora.sizes import DEFAULT_FRAMES, size_of
-from tracache.models.pixart import PIXART
-from tracache.presets import Preset, load_presets
-from tracache.video import VideoSize, pixels_of
-
-#: Where presets are: with the embedded models that they were measured on.
-PRESETS = Path(__file__).resolve().parents[2] / "demo_assets" / "presets"
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """One model.
-
-    Attributes
-    ----------
-    id, title, summary : str
-        Name in code, name on the page, one plain sentence.
-    task : str
-        ``text-to-image``, ``class-to-image`` or ``text-to-video``.
-    source : str
-        Folder under the assets (``embedded=True``) or repository on the Hub.
-    further : tuple of str
-        Other repositories with parts of the model, where it is no single pipeline.
-    embedded : bool
-        Whether the weights come with the project.
-    family : Family
-        How the pipeline is loaded and driven.
-    schedulers : tuple of str
-        Keys of :data:`tracache.models.schedulers.SCHEDULERS`; the first is the default.
-    size : int or VideoSize
-        Height and width of the image, pixels; or what a video measures.
-    resizable : bool
-        Whether a video of other frames, resolution and ratio may be asked for; see
-        :mod:`tracache.models.opensora.sizes`.
-    steps, guidance_scale : int, float
-        Defaults.
-    cache : TraCacheConfig
-        Default cache settings.
-    max_steps, max_guidance_scale, max_prompt_length : int, float, int
-        Limits; the prompt's in characters.
-    max_cost : int
-        Most that a request may ask for, pixels × frames × steps (an image is one frame); by
-        default what ``size`` and ``max_steps`` allow in any case.
-    max_tokens : int
-        Length to which prompts are padded or cut, tokens.
-    example_prompts : tuple of str
-        Shown on the page; names of classes where the model takes those.
-    footprint : Footprint or None
-        The memory and disk it takes; None where any machine has enough.
-    classes : str
-        ``imagenet`` where the classes are ImageNet's; otherwise only the model's files name them.
-    note : str
-        What a visitor should know about the defaults; may be empty.
-    """
-
-    id: str
-    title: str
-    summary: str
-    source: str
-    embedded: bool
-    family: Family
-    schedulers: tuple[str, ...]
-    size: int | VideoSize
-    steps: int
-    guidance_scale: float
-    cache: TraCacheConfig
-    max_tokens: int
-    task: str = "text-to-image"
-    max_steps: int = 100
-    max_guidance_scale: float = 20.0
-    max_prompt_length: int = 300
-    max_cost: int = 0
-    example_prompts: tuple[str, ...] = field(default=())
-    footprint: Footprint | None = None
-    classes: str = ""
-    note: str = ""
-    further: tuple[str, ...] = ()
-    resizable: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.max_cost:
-            object.__setattr__(self, "max_cost", pixels_of(self.size) * self.max_steps)
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """Every folder or repository that it takes."""
-        return (self.source, *self.further)
-
-    @property
-    def index(self) -> str:
-        """The file by which each of them is known to be there."""
-        return "config.json" if self.further else "model_index.json"
-
-    @property
-    def makes_video(self) -> bool:
-        """Whether it makes videos rather than images."""
-        return isinstance(self.size, VideoSize)
-
-    @property
-    def presets(self) -> dict[str, Preset]:
-        """Settings chosen for this model beforehand, by name."""
-        return load_presets(PRESETS / f"{self.id}.json")
-
+from tracache.caching.config import TraCacheConfig
+from tracache.media import VideoSize
+from tracache.models.families.dit import DIT
+from tracache.models.families.opensora.family import OPEN_SORA
+from tracache.models.families.opensora.family import SCENES as SCENES_VIDEO
+from tracache.models.families.opensora.loading import AUTOENCODER, TEXT_ENCODER, TRANSFORMER
+from tracache.models.families.opensora.sizes import DEFAULT_FRAMES, size_of
+from tracache.models.families.pixart import PIXART
+from tracache.models.spec import Footprint, ModelSpec
 
 _SCENES = ModelSpec(
     id="scenes-t2i",

@@ -11,11 +11,11 @@ import diffusers
 import torch
 from torch import Tensor, nn
 
-from tracache.models.opensora.stdit3 import STDiT3
-from tracache.models.opensora.vae import VideoAutoencoder
+from tracache.media import VideoSize
+from tracache.models.families.opensora.stdit3 import STDiT3
+from tracache.models.families.opensora.vae import VideoAutoencoder
 from tracache.models.published import TRANSFORMERS
-from tracache.models.registry import ModelSpec
-from tracache.video import VideoSize
+from tracache.models.spec import ModelSpec
 
 #: Beginnings of the names of modules that embed a timestep's value.
 _EMBEDDERS = ("PixArtAlphaCombined", "CombinedTimestep", "ScalarEmbedder")

@@ -10,8 +10,7 @@ import huggingface_hub
 from huggingface_hub import constants
 
 from tracache.models.labels import Labels, imagenet
-from tracache.models.memory import GB
-from tracache.models.registry import ModelSpec
+from tracache.models.spec import GB, ModelSpec
 from tracache.settings import Settings
 
 
@@ -58,7 +57,7 @@ def missing(spec: ModelSpec, settings: Settings) -> str:
         if isinstance(source, Path) and not (source / spec.index).is_file():
             return (
                 f"{spec.title} is not in {source.parent}: clone the whole repository, or train it "
-                "with python -m tracache.embedded.train"
+                "with python -m tracache.training.train"
             )
         if spec.embedded and (pickled := _pickled(Path(source))):
             # The library would load them where its first choice is not there.

@@ -6,13 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from typing import Any
 
+from tracache.compare.request import Request
 from tracache.models.loading import (
     ModelUnavailableError,
     require_available,
     why_unavailable,
 )
 from tracache.models.registry import find_model
-from tracache.request import Request
 from tracache.serving.work import WORK, About, Failure
 from tracache.settings import Settings
 

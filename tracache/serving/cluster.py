@@ -19,7 +19,7 @@ from ray import serve
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
 
-from tracache.report import Stage
+from tracache.compare.events import Stage
 from tracache.serving.backend import PATIENCE_S, Elsewhere
 from tracache.serving.work import Failure, do, portable
 from tracache.settings import Settings

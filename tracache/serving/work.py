@@ -15,8 +15,10 @@ from typing import Any
 
 import torch
 
-from tracache.analyse.watching import paths, watch
-from tracache.compare import compare
+from tracache.compare.comparison import compare
+from tracache.compare.events import Event, Stage, StepDone
+from tracache.compare.request import Request
+from tracache.experiments.watching import paths, watch
 from tracache.models.loading import (
     ModelUnavailableError,
     free_unused,
@@ -25,8 +27,6 @@ from tracache.models.loading import (
 )
 from tracache.models.registry import MODELS
 from tracache.models.sources import downloads
-from tracache.report import Event, Stage, StepDone
-from tracache.request import Request
 from tracache.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from typing import Any
 import psutil
 import torch
 
+from tracache.compare.events import Stage
 from tracache.models.loading import pick_device
-from tracache.report import Stage
 from tracache.serving.backend import PATIENCE_S, Elsewhere, WorkerLostError
 from tracache.serving.work import About, do
 from tracache.settings import Settings

@@ -6,18 +6,18 @@ from typing import Any
 
 import gradio as gr
 
-from tracache.methods import METHODS, REFERENCE
+from tracache.compare.arms import ARMS, REFERENCE
+from tracache.compare.request import make_request
+from tracache.compare.serialise import recipe_of, to_query
 from tracache.models.loading import ModelUnavailableError
 from tracache.models.registry import DEFAULT_MODEL, find_model
 from tracache.models.sources import labels_of
-from tracache.recipe import recipe_of, to_query
-from tracache.request import make_request
 from tracache.settings import Settings
 from tracache.ui.controls import MAX_ARMS, NOT_HERE
 from tracache.ui.handlers import Handlers, tell
 from tracache.ui.numbers import whole
 from tracache.ui.offer import offered, require_offered
-from tracache.ui.viewer import file_url
+from tracache.ui.widgets.viewer import file_url
 
 
 class Api:
@@ -153,7 +153,7 @@ class Api:
                     for name, field in method.options.items()
                 },
             }
-            for method in METHODS.values()
+            for method in ARMS.values()
             if method.id != REFERENCE and method.id not in NOT_HERE
         ]
 

@@ -8,9 +8,17 @@ from typing import Any
 
 import gradio as gr
 
-from tracache.config import ABSCISSAE, CRITERIA, GRANULARITIES, MAX_ORDER, SPREADS, TraCacheConfig
-from tracache.methods import METHODS, REFERENCE
-from tracache.models.opensora.sizes import (
+from tracache.caching.config import (
+    ABSCISSAE,
+    CRITERIA,
+    GRANULARITIES,
+    MAX_ORDER,
+    SPREADS,
+    TraCacheConfig,
+)
+from tracache.compare.arms import ARMS, REFERENCE
+from tracache.compare.request import MAX_SEED
+from tracache.models.families.opensora.sizes import (
     DEFAULT_FRAMES,
     DEFAULT_RATIO,
     DEFAULT_RESOLUTION,
@@ -18,9 +26,9 @@ from tracache.models.opensora.sizes import (
     RATIOS,
     RESOLUTIONS,
 )
-from tracache.models.registry import MODELS, ModelSpec, find_model
-from tracache.presets import CUSTOM
-from tracache.request import MAX_SEED
+from tracache.models.presets import CUSTOM
+from tracache.models.registry import MODELS, find_model
+from tracache.models.spec import ModelSpec
 from tracache.serving.backend import Backend
 from tracache.settings import Settings
 from tracache.ui.models import (
@@ -65,7 +73,7 @@ def option_name(arm: str, option: str) -> str:
 
 def arm_options() -> Iterator[tuple[str, str, Any]]:
     """Yield (arm, option, field) for every setting that arms have of their own."""
-    for method in METHODS.values():
+    for method in ARMS.values():
         for name, field in method.options.items():
             yield method.id, name, field
 
@@ -94,7 +102,7 @@ def _arms(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Any]:
     """The accelerated arm, how it skips, and what else can be set."""
     with gr.Group():
         arm = gr.Dropdown(
-            [(m.title, m.id) for m in METHODS.values() if m.id != REFERENCE and not m.matches],
+            [(m.title, m.id) for m in ARMS.values() if m.id != REFERENCE and not m.matches],
             value="tracache",
             label="Accelerated by",
             interactive=True,
@@ -116,7 +124,7 @@ def _arms(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Any]:
         also = gr.Dropdown(
             [
                 (m.title, m.id)
-                for m in sorted(METHODS.values(), key=lambda m: m.id != "fewer-steps")
+                for m in sorted(ARMS.values(), key=lambda m: m.id != "fewer-steps")
                 if m.id != REFERENCE and m.id not in NOT_HERE
             ],
             value=[],
@@ -131,9 +139,9 @@ def _arms(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Any]:
         [arm.change, model.change],
         lambda chosen, named, model_id: (
             arm_note(chosen, find_model(model_id), NOT_HERE),
-            gr.update(visible=METHODS[chosen].scheduled),
+            gr.update(visible=ARMS[chosen].scheduled),
             gr.update(visible=named == CUSTOM),
-            gr.update(visible=METHODS[chosen].forecasts),
+            gr.update(visible=ARMS[chosen].forecasts),
         ),
         [arm, preset, model],
         [note, scheduled, by_hand, refined],
@@ -285,7 +293,7 @@ def _own_options(arm: gr.Dropdown, model: gr.Dropdown) -> dict[str, Any]:
     """The settings that arms have of their own, each shown with its arm only."""
     controls: dict[str, Any] = {}
     groups: dict[str, gr.Row] = {}
-    for method in METHODS.values():
+    for method in ARMS.values():
         if not method.options:
             continue
         with gr.Row(visible=False) as groups[method.id]:

@@ -8,24 +8,31 @@ from typing import Any
 
 import gradio as gr
 
-from tracache.config import require_integer
-from tracache.estimate import estimate
-from tracache.figures import calm_path, describe_path, describe_trace, frame_psnr, order_heatmap
+from tracache.caching.config import require_integer
+from tracache.compare.estimate import estimate
+from tracache.compare.events import Event
+from tracache.compare.figures import (
+    calm_path,
+    describe_path,
+    describe_trace,
+    frame_psnr,
+    order_heatmap,
+)
+from tracache.compare.report import Report
+from tracache.compare.request import Request
 from tracache.models.loading import ModelUnavailableError
-from tracache.report import Event, Report
-from tracache.request import Request
 from tracache.serving.backend import Backend
 from tracache.serving.work import BlockPath
 from tracache.settings import Settings
-from tracache.ui.asking import read_request
-from tracache.ui.inspector import block_choices, show_candidates
-from tracache.ui.metrics import Metrics
+from tracache.ui.form import read_request
+from tracache.ui.jobs import Job, Jobs, Snapshot
 from tracache.ui.numbers import whole
 from tracache.ui.offer import require_offered
-from tracache.ui.runs import Run, Runs, Snapshot
-from tracache.ui.share import share_run
-from tracache.ui.viewer import file_url, show_run
+from tracache.ui.prometheus import Metrics
 from tracache.ui.views import cost_note, filmstrip, gallery, headline, show_progress, table
+from tracache.ui.widgets.inspector import block_choices, show_candidates
+from tracache.ui.widgets.share import share_run
+from tracache.ui.widgets.viewer import file_url, show_run
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +68,7 @@ class Handlers:
     ) -> None:
         self._settings = settings
         self.backend = backend
-        self.runs = Runs(settings.runs, settings.deadline_s, settings.log_prompts, metrics)
+        self.runs = Jobs(settings.runs, settings.deadline_s, settings.log_prompts, metrics)
         if metrics is not None:
             metrics.watch(self.runs.under_way)
 
@@ -72,7 +79,7 @@ class Handlers:
         session = request.session_hash or ""
         yield from self.show(self.start(values, session), mine)
 
-    def start(self, values: dict[str, Any], session: str) -> Run:
+    def start(self, values: dict[str, Any], session: str) -> Job:
         """Check what the controls hold and begin a run.
 
         Raises
@@ -108,7 +115,7 @@ class Handlers:
         """Yield the events of a comparison."""
         return self.backend.run("compare", asked)
 
-    def show(self, run: Run, mine: list[str]) -> Iterator[tuple[Any, ...]]:
+    def show(self, run: Job, mine: list[str]) -> Iterator[tuple[Any, ...]]:
         """Show a run until it is over, whoever began it.
 
         Raises
@@ -198,7 +205,7 @@ _EMPTY: dict[str, Any] = {
 }
 
 
-def _finished(run: Run, now: Snapshot) -> dict[str, Any]:
+def _finished(run: Job, now: Snapshot) -> dict[str, Any]:
     assert now.report is not None
     report: Report = now.report
     changes: dict[str, Any] = {

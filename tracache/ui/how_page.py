@@ -9,11 +9,11 @@ import numpy as np
 import plotly.graph_objects as go
 import torch
 
-from tracache.figures import ORDER_COLOURS
-from tracache.trajectory import Trajectory, choose_order
+from tracache.caching.trajectory import Trajectory, choose_order
+from tracache.compare.figures import ORDER_COLOURS
 
 #: The texts before, between and after the two figures.
-TEXTS = (files("tracache.ui") / "static" / "how.md").read_text("utf-8").split("<!-- figure -->")
+TEXTS = (files("tracache.ui") / "how.md").read_text("utf-8").split("<!-- figure -->")
 
 LATEX: list[dict[str, str | bool]] = [
     {"left": "$$", "right": "$$", "display": True},

@@ -8,15 +8,15 @@ from urllib.parse import parse_qsl, urlencode
 
 import gradio as gr
 
+from tracache.compare.request import Request
+from tracache.compare.serialise import from_query, remake
 from tracache.models.loading import ModelUnavailableError
-from tracache.recipe import from_query, remake
-from tracache.request import Request
 from tracache.settings import Settings
-from tracache.ui.asking import fill_controls
 from tracache.ui.controls import Controls
+from tracache.ui.form import fill_controls
 from tracache.ui.handlers import OUTPUTS, Handlers
 from tracache.ui.models import model_changes, preset_choices
-from tracache.ui.share import share_request
+from tracache.ui.widgets.share import share_request
 
 GONE = "That run is no longer kept. Its settings are here: press Generate to make it again."
 

@@ -9,16 +9,17 @@ from typing import Any
 
 import gradio as gr
 
-from tracache.models.registry import MODELS, ModelSpec, find_model
+from tracache.models.presets import CUSTOM
+from tracache.models.registry import MODELS, find_model
 from tracache.models.sources import labels_of
+from tracache.models.spec import ModelSpec
 from tracache.models.vocabulary import Vocabulary, load_vocabulary
-from tracache.presets import CUSTOM
 from tracache.serving.backend import Backend
 from tracache.settings import Settings
-from tracache.ui.builder import add_builder
-from tracache.ui.examples import add_examples, show_examples
 from tracache.ui.offer import offered
 from tracache.ui.views import model_note, vocabulary_note
+from tracache.ui.widgets.builder import add_builder
+from tracache.ui.widgets.examples import add_examples, show_examples
 
 
 @dataclass(frozen=True)

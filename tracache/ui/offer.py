@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracache.models.registry import DEFAULT_MODEL, MODELS, ModelSpec, find_model
+from tracache.models.registry import DEFAULT_MODEL, MODELS, find_model
+from tracache.models.spec import ModelSpec
 from tracache.settings import Settings
 
 

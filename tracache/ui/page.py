@@ -12,18 +12,18 @@ from tracache.serving.backend import Backend
 from tracache.settings import Settings
 from tracache.ui.api import add_api
 from tracache.ui.controls import add_controls
-from tracache.ui.examples import first_look
 from tracache.ui.handlers import OUTPUTS, Handlers
 from tracache.ui.how_page import add_how
-from tracache.ui.inspector import add_inspector
 from tracache.ui.links import add_address, link_outputs, opener
-from tracache.ui.metrics import Metrics
 from tracache.ui.offer import offered
-from tracache.ui.share import add_share
+from tracache.ui.prometheus import Metrics
+from tracache.ui.queue import RUN
 from tracache.ui.sweep_page import add_sweep
-from tracache.ui.turns import RUN
-from tracache.ui.viewer import add_viewer
 from tracache.ui.views import EMPTY_STATUS
+from tracache.ui.widgets.examples import first_look
+from tracache.ui.widgets.inspector import add_inspector
+from tracache.ui.widgets.share import add_share
+from tracache.ui.widgets.viewer import add_viewer
 
 INTRO = """# TraCache
 The same prompt and the same noise: full computation, and the same transformer with most steps

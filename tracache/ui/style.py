@@ -42,6 +42,6 @@ THEME = gr.themes.Default(
     button_cancel_background_fill_hover_dark="#991b1b",
 )
 
-_STATIC = files("tracache.ui") / "static"
+_UI = files("tracache.ui")
 
-CSS = "\n".join((_STATIC / name).read_text("utf-8") for name in ("page.css", "viewer.css"))
+CSS = "\n".join((_UI / name).read_text("utf-8") for name in ("page.css", "widgets/viewer.css"))

@@ -9,18 +9,18 @@ from typing import Any
 
 import gradio as gr
 
-from tracache.figures import speed_and_fidelity
+from tracache.compare.figures import speed_and_fidelity
+from tracache.compare.report import ArmResult
+from tracache.compare.request import Request, make_request
 from tracache.models.loading import ModelUnavailableError
 from tracache.models.registry import find_model, takes_class
-from tracache.report import ArmResult
-from tracache.request import Request, make_request
 from tracache.settings import Settings
 from tracache.ui.handlers import Handlers, tell
+from tracache.ui.jobs import Job
 from tracache.ui.numbers import whole
 from tracache.ui.offer import offered, require_offered
-from tracache.ui.runs import Run
-from tracache.ui.viewer import file_url
 from tracache.ui.views import SweepCell, sweep_grid
+from tracache.ui.widgets.viewer import file_url
 
 STRIDES = (2, 3, 4, 5, 6)
 ORDERS = (0, 1, 2, 3, 4)
@@ -166,7 +166,7 @@ def run_sweep(
         places = make_places(model, subject, seed, steps, strides, orders, settings)
     except (ValueError, ModelUnavailableError) as error:
         raise tell(error) from error
-    found: dict[int, tuple[Run, ArmResult]] = {}
+    found: dict[int, tuple[Job, ArmResult]] = {}
     begun = time.monotonic()
     yield _show(places, found, "Full compute …")
     for i, place in enumerate(places):
@@ -188,7 +188,7 @@ def run_sweep(
 
 
 def _show(
-    places: Sequence[Place], found: dict[int, tuple[Run, ArmResult]], message: str
+    places: Sequence[Place], found: dict[int, tuple[Job, ArmResult]], message: str
 ) -> tuple[Any, ...]:
     cells = []
     for i, place in enumerate(places):

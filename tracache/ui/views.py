@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from tracache.methods import METHODS
-from tracache.models.registry import ModelSpec
+from tracache.compare.arms import ARMS
+from tracache.compare.report import ArmResult, Report
+from tracache.compare.request import Request
+from tracache.models.spec import ModelSpec
 from tracache.models.vocabulary import Vocabulary
-from tracache.report import ArmResult, Report
-from tracache.request import Request
 from tracache.ui.progress import ArmProgress, Progress
 
 #: Unknown words that the note names; a pasted page would fill the screen.
@@ -238,7 +238,7 @@ def arm_note(arm: str, spec: ModelSpec, not_here: Sequence[str] = ()) -> str:
     not_here : sequence of str
         Arms that the page does not run; their caveat says why.
     """
-    method = METHODS[arm]
+    method = ARMS[arm]
     refusal = method.refusal(spec) or (method.caveat if arm in not_here else "")
     if refusal:
         return (

@@ -1,0 +1,226 @@
+"""The command line, run as a person runs it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from tests.models.hub import write_model
+from tracache.cli.main import main
+
+PROMPT = "a matte blue cube on snow in daylight"
+SMALL = ["--steps", "6", "--stride", "3", "--no-last-step"]
+
+
+def refuse(capsys, *argv):
+    """Run a command that must be refused; return what it said."""
+    try:
+        status = main(argv)
+    except SystemExit as stop:  # argparse's own refusals
+        status = stop.code
+    assert status == 2
+    return capsys.readouterr().err
+
+
+def test_it_runs_as_a_module():
+    command = [sys.executable, "-m", "tracache", "bench"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "--quality --latency --memory --macs is required" in done.stderr
+
+
+def test_compare_writes_everything(tmp_path, capsys):
+    folder, figures = tmp_path / "out", tmp_path / "figures.json"
+    argv = ["compare", "--prompt", PROMPT, *SMALL, "--seed", "5", "--max-order", "3"]
+    argv += ["--arms", "tracache", "fewer-steps", "--output", str(folder), "--json", str(figures)]
+    assert main(argv) == 0
+    printed = capsys.readouterr().out
+    for words in ("Full compute", "TraCache", "Fewer steps", "2 of 6", "peak process RSS"):
+        assert words in printed
+    for arm in ("full", "tracache", "fewer-steps"):
+        assert Image.open(folder / f"{arm}.png").size == (128, 128)
+    report = json.loads((folder / "report.json").read_text())
+    assert report == json.loads(figures.read_text())
+    assert report["request"]["seed"] == 5
+    assert report["settings"]["max_order"] == 3
+    assert [arm["full_steps"] for arm in report["arms"]] == [6, 2, 2]
+    assert len(report["trace"]["orders"]) == 6
+    assert "plotly" in (folder / "orders.html").read_text()
+
+
+@pytest.fixture
+def classes(tmp_path, monkeypatch):
+    """A tiny twin of the class-conditional model."""
+    write_model(tmp_path / "assets", "scenes-class")
+    monkeypatch.setenv("TRACACHE_ASSETS", str(tmp_path / "assets"))
+    return ["--model", "scenes-class"]
+
+
+def test_classes_take_the_place_of_prompts(classes, tmp_path, capsys):
+    folder, figures = tmp_path / "out", tmp_path / "figures.json"
+    argv = ["compare", *classes, "--class-label", "blue cube", "--steps", "6"]
+    assert main([*argv, "--output", str(folder)]) == 0
+    request = json.loads((folder / "report.json").read_text())["request"]
+    assert (request["class_label"], request["prompt"]) == (12, "blue cube")
+    argv = ["bench", "--quality", *classes, "--count", "3", "--steps", "5", "--strides", "3"]
+    assert main([*argv, "--batch", "3", "--arms", "tracache", "--json", str(figures)]) == 0
+    data = json.loads(figures.read_text())
+    assert (data["prompts"], data["features"], len(data["rows"])) == (3, "Fréchet (scenes)", 2)
+    capsys.readouterr()
+    argv = ["compare", *classes, "--output", str(folder)]
+    assert "did you mean blue cone" in refuse(capsys, *argv, "--class-label", "blue kone")
+    assert "takes a class, not a prompt" in refuse(capsys, *argv, "--prompt", PROMPT)
+    argv = ["bench", "--quality", *classes, "--strides", "3"]
+    assert "from 1 to 40, the classes there are" in refuse(capsys, *argv, "--count", "41")
+    assert "takes classes" in refuse(capsys, *argv, "--prompts", "some.txt")
+
+
+def test_bench_quality(tmp_path, capsys):
+    file = tmp_path / "quality.json"
+    argv = ["bench", "--quality", "--count", "2", "--steps", "6", "8", "--strides", "2", "3"]
+    argv += ["--no-last-step"]
+    assert main([*argv, "--arms", "tracache", "fewer-steps", "--json", str(file)]) == 0
+    data = json.loads(file.read_text())
+    assert data["prompts"] == 2
+    assert [(r["steps"], r["stride"], r["arm"], r["full_steps"]) for r in data["rows"]] == [
+        (steps, stride, arm, steps if arm == "full" else -(-steps // stride))
+        for steps in (6, 8)
+        for stride in (2, 3)
+        for arm in ("full", "tracache", "fewer-steps")
+        if (arm, stride) != ("full", 3)  # the reference is one row per number of steps
+    ]
+    assert data["features"] == "Fréchet (scenes)"
+    for row in data["rows"]:
+        assert row["distance"] > 0
+        if row["arm"] == "full":
+            assert (row["latent_error"], row["block_calls"], row["macs"]) == (0, 1, 1)
+            continue
+        assert row["block_calls"] == pytest.approx(row["full_steps"] / row["steps"])
+        assert row["block_calls"] <= row["macs"] < row["block_calls"] + 0.03
+        assert 0 < row["latent_error"] < 2
+        assert 5 < row["psnr"] < 80
+    assert "latent error" in capsys.readouterr().out
+
+
+def test_bench_quality_does_not_depend_on_the_batch_where_no_order_is_chosen(tmp_path):
+    """Items of a batch have their own noise; only an order is chosen over all of them."""
+    rows = []
+    for batch in ("1", "3"):
+        file = tmp_path / f"{batch}.json"
+        argv = ["bench", "--quality", "--count", "3", "--steps", "6", "--strides", "3"]
+        main([*argv, "--arms", "reuse", "taylorseer", "--batch", batch, "--json", str(file)])
+        rows.append(json.loads(file.read_text())["rows"])
+    for one, three in zip(*rows, strict=True):
+        assert one["latent_error"] == pytest.approx(three["latent_error"], rel=1e-3)
+
+
+def test_bench_memory(tmp_path, capsys):
+    file = tmp_path / "memory.json"
+    argv = ["bench", "--memory", "--count", "1", "--steps", "6", "--strides", "3"]
+    assert main([*argv, "--arms", "tracache", "toca", "--json", str(file)]) == 0
+    rows = json.loads(file.read_text())["rows"]
+    assert [row["arm"] for row in rows] == ["full", "tracache", "toca"]
+    assert [row["max_order"] for row in rows] == [0, 2, 0]
+    assert rows[0]["ratio"] == 1
+    assert all(row["bytes"] > 100_000_000 for row in rows)
+    assert "of the whole process" in capsys.readouterr().out.lower()
+
+
+def test_bench_latency(tmp_path, capsys):
+    file = tmp_path / "latency.json"
+    argv = ["bench", "--latency", "--count", "1", "--steps", "6", "--strides", "2", "3"]
+    argv += ["--no-last-step"]
+    assert main([*argv, "--rounds", "1", "--json", str(file)]) == 0
+    rows = json.loads(file.read_text())["rows"]
+    assert [(row["arm"], row["block_ratio"]) for row in rows] == [
+        ("full", 1),
+        ("tracache", 2),
+        ("tracache", 3),
+    ]
+    assert rows[0]["speed_up"] == rows[0]["macs_ratio"] == rows[0]["peak_ratio"] == 1
+    for row in rows[1:]:
+        assert row["efficiency"] == pytest.approx(row["speed_up"] / row["macs_ratio"])
+        assert row["block_ratio"] * 0.97 < row["macs_ratio"] < row["block_ratio"]
+        assert row["skipped_ms"] < row["computed_ms"]
+        assert row["transformer_s"] > 0
+    assert "MACs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "argv, words",
+    [
+        (["--stride", "0"], "stride must be a whole number from 1 to 50, got 0"),
+        (["--max-order", "9"], "max_order must be a whole number from 0 to 5, got 9"),
+        (["--guidance-scale", "nan"], "guidance_scale must be a number from 0 to 20, got nan"),
+        (["--model", "sdxl"], "unknown model 'sdxl'; choose from scenes-t2i"),
+        (["--arms", "magic"], "unknown arm 'magic'"),
+        (["--prompt", " "], "the prompt is empty"),
+        (["--prompt", "x" * 10_000], "10,000 characters"),
+        (["--device", "tpu"], "unknown device 'tpu'"),
+        (["--steps", "2.5"], "invalid int value: '2.5'"),
+    ],
+)
+def test_bad_input_is_refused_before_any_work(argv, words, tmp_path, capsys):
+    folder = tmp_path / "out"
+    stderr = refuse(capsys, "compare", "--prompt", PROMPT, "--output", str(folder), *argv)
+    assert words in stderr
+    assert not list(folder.glob("*.png"))
+
+
+@pytest.mark.parametrize(
+    "argv, words",
+    [
+        (["--quality", "--count", "0"], "count must be from 1 to"),
+        (["--quality", "--strides", "0"], "stride must be"),
+        (["--latency", "--rounds", "0"], "rounds must be"),
+        (["--quality", "--prompts", "nowhere.txt"], "nowhere.txt"),
+    ],
+)
+def test_bad_benches_are_refused(argv, words, capsys):
+    assert words in refuse(capsys, "bench", *argv)
+
+
+@pytest.mark.parametrize(
+    "argv, computed",
+    [
+        (["--arms", "toca", "--option", "toca.interval=2", "--option", "toca.ratio=0.5"], [6, 3]),
+        (["--preset", "20-5"], [20, 5]),
+        (["--stride", "auto", "--tolerance", "0"], [6, 6]),
+        (["--granularity", "module", "--criterion", "mean", "--window", "2"], [6, 3]),
+        (["--criterion", "power", "--exponent=-0.5", "--abscissa", "log-snr"], [6, 3]),
+    ],
+    ids=lambda value: " ".join(map(str, value)),
+)
+def test_every_kind_of_setting_reaches_the_run(argv, computed, tmp_path):
+    given = ["--prompt", PROMPT, "--steps", "6", "--stride", "3", "--output", str(tmp_path)]
+    assert main(["compare", *given, *argv]) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [arm["full_steps"] for arm in report["arms"]] == computed
+
+
+def test_a_gate_file_is_an_arm(tmp_path):
+    gates = [[True] * 11, [False] * 11, [True] * 11, [True, False] * 5 + [True]]
+    (tmp_path / "gates.json").write_text(json.dumps(gates))
+    argv = ["compare", "--prompt", PROMPT, "--steps", "4", "--output", str(tmp_path / "out")]
+    argv += ["--arms", "gates", "--option", f"gates.file={tmp_path / 'gates.json'}"]
+    assert main(argv) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["arms"][1]["block_calls"] == sum(map(sum, gates))
+
+
+@pytest.mark.parametrize(
+    "argv, words",
+    [
+        (["--option", "toca"], "--option takes ARM.NAME=VALUE, got 'toca'"),
+        (["--option", "toca.speed=3"], "toca has no option 'speed'"),
+        (["--option", "toca.ratio=much"], "ToCa: ratio must be a number from 0 to 1, got 'much'"),
+        (["--preset", "best"], "preset must be one of custom, 20-10"),
+        (["--stride", "often"], "argument --stride: invalid"),
+        (["--arms", "gates"], "gates needs a table"),
+    ],
+)
+def test_bad_settings_are_refused(argv, words, tmp_path, capsys):
+    given = ["--prompt", PROMPT, "--output", str(tmp_path)]
+    assert words in refuse(capsys, "compare", *given, *argv)

@@ -1,0 +1,85 @@
+"""Traces as figures and words."""
+
+import re
+
+import numpy as np
+import pytest
+
+from tracache.caching.trace import COMPUTED, UNTRACED, Trace
+from tracache.compare.figures import ORDER_COLOURS, describe_trace, order_heatmap, order_name
+
+
+@pytest.fixture
+def trace():
+    """Six steps, three blocks; steps 0 and 3 computed."""
+    trace = Trace(3)
+    for step, timestep in enumerate([999.0, 800.0, 600.0, 400.0, 200.0, 1.0]):
+        if step % 3 == 0:
+            trace.record(timestep, None)
+        else:
+            trace.record(timestep, np.array([0, 0, 0] if step < 3 else [2, 0, 1]))
+    return trace
+
+
+def layers(figure):
+    """The figure's cells, as {name of the value: set of (block, step)}."""
+    found = {}
+    for layer in (d for d in figure.data if d.type == "heatmap"):
+        name = re.search("<b>(.*)</b>", layer.hovertemplate).group(1)
+        z = np.array(layer.z, dtype=float)
+        found[name] = {(layer.y[i], layer.x[j]) for i, j in np.argwhere(~np.isnan(z))}
+    return found
+
+
+def test_every_cell_has_its_value(trace):
+    cells = layers(order_heatmap(trace))
+    assert cells["computed"] == {(b, s) for b in "123" for s in "14"}
+    assert cells["order 0 (reuse)"] == {(b, s) for b in "123" for s in "23"} | {
+        ("2", "5"),
+        ("2", "6"),
+    }
+    assert cells["order 1"] == {("3", "5"), ("3", "6")}
+    assert cells["order 2"] == {("1", "5"), ("1", "6")}
+    assert sum(map(len, cells.values())) == trace.orders.size
+
+
+def test_timesteps_label_the_columns_in_denoising_order(trace):
+    axis = order_heatmap(trace).layout.xaxis
+    assert list(axis.ticktext) == ["999", "800", "600", "400", "200", "1"]
+    told = order_heatmap(trace).data[0].customdata[0]
+    assert [timestep for timestep, _ in told] == trace.timesteps.tolist()
+
+
+def test_the_legend_names_every_value_once_and_colours_differ(trace):
+    legend = [d for d in order_heatmap(trace).data if d.showlegend is not False and d.name]
+    *orders, last = [d.name for d in legend]
+    assert orders == ["computed", "order 0 (reuse)", "order 1", "order 2"]
+    assert last == "makes the picture"
+    assert len({d.marker.color for d in legend}) == 5
+    assert len(set(ORDER_COLOURS)) == 6
+
+
+def test_a_trace_in_words(trace):
+    assert describe_trace(trace) == (
+        "2 of 6 steps computed all 3 blocks. At the 4 skipped steps, the last block, which makes "
+        "the image, used order 0 (reuse) at 2 and order 1 at 2 of them. At 2 of them every block "
+        "chose the same order."
+    )
+
+
+def test_unwatched_blocks_and_unskipped_runs():
+    last = Trace(3, watched=[2])
+    last.record(9.0, None)
+    last.record(8.0, 0)
+    assert "not watched" in layers(order_heatmap(last))
+    assert "every block" not in describe_trace(last)
+    full = Trace(2)
+    full.record(9.0, None)
+    assert describe_trace(full).endswith("No step was skipped.")
+    assert set(layers(order_heatmap(full))) == {"computed"}
+    assert [order_name(v) for v in (COMPUTED, UNTRACED, 0, 3)] == [
+        "computed",
+        "not watched",
+        "order 0 (reuse)",
+        "order 3",
+    ]

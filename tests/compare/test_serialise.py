@@ -1,0 +1,127 @@
+"""Requests as links, scripts and commands: each makes the same request again."""
+
+import json
+import shlex
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from tracache.cli.arguments import build_parser
+from tracache.cli.main import RUNS, main
+from tracache.compare.request import make_request
+from tracache.compare.serialise import (
+    from_query,
+    recipe_of,
+    remake,
+    to_command,
+    to_python,
+    to_query,
+)
+
+PROMPT = "a shiny red sphere on water at sunset"
+
+
+def ask(**changes):
+    if "model" in changes:
+        return make_request(**changes)
+    return make_request("scenes-t2i", PROMPT, **{"seed": 3, **changes})
+
+
+REQUESTS = [
+    ask(),
+    ask(steps=9, stride=4, max_order=3, last_step=False, guidance_scale=3.5),
+    ask(stride="auto", tolerance=0.03, abscissa="log-snr", window=2),
+    ask(criterion="power", exponent=-0.5, spread="per_image"),
+    ask(preset="20-6"),
+    ask(arms=["tracache", "toca", "fewer-steps"], options={"toca": {"ratio": 0.5, "interval": 2}}),
+    ask(scheduler="ddim", arms=["reuse"], granularity="module", local_extrapolation=True),
+    ask(model="scenes-class", class_label="red cube", seed=0),
+    ask(model="open-sora-1.2", prompt="a waterfall", seed=2, frames=17, aspect="3:4"),
+    ask(model="open-sora-1.2", prompt="a waterfall", seed=2, resolution="240p", steps=9),
+    ask(model="scenes-t2v", prompt="a red cube slides to the left on sand", seed=1, stride=2),
+]
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_a_link_makes_the_same_request(request_):
+    assert remake(from_query(to_query(recipe_of(request_)))) == request_
+
+
+def test_steps_chosen_one_by_one_survive_a_link():
+    request = ask(full_steps=(0, 3, 9))
+    assert remake(from_query(to_query(recipe_of(request)))) == request
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_a_command_makes_the_same_request(request_, monkeypatch, tmp_path):
+    words = shlex.split(to_command(recipe_of(request_)))
+    assert words[:3] == ["python", "-m", "tracache"]
+    made = []
+    monkeypatch.setattr(
+        "tracache.cli.main.compare", lambda model, request: made.append(request) or []
+    )
+    monkeypatch.setattr("tracache.cli.main._load", lambda args: None)
+    monkeypatch.chdir(tmp_path)
+    args = build_parser(RUNS).parse_args(words[3:])
+    with pytest.raises(AssertionError):
+        args.run(args)  # no report comes of no events
+    assert made == [request_]
+
+
+def test_a_command_runs_as_pasted(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(to_command(recipe_of(ask(steps=3))))
+    assert main(words[3:]) == 0
+    image = Image.open(tmp_path / "out" / "tracache.png")
+    assert image.size == (128, 128)
+    assert remake(from_query(image.text["tracache-recipe"])) == ask(steps=3)
+    assert json.loads(image.text["tracache-figures"])["num_steps"] == 3
+
+
+def test_a_script_runs_as_pasted(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(to_python(recipe_of(ask(steps=3, arms=["reuse", "fewer-steps"]))), names)
+    assert names["request"] == ask(steps=3, arms=["reuse", "fewer-steps"])
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "fewer-steps.png",
+        "full.png",
+        "orders.html",
+        "report.json",
+        "reuse.png",
+    ]
+    assert "Full compute" in capsys.readouterr().out
+
+
+@given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=40))
+def test_any_prompt_survives_link_command_and_script(prompt):
+    recipe = recipe_of(make_request("scenes-t2i", prompt, seed=0))
+    assert from_query(to_query(recipe)) == recipe
+    assert f"--prompt={prompt}" in shlex.split(to_command(recipe))
+    assert repr(prompt) in to_python(recipe)
+
+
+@pytest.mark.parametrize(
+    "query, words",
+    [
+        ("model=scenes-t2i&stride=two", "stride in the link must be a whole number, got 'two'"),
+        ("model=scenes-t2i&colour=red", "the link says colour, which is not a setting"),
+        ("model=scenes-t2i&prompt=x&last_step=yes", "last_step in the link must be 0 or 1"),
+        ("model=scenes-t2i&prompt=x&toca.ratio=big", "toca.ratio in the link must be a number"),
+        ("model=scenes-t2i&prompt=x&arms=magic", "unknown arm 'magic'"),
+        ("model=scenes-t2i&prompt=x&weights=1", "the link says weights"),
+        ("prompt=x", "names no model"),
+        ("model=../../etc&prompt=x", "unknown model"),
+        ("model=scenes-t2i&prompt=x&stride=999", "stride must be a whole number from 1"),
+    ],
+)
+def test_a_link_that_is_wrong_says_what(query, words):
+    with pytest.raises(ValueError) as error:
+        remake(from_query(query))
+    assert words in str(error.value)
+
+
+def test_the_pages_own_parameters_are_passed_over():
+    assert from_query("__theme=dark&seed=1") == {"seed": 1}

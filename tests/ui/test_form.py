@@ -1,0 +1,108 @@
+"""What the controls hold, whatever a program puts there, and back again."""
+
+import math
+
+import pytest
+
+from tracache.compare.request import make_request
+from tracache.compare.serialise import from_query, recipe_of, remake, to_query
+from tracache.settings import Settings
+from tracache.ui.form import fill_controls, read_request
+from tracache.ui.sweep_page import make_places
+
+PROMPT = "a matte blue cube on snow in daylight"
+GOOD = fill_controls(make_request("scenes-t2i", PROMPT, seed=3))
+
+REQUESTS = [
+    make_request("scenes-t2i", PROMPT, seed=3),
+    make_request("scenes-t2i", PROMPT, seed=3, stride=5, max_order=4, steps=9, window=3),
+    make_request("scenes-t2i", PROMPT, seed=3, preset="20-6", reuse_baseline=True),
+    make_request("scenes-t2i", PROMPT, seed=3, stride="auto", tolerance=0.05),
+    make_request("scenes-t2i", PROMPT, seed=3, arms=["tracache", "reuse", "fewer-steps"]),
+    make_request("scenes-class", class_label="blue cone", seed=3, scheduler="deis"),
+    make_request("scenes-t2v", "a red cube slides to the left on sand", seed=3, arms=["pab"]),
+]
+
+
+@pytest.mark.parametrize("asked", REQUESTS)
+def test_controls_filled_from_a_request_make_it_again(asked):
+    again = read_request(fill_controls(asked))
+    # Whoever fills in the controls fills in all of an arm's settings, defaults too.
+    assert recipe_of(again) | {"options": 0} == recipe_of(asked) | {"options": 0}
+    assert all(again.plan(arm, computed=5) == asked.set_up(arm, computed=5) for arm in asked.arms)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"stride": 0}, "stride must be a whole number from 1 to 50, got 0"),
+        ({"stride": 2.5}, "got 2.5"),
+        ({"stride": True}, "got True"),
+        ({"stride": math.nan}, "stride must be a whole number"),
+        ({"max_order": 9}, "9"),
+        ({"max_order": [2]}, "max_order must be a whole number"),
+        ({"seed": None}, "seed is empty: enter a number, or randomise it"),
+        ({"seed": -1}, "-1"),
+        ({"steps": math.inf}, "steps must be a whole number from 1 to 100, got inf"),
+        ({"guidance_scale": "3"}, "guidance_scale must be a number"),
+        ({"prompt": ""}, "the prompt is empty"),
+        ({"prompt": {"x": 1}}, "the prompt is empty"),
+        ({"prompt": "x" * 10_000}, "shorten it to 300"),
+        ({"model": "sdxl"}, "unknown model 'sdxl'"),
+        ({"model": ["scenes-t2i"]}, "unknown model"),
+        ({"scheduler": "../x"}, "scheduler"),
+        ({"arm": "magic"}, "magic"),
+        ({"arm": "gates"}, "not on the page"),
+        ({"also": ["gates"]}, "not on the page"),
+        ({"also": "reuse"}, "also must be a list"),
+        ({"also": ["reuse", "pab", "toca"]}, "compare with two more at most"),
+        ({"arm": "toca", "toca_ratio": 7}, "ratio"),
+        ({"criterion": "power", "exponent": 0}, "exponent must be 0.2 to 1 in size"),
+        ({"preset": "best"}, "best"),
+        ({"reuse_baseline": "yes"}, "reuse_baseline"),
+    ],
+)
+def test_bad_input_is_refused_with_a_message(change, words):
+    with pytest.raises(ValueError) as error:
+        read_request({**GOOD, **change})
+    assert words in str(error.value)
+
+
+def test_an_empty_setting_is_the_arms_default():
+    asked = read_request({**GOOD, "arm": "toca", "toca_ratio": None})
+    assert asked.set_up("toca") == make_request("scenes-t2i", PROMPT, arms=["toca"]).plan("toca")
+
+
+def test_a_seed_is_drawn_where_asked():
+    seeds = {read_request({**GOOD, "seed": None, "randomise": True}).seed for _ in range(4)}
+    assert len(seeds) == 4
+
+
+def test_what_only_videos_know_is_left_out_for_images():
+    values = {**GOOD, "arm": "pab", "pab_temporal_range": 5}
+    assert "temporal_range" not in read_request(values).options["pab"]
+
+
+def test_a_sweep_asks_for_every_cell_once_and_for_its_rival():
+    places = make_places("scenes-t2i", PROMPT, 0, 8, [3, 2], [1, 0], Settings.from_environment())
+    assert [(p.stride, p.order) for p in places] == [
+        (2, 0), (2, 1), (2, None), (3, 0), (3, 1), (3, None),
+    ]  # fmt: skip
+    assert places[2].asked.arms == ("full", "fewer-steps")
+    assert all(remake(from_query(to_query(recipe_of(p.asked)))).plan(p.arm) for p in places)
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ((PROMPT, 0, 8, [], [1]), "choose a stride"),
+        ((PROMPT, 0, 8, [3], []), "choose a stride"),
+        ((PROMPT, 0, 8, [9], [1]), "among those on the page"),
+        (("", 0, 8, [3], [1]), "the prompt is empty"),
+        ((PROMPT, 0.5, 8, [3], [1]), "seed must be a whole number"),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_refused(given, words):
+    with pytest.raises(ValueError) as error:
+        make_places("scenes-t2i", *given, Settings.from_environment())
+    assert words in str(error.value)

@@ -1,0 +1,346 @@
+"""Jobs: followed, stopped, lost and found again, and what is left of them."""
+
+import errno
+import json
+import pickle
+import shutil
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tracache.compare.comparison import compare
+from tracache.compare.events import ArmDone, Stage, StepDone
+from tracache.compare.request import make_request
+from tracache.models.loading import ModelUnavailableError, load_model
+from tracache.serving.backend import Here, seconds_needed
+from tracache.serving.work import run_comparison
+from tracache.settings import Settings
+from tracache.ui import jobs as module
+from tracache.ui.jobs import Jobs
+
+PROMPT = "a shiny red sphere on water at sunset"
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return Jobs(tmp_path / "runs", deadline_s=120)
+
+
+def ask(**changes):
+    return make_request("scenes-t2i", PROMPT, **{"seed": 1, "steps": 4, "trace": False, **changes})
+
+
+def work(asked):
+    yield from compare(load_model(asked.model), asked)
+
+
+def last(run):
+    return list(run.follow(every_s=0))[-1]
+
+
+def test_a_run_leaves_its_pictures_and_an_archive(runs):
+    run = runs.start(ask(), "me", work)
+    seen = list(run.follow(every_s=0))
+    assert [now.state for now in seen[:-1]] == ["running"] * (len(seen) - 1)
+    end = seen[-1]
+    assert end.state == "done"
+    assert [arm.arm for arm in end.progress.arms] == ["full", "tracache"]
+    assert all(arm.done == 4 for arm in end.progress.arms)
+    assert sorted(p.name for p in run.folder.iterdir()) == [
+        "full.png",
+        "report.json",
+        f"tracache-{run.id}.zip",
+        "tracache.png",
+    ]
+    assert runs.find(run.id) is run
+
+
+def test_whoever_comes_late_sees_the_end(runs):
+    run = runs.start(ask(), "me", work)
+    last(run)
+    assert [now.state for now in run.follow()] == ["done"]
+
+
+def test_a_run_goes_on_when_its_session_is_gone(runs):
+    run = runs.start(ask(steps=12), "me", work)
+    next(run.follow())
+    runs.leave("me")
+    assert last(runs.find(run.id)).state == "done"
+
+
+def test_stop_ends_it_where_it_is(runs):
+    run = runs.start(ask(steps=100), "me", work)
+    for now in run.follow(every_s=0):
+        if now.progress.arms and now.progress.arms[0].done >= 3:
+            assert runs.stop("me")
+            break
+    end = last(run)
+    assert end.state == "stopped"
+    assert end.progress.message.startswith("Stopped after step ")
+    assert not runs.stop("me")
+    # The device is free for the next.
+    assert last(runs.start(ask(), "me", work)).state == "done"
+
+
+PHASES = {
+    "loading": lambda e: isinstance(e, Stage) and e.name == "load",
+    "encoding": lambda e: isinstance(e, Stage) and e.name == "encode",
+    "warming up": lambda e: isinstance(e, Stage) and e.name == "warm-up",
+    "full compute": lambda e: isinstance(e, StepDone) and e.arm == "full",
+    "between arms": lambda e: isinstance(e, ArmDone) and e.result.arm == "full",
+    "the cached arm": lambda e: isinstance(e, StepDone) and e.arm == "tracache" and e.step == 3,
+    "counting": lambda e: isinstance(e, Stage) and e.name == "count",
+    "tracing": lambda e: isinstance(e, Stage) and e.name == "trace",
+}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_stop_works_in_every_phase(runs, phase):
+    """At once and with nothing left behind: the next run is as if there had been none."""
+    asked = ask(steps=6, trace=True, arms=["tracache", "pab"])
+    before = last(runs.start(ask(), "me", work)).results
+    heard = []
+
+    def make(asked):
+        for event in run_comparison(asked, Settings.from_environment()):
+            heard.append(event)
+            if PHASES[phase](event):
+                runs.stop("me")
+            yield event
+
+    run = runs.start(asked, "me", make)
+    assert last(run).state == "stopped"
+    assert PHASES[phase](heard[-1])
+    model = load_model("scenes-t2i")
+    # Held until the step that was under way is over.
+    with model.lock:
+        modules = model.pipe.transformer.modules()
+        hooks = [m for m in modules if m._forward_pre_hooks or m._forward_hooks]
+    assert hooks == []
+    after = last(runs.start(ask(), "me", work)).results
+    assert [arm.latent_error for arm in after] == [arm.latent_error for arm in before]
+
+
+def test_a_session_has_one_run_at_a_time(runs):
+    first = runs.start(ask(steps=100), "me", work)
+    next(first.follow())
+    second = runs.start(ask(), "me", work)
+    assert last(second).state == "done"
+    assert last(first).state == "stopped"
+
+
+def test_programs_do_not_stop_each_other(runs):
+    both = [runs.start(ask(seed=i), "", work) for i in range(2)]
+    assert [last(run).state for run in both] == ["done", "done"]
+
+
+def test_who_waits_for_the_device_hears_it_and_can_give_up(runs):
+    model = load_model("scenes-t2i")
+    with model.lock:
+        run = runs.start(ask(), "me", work)
+        for now in run.follow(every_s=0):
+            if now.progress.message.startswith("Waiting for another run"):
+                break
+        runs.stop("me")
+        assert last(run).state == "stopped"
+
+
+def test_a_deadline_ends_it(tmp_path):
+    run = Jobs(tmp_path, deadline_s=0.0).start(ask(steps=50), "me", work)
+    end = last(run)
+    assert end.state == "failed"
+    assert "longer than the 0 seconds allowed" in end.error
+
+
+def test_failures_are_told(runs):
+    def refused(asked):
+        yield Stage("load", "Loading")
+        raise ModelUnavailableError("no such files")
+
+    def broken(asked):
+        yield Stage("load", "Loading")
+        raise ZeroDivisionError
+
+    assert last(runs.start(ask(), "a", refused)).error == "no such files"
+    end = last(runs.start(ask(), "b", broken))
+    assert end.state == "failed"
+    assert "the server's log says why" in end.error
+
+
+def test_previews_show_while_a_run_goes_on(runs):
+    run = runs.start(ask(steps=60), "me", work)
+    found = {}
+    while not found and run.snapshot().state == "running":
+        found = run.previews()
+        time.sleep(0.02)
+    assert found["full"].startswith("data:image/png;base64,")
+    runs.stop("me")
+    last(run)
+    assert run.previews() == {}
+
+
+def test_old_runs_go_with_their_files(runs, monkeypatch):
+    old = runs.start(ask(), "me", work)
+    last(old)
+    monkeypatch.setattr(module, "KEPT_S", 0.0)
+    new = runs.start(ask(), "me", work)
+    last(new)
+    assert runs.find(old.id) is None
+    assert not old.folder.exists()
+    assert runs.find(new.id) is new
+
+
+def test_only_so_many_are_kept(runs, monkeypatch):
+    monkeypatch.setattr(module, "KEPT_RUNS", 2)
+    made = []
+    for seed in range(3):
+        made.append(runs.start(ask(seed=seed), "me", work))
+        last(made[-1])
+    last(runs.start(ask(seed=9), "me", work))
+    kept = [run for run in made if runs.find(run.id) is not None]
+    assert len(kept) <= 2
+    assert made[0] not in kept
+
+
+def test_ids_cannot_be_guessed(runs):
+    run = runs.start(ask(), "me", work)
+    last(run)
+    assert len(run.id) >= 16
+    assert runs.find("") is None
+    assert runs.find("../" + run.id) is None
+    assert threading.active_count() < 50
+
+
+def test_running_out_of_memory_is_survived(runs):
+    """In the middle of a run, in a block; the next one works."""
+    model = load_model("scenes-t2i")
+    block = model.pipe.transformer.transformer_blocks[3]
+    calls = []
+
+    def full(*args):
+        calls.append(1)
+        if len(calls) > 20:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    hook = block.register_forward_pre_hook(full)
+    try:
+        end = last(runs.start(ask(steps=20), "me", work))
+    finally:
+        hook.remove()
+    assert end.state == "failed"
+    assert end.error.startswith("The device ran out of memory. What the run held has been freed")
+    assert last(runs.start(ask(), "me", work)).state == "done"
+
+
+def test_latents_that_are_not_finite_are_named(runs):
+    model = load_model("scenes-t2i")
+    block = model.pipe.transformer.transformer_blocks[0]
+    calls = []
+
+    def spoil(module, args, output):
+        calls.append(1)
+        # Full compute and the warm-up are left alone.
+        return output * float("nan") if len(calls) > 3 + 6 + 1 else output
+
+    hook = block.register_forward_hook(spoil)
+    try:
+        end = last(runs.start(ask(steps=6), "me", work))
+    finally:
+        hook.remove()
+    assert end.state == "failed"
+    assert end.error.startswith("TraCache gave latents that are not finite")
+    assert "full" in end.files
+    assert last(runs.start(ask(), "me", work)).state == "done"
+
+
+def test_an_exception_in_a_block_leaves_no_cache_behind(runs):
+    model = load_model("scenes-t2i")
+    block = model.pipe.transformer.transformer_blocks[5]
+    calls = []
+
+    def broken(*args):
+        calls.append(1)
+        if len(calls) == 12:
+            raise RuntimeError("a kernel that is not there")
+
+    before = last(runs.start(ask(), "me", work)).results
+    hook = block.register_forward_pre_hook(broken)
+    try:
+        end = last(runs.start(ask(steps=6), "me", work))
+    finally:
+        hook.remove()
+    assert "the server's log says why" in end.error
+    after = last(runs.start(ask(), "me", work)).results
+    assert [arm.latent_error for arm in after] == [arm.latent_error for arm in before]
+    assert all(a.image.tobytes() == b.image.tobytes() for a, b in zip(after, before, strict=True))
+
+
+def test_a_model_that_cannot_be_loaded_is_told_and_may_be_repaired(tmp_path):
+    """Its weights are cut in half on the disk, and then whole again; others go on meanwhile."""
+    folder = tmp_path / "scenes-t2i"
+    shutil.copytree(Settings.from_environment().assets / "scenes-t2i", folder)
+    settings = replace(Settings.from_environment(), assets=tmp_path, runs=tmp_path / "runs")
+    backend = Here(settings, "scenes-t2i")
+    weights = folder / "transformer" / "diffusion_pytorch_model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    assert backend.introduce().device == ""
+    runs = Jobs(settings.runs, 120)
+    end = last(runs.start(ask(), "me", lambda asked: backend.run("compare", asked)))
+    assert end.state == "failed"
+    assert "are incomplete or damaged" in end.error
+    assert "incomplete or damaged" in backend.why_unavailable("scenes-t2i")
+    assert last(runs.start(ask(), "other", work)).state == "done"
+    weights.write_bytes(whole)
+    assert (
+        last(runs.start(ask(), "me", lambda asked: backend.run("compare", asked))).state == "done"
+    )
+    assert backend.why_unavailable("scenes-t2i") == ""
+
+
+def test_a_full_disk_is_told(runs, monkeypatch):
+    def full(*args, **more):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "save_arm", full)
+    end = last(runs.start(ask(), "me", work))
+    assert end.error == module.DISK_FULL
+    monkeypatch.undo()
+    assert last(runs.start(ask(), "me", work)).state == "done"
+
+
+def test_the_log_has_a_line_for_each_run_and_no_prompt(runs, caplog):
+    caplog.set_level("INFO", logger="tracache.ui.jobs")
+    run = runs.start(ask(), "me", work)
+    last(run)
+    for _ in range(100):
+        if caplog.records:
+            break
+        time.sleep(0.02)
+    line = json.loads(caplog.records[-1].getMessage())
+    assert (line["run"], line["outcome"], line["model"]) == (run.id, "done", "scenes-t2i")
+    assert set(line["denoising_s"]) == {"full", "tracache"}
+    assert PROMPT not in caplog.text
+
+
+def test_whatever_comes_from_the_gpu_can_be_pickled():
+    """Since on a shared GPU it comes from another process."""
+    request = ask(steps=6, trace=True, arms=["tracache", "fewer-steps"])
+    events = list(run_comparison(request, Settings.from_environment()))
+    again = [pickle.loads(pickle.dumps(event)) for event in events]
+    assert [type(event) for event in again] == [type(event) for event in events]
+    report, before = again[-1].report, events[-1].report
+    assert (report.trace.orders == before.trace.orders).all()
+    assert report.arms[1].image.tobytes() == before.arms[1].image.tobytes()
+    glimpses = [e.glimpse for e in again if isinstance(e, StepDone) and e.glimpse is not None]
+    assert glimpses[0].estimate().shape == (1, 8, 16, 16)
+
+
+def test_a_shared_gpu_is_asked_for_as_long_as_a_run_may_take():
+    settings = Settings.from_environment()
+    short = seconds_needed(ask(steps=4), settings)
+    long = seconds_needed(ask(steps=100, arms=["tracache", "reuse", "pab"]), settings)
+    assert 15 <= short < long <= 120

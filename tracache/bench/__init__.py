@@ -1,1 +1,0 @@
-"""Benchmarks: what an arm costs, and how near it stays to full compute."""

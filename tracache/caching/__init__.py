@@ -1,0 +1,1 @@
+"""The library: attaches a method to a denoiser, and keeps what it decided."""

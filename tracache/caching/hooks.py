@@ -1,0 +1,114 @@
+"""Hooks that route a transformer's forwards through a cache, and leave nothing behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from diffusers.hooks import HookRegistry, ModelHook
+from diffusers.hooks.hooks import StateManager
+from torch import nn
+
+from tracache.caching.methods.base import Call
+
+if TYPE_CHECKING:
+    from tracache.caching.attach import CacheHandle
+
+#: Name under which our hooks are registered, one per module.
+HOOK = "tracache"
+
+
+class Detour(ModelHook):
+    """A hook that lets somebody else answer for the module's forward.
+
+    Parameters
+    ----------
+    answer : callable
+        ``answer(call)`` returns what the forward would; ``call()`` runs the module's own.
+    compiled : bool, default True
+        Whether ``call()`` may run a compiled module as compiled; not where other hooks sit inside.
+    """
+
+    def __init__(self, answer: Callable[[Call], Any], compiled: bool = True) -> None:
+        super().__init__()
+        self._answer = answer
+        self._may_compile = compiled
+        self._compiled: Any = None
+        self._direct = False
+
+    def initialize_hook(self, module: nn.Module) -> nn.Module:
+        # A compiled module would trace its way into the cache's bookkeeping. So calls reach the
+        # hook as they are, and what is compiled is the module's own forward, run from here.
+        self._compiled = module.__dict__.pop("_compiled_call_impl", None)
+        return module
+
+    def deinitalize_hook(self, module: nn.Module) -> nn.Module:
+        if self._compiled is not None:
+            module._compiled_call_impl = self._compiled
+        return module
+
+    def new_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        if self._direct:
+            return self._own_forward(*args, **kwargs)
+        return self._answer(Call(self._run_own, args, kwargs))
+
+    def _run_own(self, *args: Any, **kwargs: Any) -> Any:
+        if self._compiled is None or not self._may_compile:
+            return self._own_forward(*args, **kwargs)
+        self._direct = True
+        try:
+            return self._compiled(*args, **kwargs)
+        finally:
+            self._direct = False
+
+    def _own_forward(self, *args: Any, **kwargs: Any) -> Any:
+        return cast(Any, self.fn_ref).original_forward(*args, **kwargs)
+
+
+class _Contexts(StateManager):
+    """Hears of diffusers' ``cache_context``, by which pipelines name the forwards of a step."""
+
+    def __init__(self, cache: CacheHandle) -> None:
+        super().__init__(cast(Any, None))
+        self._cache = cache
+
+    def set_context(self, context: Any) -> None:
+        self._cache.set_context(None if context is None else context.name)
+
+
+class TransformerDetour(Detour):
+    """The hook on the transformer itself."""
+
+    _is_stateful = True
+
+    def __init__(self, cache: CacheHandle, answer: Callable[[Call], Any]) -> None:
+        super().__init__(answer, compiled=False)
+        self._contexts = _Contexts(cache)
+        self._cache = cache
+
+    def reset_state(self, module: nn.Module) -> nn.Module:
+        self._cache.reset()
+        return module
+
+
+def hook_module(module: nn.Module, hook: ModelHook) -> None:
+    """Put a hook on a module."""
+    HookRegistry.check_if_exists_or_initialize(module).register_hook(hook, HOOK)
+
+
+def is_hooked(module: nn.Module) -> bool:
+    """Whether one of our hooks is on the module."""
+    registry = getattr(module, "_diffusers_hook", None)
+    return registry is not None and HOOK in registry.hooks
+
+
+def unhook(module: nn.Module) -> None:
+    """Take our hook off a module, and what attaching left on it if no other hook is there."""
+    registry: Any = module._diffusers_hook
+    registry.remove_hook(HOOK, recurse=False)
+    if registry.hooks:
+        return
+    del module._diffusers_hook
+    # The registry puts the class's own forward back as an attribute of the instance.
+    if module.__dict__.get("forward") == type(module).forward.__get__(module):
+        del module.forward

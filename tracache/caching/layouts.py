@@ -1,0 +1,214 @@
+"""Where the blocks of a transformer are, and how its forward names its inputs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names of a transformer's attributes, and what its blocks are like.
+
+    Attributes
+    ----------
+    blocks : tuple of str
+        The ``nn.ModuleList`` of blocks; where there are several, their blocks run in turn.
+    parts : dict of str to str
+        The attentions and the MLP of a block in the order they run, by the names that methods
+        know them by (``attn1`` is self-attention, ``attn2`` cross-attention, ``ff`` the MLP), and
+        their attributes; each answers with a tensor of the shape of its first argument, and acts
+        on every token of the block.
+    kinds : tuple of str
+        What the blocks of each list are called, where there are several.
+    latents : str
+        The forward's argument with the latents.
+    feeders : tuple of str
+        Paths of modules whose output nothing but the blocks reads, so that they need not run
+        where no block does; one that is None is passed over.
+    text_feeders : tuple of str
+        Those of the feeders whose output only the cross-attention reads.
+    conditional_first : bool
+        Whether the first half of a batch under classifier-free guidance is the conditional one.
+    modulated : callable
+        ``modulated(block, hidden_states, kwargs)``: what the block's self-attention would read,
+        the normed input modulated by the timestep's embedding.
+    """
+
+    parts: dict[str, str]
+    feeders: tuple[str, ...]
+    text_feeders: tuple[str, ...]
+    conditional_first: bool
+    modulated: Callable[[nn.Module, Tensor, dict[str, Any]], Tensor]
+    blocks: tuple[str, ...] = ("transformer_blocks",)
+    kinds: tuple[str, ...] = ("",)
+    latents: str = "hidden_states"
+
+    def label(self, index: int, part: str = "") -> str:
+        """Name a block, counted within its kind from 0, or a part of it."""
+        number, kind = divmod(index, len(self.kinds))
+        return " ".join(filter(None, (str(number), self.kinds[kind], part)))
+
+
+def _pixart_modulated(block: Any, hidden_states: Tensor, kwargs: dict[str, Any]) -> Tensor:
+    embedding = kwargs["timestep"].reshape(hidden_states.shape[0], 6, -1)
+    shift, scale = (block.scale_shift_table[None] + embedding)[:, :2].chunk(2, dim=1)
+    return block.norm1(hidden_states) * (1 + scale) + shift
+
+
+def _dit_modulated(block: Any, hidden_states: Tensor, kwargs: dict[str, Any]) -> Tensor:
+    return block.norm1(
+        hidden_states,
+        kwargs["timestep"],
+        kwargs["class_labels"],
+        hidden_dtype=hidden_states.dtype,
+    )[0]
+
+
+def _stdit3_modulated(block: Any, hidden_states: Tensor, kwargs: dict[str, Any]) -> Tensor:
+    table = block.scale_shift_table + kwargs["modulation"]
+    shift, scale = table.unsqueeze(-2).unbind(-3)[:2]
+    normed = functional.layer_norm(hidden_states, hidden_states.shape[-1:], eps=1e-6)
+    if table.dim() == 4:
+        normed = normed.unflatten(1, (kwargs["frames"], -1))
+    return (normed * (1 + scale) + shift).reshape(hidden_states.shape)
+
+
+#: What is known of a transformer, by the name of its class. Each block takes ``hidden_states``
+#: first and returns the new hidden states alone; a family whose blocks differ needs an adapter.
+LAYOUTS = {
+    "PixArtTransformer2DModel": Layout(
+        parts={"attn1": "attn1", "attn2": "attn2", "ff": "ff"},
+        feeders=("pos_embed", "caption_projection", "adaln_single.linear"),
+        text_feeders=("caption_projection",),
+        conditional_first=False,
+        modulated=_pixart_modulated,
+    ),
+    # The output head of DiT reads an embedding inside its first block, which thus stays in place.
+    "DiTTransformer2DModel": Layout(
+        parts={"attn1": "attn1", "ff": "ff"},
+        feeders=("pos_embed",),
+        text_feeders=(),
+        conditional_first=True,
+        modulated=_dit_modulated,
+    ),
+    "STDiT3": Layout(
+        blocks=("spatial_blocks", "temporal_blocks"),
+        kinds=("spatial", "temporal"),
+        parts={"attn1": "attn", "attn2": "cross_attn", "ff": "mlp"},
+        feeders=("x_embedder", "y_embedder"),
+        text_feeders=("y_embedder",),
+        conditional_first=True,
+        modulated=_stdit3_modulated,
+        latents="x",
+    ),
+}
+
+
+def find_blocks(transformer: nn.Module) -> list[nn.Module]:
+    """Return the blocks of a supported transformer in the order they run.
+
+    Raises
+    ------
+    TypeError
+        If the transformer's class is not supported; the message lists those that are.
+    ValueError
+        If the class is supported and a stack is empty, or they differ in length.
+    """
+    layout = find_layout(transformer)
+    stacks = [getattr(transformer, name, None) for name in layout.blocks]
+    for name, stack in zip(layout.blocks, stacks, strict=True):
+        if not isinstance(stack, nn.ModuleList) or len(stack) == 0:
+            raise ValueError(f"{type(transformer).__name__}.{name} holds no blocks")
+    return [block for group in zip(*stacks, strict=True) for block in group]
+
+
+def find_modules(transformer: nn.Module, paths: Sequence[str]) -> dict[str, nn.Module]:
+    """Return the modules at these paths, without those that are None."""
+    modules = {path: attrgetter(path)(transformer) for path in paths}
+    return {path: module for path, module in modules.items() if module is not None}
+
+
+def find_parts(transformer: nn.Module) -> list[dict[str, nn.Module]]:
+    """Return the attentions and the MLP of every block, by name."""
+    parts = find_layout(transformer).parts.items()
+    return [
+        {part: getattr(block, attribute) for part, attribute in parts}
+        for block in find_blocks(transformer)
+    ]
+
+
+def find_layout(transformer: nn.Module) -> Layout:
+    """Return the layout of a supported transformer, or raise TypeError listing those there are."""
+    # A subclass of a supported transformer keeps its forward, so it is supported too.
+    for cls in type(transformer).__mro__:
+        if cls.__name__ in LAYOUTS:
+            return LAYOUTS[cls.__name__]
+    raise TypeError(
+        f"no blocks recognised in {type(transformer).__name__}; "
+        f"supported transformers: {', '.join(LAYOUTS)}"
+    )
+
+
+def argument_reader(forward: Callable[..., Any], name: str) -> Callable[[tuple, dict], Any]:
+    """Return a function that reads argument ``name`` of ``forward`` from (args, kwargs)."""
+    position = list(inspect.signature(forward).parameters).index(name)
+
+    def read(args: tuple, kwargs: dict) -> Any:
+        return args[position] if position < len(args) else kwargs.get(name)
+
+    return read
+
+
+@contextmanager
+def count_module_calls(transformer: nn.Module) -> Iterator[list[dict[str, float]]]:
+    """Count how often the attentions and the MLP of each block compute, cache or no cache.
+
+    Yields
+    ------
+    list of dict of str to float
+        Calls so far, by block and part; a call for some of the tokens, or of the batch, counts as
+        that share of one. Updated while the context is open.
+    """
+    modules = find_parts(transformer)
+    calls = [dict.fromkeys(parts, 0.0) for parts in modules]
+    sizes: dict[str, int] = {}
+
+    def count(index: int, part: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: tuple, output: Tensor) -> None:
+            tokens = output[..., 0].numel()
+            calls[index][part] += tokens / sizes.setdefault(part, tokens)
+
+        return hook
+
+    # A cache stands in for a module's forward, so what only computing reaches is watched: the
+    # projection of an attention's queries, and the first layer of an MLP.
+    handles = [
+        _core(module).register_forward_hook(count(index, part))
+        for index, parts in enumerate(modules)
+        for part, module in parts.items()
+    ]
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def block_equivalents(calls: list[dict[str, float]]) -> float:
+    """Return module calls in units of whole blocks: the mean over a block's parts."""
+    return sum(sum(parts.values()) / len(parts) for parts in calls)
+
+
+def _core(module: Any) -> nn.Module:
+    for name in ("to_q", "qkv", "q_linear", "fc1"):
+        if hasattr(module, name):
+            return getattr(module, name)
+    return module.net[0]

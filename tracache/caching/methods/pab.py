@@ -1,0 +1,83 @@
+"""Pyramid Attention Broadcast (arXiv 2408.12588): each kind of module keeps its own rhythm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from tracache.caching.config import require_integer, require_number
+from tracache.caching.methods.base import Call, Method, Settings, Stack, Step, Watch
+
+
+@dataclass(frozen=True)
+class PABConfig(Settings):
+    """For how many steps each kind of output is broadcast.
+
+    Attributes
+    ----------
+    self_range, cross_range, mlp_range : int, defaults 2, 6, 2
+        Self-attention, cross-attention and MLP compute at every so many-th step (1 … 50); the
+        first two are those published for spatial blocks.
+    temporal_range : int, default 4
+        In place of the first in temporal blocks, as published.
+    start, stop : float, defaults 850, 100
+        Timesteps between which outputs are broadcast; outside, everything computes.
+    """
+
+    self_range: int = field(default=2, metadata={"low": 1, "high": 50, "label": "Self-attention"})
+    cross_range: int = field(default=6, metadata={"low": 1, "high": 50, "label": "Cross-attention"})
+    mlp_range: int = field(default=2, metadata={"low": 1, "high": 50, "label": "MLP"})
+    temporal_range: int = field(
+        default=4,
+        metadata={"low": 1, "high": 50, "label": "Attention over time", "video": True},
+    )
+    start: float = field(default=850.0, metadata={"low": 0, "high": 1000, "label": "From timestep"})
+    stop: float = field(default=100.0, metadata={"low": 0, "high": 1000, "label": "To timestep"})
+
+    def __post_init__(self) -> None:
+        for name in ("self_range", "cross_range", "mlp_range", "temporal_range"):
+            require_integer(name, getattr(self, name), 1, 50)
+        require_number("start", self.start, 0.0, 1000.0)
+        require_number("stop", self.stop, 0.0, 1000.0)
+
+    def range_of(self, part: str, kind: str = "") -> int:
+        """Return the rhythm of a part of a block of some kind."""
+        within = self.temporal_range if kind == "temporal" else self.self_range
+        return {"attn1": within, "attn2": self.cross_range}.get(part, self.mlp_range)
+
+
+class PAB(Method):
+    """Keeps every module's last output."""
+
+    takes_modules = True
+
+    def __init__(self, config: PABConfig, stack: Stack, watch: Watch = "all") -> None:
+        super().__init__(config, stack, watch)
+        self.clear()
+
+    def clear(self) -> None:
+        self._outputs: dict[tuple[int, str], Tensor] = {}
+        self._repeated: list[bool] = []
+
+    def begin(self, step: Step) -> None:
+        inside = self.config.stop < step.timestep < self.config.start
+        self._repeated = [
+            inside
+            and step.index > 0
+            and step.index % self.config.range_of(part, self.stack.kind(index)) != 0
+            for index in range(self.stack.depth)
+            for part in self.stack.layout.parts
+        ]
+
+    def module(self, index: int, part: str, call: Call) -> Tensor:
+        parts = list(self.stack.layout.parts)
+        if not self._repeated[index * len(parts) + parts.index(part)]:
+            self._outputs[index, part] = call()
+        return self._outputs[index, part]
+
+    def row(self) -> Any:
+        if not any(self._repeated):
+            return None
+        return [0 if repeated else -1 for repeated in self._repeated]

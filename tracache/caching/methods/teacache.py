@@ -1,0 +1,93 @@
+"""TeaCache (arXiv 2411.19108): the timestep's embedding tells when the output has changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from tracache.caching.config import require_number
+from tracache.caching.methods.base import Call, Method, Settings, Stack, Step, Watch
+
+
+@dataclass(frozen=True)
+class TeaCacheConfig(Settings):
+    """When the blocks run.
+
+    Attributes
+    ----------
+    threshold : float, default 0.2
+        The blocks run once the changes since they last did add up to this (0 … 100); 0 is full
+        compute. Of the modulated input's relative L1 changes, rescaled. The default computes 8
+        of 20 steps of the embedded text-to-image model.
+    coefficients : tuple of float, default (1.0, 0.0)
+        Polynomial that rescales a change, highest power first. Published ones belong to one
+        model; none are for PixArt-α and DiT, so the default leaves changes as they are.
+    """
+
+    threshold: float = field(default=0.2, metadata={"low": 0, "high": 100, "label": "Threshold"})
+    coefficients: tuple[float, ...] = (1.0, 0.0)
+
+    def __post_init__(self) -> None:
+        require_number("threshold", self.threshold, 0.0, 100.0)
+        for coefficient in self.coefficients:
+            require_number("coefficients", coefficient, -1e9, 1e9)
+        object.__setattr__(self, "coefficients", tuple(self.coefficients))
+
+    def rescale(self, change: float) -> float:
+        """Evaluate the polynomial."""
+        value = 0.0
+        for coefficient in self.coefficients:
+            value = value * change + coefficient
+        return value
+
+
+class TeaCache(Method):
+    """Keeps the change over all blocks. Reads one number back from the device at every step."""
+
+    def __init__(self, config: TeaCacheConfig, stack: Stack, watch: Watch = "all") -> None:
+        super().__init__(config, stack, watch)
+        self.clear()
+
+    def clear(self) -> None:
+        self._signal: Tensor | None = None
+        self._total = 0.0
+        self._entered: Tensor | None = None
+        self._change: Tensor | None = None
+        self._skipping = False
+
+    def begin(self, step: Step) -> None:
+        self._step = step
+
+    def block(self, index: int, call: Call) -> Tensor:
+        if index == 0:
+            self._skipping = not self._decide(call)
+            self._entered = call.hidden_states
+            if self._skipping:
+                assert self._change is not None
+                return call.hidden_states + self._change
+        if self._skipping:
+            return call.hidden_states
+        output = call()
+        if index == self.stack.depth - 1:
+            assert self._entered is not None
+            self._change, self._entered = output - self._entered, None
+        return output
+
+    def _decide(self, call: Call) -> bool:
+        """Whether the blocks run."""
+        signal = self.stack.layout.modulated(self.stack.blocks[0], call.hidden_states, call.kwargs)
+        previous, self._signal = self._signal, signal
+        if previous is None or self._change is None or self._step.is_last:
+            self._total = 0.0
+            return True
+        change = ((signal - previous).abs().mean() / previous.abs().mean()).item()
+        self._total += self.config.rescale(change)
+        if self._total < self.config.threshold:
+            return False
+        self._total = 0.0
+        return True
+
+    def row(self) -> Any:
+        return 0 if self._skipping else None

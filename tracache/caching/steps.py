@@ -1,0 +1,63 @@
+"""Which denoising steps compute fully, and which are skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def computes(
+    step: int,
+    stride: int,
+    warmup: int = 1,
+    last_step: bool = False,
+    num_steps: int | None = None,
+    chosen: Sequence[int] | None = None,
+) -> bool:
+    """Whether a denoising step runs the blocks.
+
+    Parameters
+    ----------
+    step : int
+        Index of the step, 0 being the noisiest.
+    stride : int
+        Every ``stride``-th step after the warm-up computes fully.
+    warmup : int, default 1
+        The first ``warmup`` steps compute fully.
+    last_step : bool, default False
+        Compute the last step too.
+    num_steps : int, optional
+        Steps in the run; needed only with ``last_step``.
+    chosen : sequence of int, optional
+        Exactly these steps compute fully, whatever the other settings say.
+
+    Raises
+    ------
+    ValueError
+        If ``last_step`` is set and ``num_steps`` is not given.
+
+    Notes
+    -----
+    TraCache, §4.2: full at ``i < warmup`` and where ``(i − (warmup − 1)) mod stride = 0``.
+    """
+    if chosen is not None:
+        return step in chosen
+    if last_step and num_steps is None:
+        raise ValueError("last_step=True needs the number of steps: pass num_steps")
+    if step < warmup or (step - (warmup - 1)) % stride == 0:
+        return True
+    return last_step and step == num_steps - 1  # type: ignore[operator]
+
+
+def computed_steps(
+    num_steps: int,
+    stride: int,
+    warmup: int = 1,
+    last_step: bool = False,
+    chosen: Sequence[int] | None = None,
+) -> tuple[int, ...]:
+    """Return the indices of the steps that compute fully, in denoising order."""
+    return tuple(
+        step
+        for step in range(num_steps)
+        if computes(step, stride, warmup, last_step, num_steps, chosen)
+    )

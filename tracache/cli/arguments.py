@@ -1,0 +1,260 @@
+"""What the command line takes."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tracache.caching.config import (
+    ABSCISSAE,
+    CRITERIA,
+    GRANULARITIES,
+    MAX_ORDER,
+    MAX_STRIDE,
+    MAX_WINDOW,
+    ORDERS,
+    SPREADS,
+)
+from tracache.cli.analyse import WATCHING
+from tracache.cli.sweep import spans
+from tracache.compare.arms import ARMS
+from tracache.experiments.peers import PEERS
+from tracache.experiments.questions import QUESTIONS
+from tracache.metrics.clip_score import VIT_G_14
+from tracache.metrics.fid import FEATURES
+from tracache.metrics.lpips import NETWORKS
+from tracache.models.families.opensora.sizes import RATIOS, RESOLUTIONS
+from tracache.models.loading import DEVICES
+from tracache.models.presets import CUSTOM
+from tracache.models.registry import DEFAULT_MODEL, MODELS
+
+#: What a command runs.
+Run = Callable[[argparse.Namespace], None]
+
+#: Settings of the cache that the command line takes.
+SETTINGS = (
+    "max_order",
+    "warmup",
+    "last_step",
+    "local_extrapolation",
+    "order",
+    "granularity",
+    "criterion",
+    "exponent",
+    "window",
+    "spread",
+    "abscissa",
+    "tolerance",
+    "max_skips",
+)
+
+
+def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
+    """Return the parser of all commands.
+
+    Parameters
+    ----------
+    runs : mapping of str to callable
+        What each command runs, by name; ``watch`` and ``answer`` are the two kinds of ``analyse``.
+    """
+    parser = argparse.ArgumentParser(
+        prog="tracache",
+        description="Compare, measure and sweep ways to accelerate diffusion transformers.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    compare = commands.add_parser("compare", help="one prompt, arm by arm, with images and figures")
+    _add_common(compare)
+    what = compare.add_mutually_exclusive_group(required=True)
+    what.add_argument("--prompt", help="what the image should show")
+    what.add_argument("--class-label", metavar="CLASS", help="name or number, in place of it")
+    compare.add_argument("--seed", type=int, default=0, help="of the initial noise (default 0)")
+    compare.add_argument("--steps", type=int, help="denoising steps (the model's default)")
+    compare.add_argument(
+        "--stride", type=_stride, help=f"1 to {MAX_STRIDE}, or auto (the model's default)"
+    )
+    compare.add_argument("--frames", type=int, help="of a video, where the model lets you choose")
+    compare.add_argument("--resolution", help=f"of such a video: {', '.join(RESOLUTIONS)}")
+    compare.add_argument("--aspect", help=f"height to width: {', '.join(RATIOS)}")
+    compare.add_argument("--preset", default=CUSTOM, help="settings chosen beforehand, by name")
+    compare.add_argument(
+        "--arms", nargs="+", default=["tracache"], metavar="ARM", help=", ".join(ARMS)
+    )
+    _add_settings(compare)
+    _add_options(compare)
+    compare.add_argument("--output", type=Path, required=True, help="folder for what is written")
+    compare.set_defaults(run=runs["compare"])
+
+    bench = commands.add_parser("bench", help="quality, latency, or the paper's MACs")
+    _add_common(bench)
+    kind = bench.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--quality", action="store_true", help="nearness to full compute, all arms")
+    kind.add_argument("--latency", action="store_true", help="speed-up, and where the rest goes")
+    kind.add_argument("--memory", action="store_true", help="peak of each arm's run")
+    kind.add_argument(
+        "--macs", action="store_true", help="the paper's tables; with --model, that model's arms"
+    )
+    bench.add_argument("--steps", type=int, nargs="+", help="default 20 50; latency 20")
+    bench.add_argument("--strides", type=_stride, nargs="+", default=[2, 3, 4, 5])
+    bench.add_argument("--presets", nargs="+", metavar="NAME", help="in place of strides; or all")
+    bench.add_argument("--arms", nargs="+", metavar="ARM", help="default all; latency tracache")
+    bench.add_argument("--prompts", type=Path, help="file, one prompt a line (the held-out ones)")
+    bench.add_argument("--count", type=int, default=32, help="prompts to take (default 32)")
+    bench.add_argument(
+        "--batch", type=int, nargs="+", default=[1], help="prompts per run (default 1)"
+    )
+    bench.add_argument("--rounds", type=int, default=7, help="timed rounds (default 7)")
+    bench.add_argument(
+        "--random-weights", action="store_true", help="latency: full-size model, nothing to fetch"
+    )
+    bench.add_argument("--compile", action="store_true", help="latency: with torch.compile too")
+    bench.add_argument(
+        "--peers", nargs="+", default=[], metavar="NAME", help=f"latency: {', '.join(PEERS)}"
+    )
+    _add_settings(bench)
+    _add_options(bench)
+    bench.set_defaults(run=runs["bench"], model=None)
+
+    sweep = commands.add_parser("sweep", help="strides, orders and arms over many prompts")
+    _add_common(sweep)
+    sweep.add_argument("--steps", type=int, nargs="+", help="the model's default")
+    sweep.add_argument("--strides", type=spans, nargs="+", default=[[2, 3, 4, 5]], metavar="1-6")
+    sweep.add_argument("--orders", type=spans, nargs="+", metavar="0-5", help="the default alone")
+    sweep.add_argument(
+        "--arms", nargs="+", default=["tracache", "fewer-steps", "reuse"], metavar="ARM"
+    )
+    _add_experiment(sweep)
+    _add_settings(sweep)
+    _add_options(sweep)
+    sweep.set_defaults(run=runs["sweep"])
+
+    _add_analyse(
+        commands.add_parser("analyse", help="what the paper's figures and tables show"), runs
+    )
+
+    examples = commands.add_parser("examples", help="record the page's examples anew")
+    examples.add_argument("--device", help=f"{', '.join(DEVICES)}; the best there is by default")
+    examples.add_argument("--output", type=Path, help="folder (that of the assets)")
+    examples.set_defaults(run=runs["examples"])
+
+    tune = commands.add_parser("tune", help="find which steps to compute for a budget")
+    _add_common(tune)
+    tune.add_argument("--steps", type=int, help="denoising steps (the model's default)")
+    tune.add_argument("--budgets", type=int, nargs="+", default=[10, 9, 8, 7, 6, 5])
+    tune.add_argument("--prompts", type=Path, help="file, one prompt a line (the tuning ones)")
+    tune.add_argument("--count", type=int, default=32, help="prompts to take (default 32)")
+    tune.add_argument("--batch", type=int, default=16, help="prompts per run (default 16)")
+    tune.set_defaults(run=runs["tune"])
+    return parser
+
+
+def _add_experiment(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--prompts", type=Path, help="file, one prompt a line (the held-out ones)")
+    parser.add_argument("--count", type=int, default=16, help="prompts, or more images than those")
+    parser.add_argument("--batch", type=int, default=1, help="prompts per run (default 1)")
+    parser.add_argument("--features", choices=FEATURES, default="none", help="for sets of images")
+    parser.add_argument("--reference", type=Path, metavar="FOLDER", help="images to be near to")
+    parser.add_argument("--lpips", choices=NETWORKS, help="distance to full compute's images")
+    parser.add_argument("--clip", metavar="CHECKPOINT", help=f"score prompts with it: {VIT_G_14}")
+    parser.add_argument("--output", type=Path, required=True, help="folder; goes on where it was")
+
+
+def _add_analyse(parser: argparse.ArgumentParser, runs: Mapping[str, Run]) -> None:
+    questions = parser.add_subparsers(required=True, metavar="question", dest="question")
+    for name, about in WATCHING.items():
+        question = questions.add_parser(name, help=about)
+        _add_common(question)
+        what = question.add_mutually_exclusive_group()
+        what.add_argument("--prompt", help="what to watch (the first held-out prompt)")
+        what.add_argument("--class-label", metavar="CLASS", help="name or number, in place of it")
+        question.add_argument("--seed", type=int, default=0, help="of the noise (default 0)")
+        question.add_argument("--steps", type=int, help="denoising steps (the model's default)")
+        question.add_argument("--block", type=int, default=-1, help="from 1; the last by default")
+        question.add_argument("--stride", type=int, default=3, help="of what is predicted (3)")
+        question.add_argument("--order", type=int, default=3, help="highest (default 3)")
+        question.add_argument("--most", type=int, default=6, help="widest interval (default 6)")
+        question.add_argument("--output", type=Path, required=True, help="folder")
+        question.set_defaults(run=runs["watch"])
+    for name, entry in QUESTIONS.items():
+        question = questions.add_parser(name, help=entry.about)
+        _add_common(question)
+        question.add_argument("--steps", type=int, help="denoising steps")
+        question.add_argument("--strides", type=spans, nargs="+", metavar="3-6")
+        question.add_argument("--orders", type=spans, nargs="+", metavar="2-5")
+        _add_experiment(question)
+        question.set_defaults(run=runs["answer"])
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default=DEFAULT_MODEL, help=", ".join(MODELS))
+    parser.add_argument("--scheduler", help="of the model's (its default)")
+    parser.add_argument("--guidance-scale", type=float, help="the model's default")
+    parser.add_argument("--device", help=f"{', '.join(DEVICES)}; the best there is by default")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--max-order", type=int, help=f"0 to {MAX_ORDER} (the model's default)")
+    parser.add_argument("--warmup", type=int, help="leading full steps (the model's default)")
+    parser.add_argument(
+        "--last-step", action=argparse.BooleanOptionalAction, help="compute the last step too"
+    )
+    parser.add_argument(
+        "--local-extrapolation",
+        action=argparse.BooleanOptionalAction,
+        help="take φ_n (Eq. 7 as written) rather than φ_{n−1}",
+    )
+
+    parser.add_argument("--order", choices=ORDERS, help="chosen per block and step, or highest")
+    parser.add_argument("--granularity", choices=GRANULARITIES, help="what has a trajectory")
+    parser.add_argument("--criterion", choices=CRITERIA, help="how residuals are judged")
+    parser.add_argument("--exponent", type=float, help="of the criterion power")
+    parser.add_argument("--window", type=int, help=f"average spreads over steps, 1 to {MAX_WINDOW}")
+    parser.add_argument("--spread", choices=SPREADS, help="over the batch, or each item of it")
+    parser.add_argument("--abscissa", choices=ABSCISSAE, help="along what to extrapolate")
+    parser.add_argument("--tolerance", type=float, help="of --stride auto: relative error")
+    parser.add_argument("--max-skips", type=int, help="of --stride auto: at most, in a row")
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    there = (f"{method.id}.{name}" for method in ARMS.values() for name in method.options)
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="ARM.NAME=VALUE",
+        help=f"an arm's own setting: {', '.join(there)}, gates.file",
+    )
+
+
+def _stride(text: str) -> int | str:
+    return text if text == "auto" else int(text)
+
+
+def options_of(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """The arms' own settings that were given on the command line."""
+    options: dict[str, dict[str, Any]] = {}
+    for text in args.option:
+        path, equals, value = text.partition("=")
+        arm, dot, name = path.partition(".")
+        if not (equals and dot):
+            raise ValueError(f"--option takes ARM.NAME=VALUE, got {text!r}")
+        options.setdefault(arm, {})[name] = _number(value)
+    return options
+
+
+def _number(text: str) -> int | float | str:
+    """Return a number where the text is one, whole where it can be."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def settings_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Cache settings that were given on the command line."""
+    return {name: value for name in SETTINGS if (value := getattr(args, name)) is not None}

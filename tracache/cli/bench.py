@@ -1,0 +1,316 @@
+"""``python -m tracache bench``: checks the arguments, runs a benchmark, prints its table."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from tqdm import tqdm
+
+from tracache.caching.config import require_integer
+from tracache.compare.arms import ARMS, REFERENCE
+from tracache.compare.estimate import estimate
+from tracache.compare.output import table
+from tracache.compare.report import versions
+from tracache.compare.request import Request, make_request
+from tracache.experiments.contenders import contenders_of
+from tracache.experiments.latency import LatencyRow, measure_latency
+from tracache.experiments.memory import MemoryRow, measure_memory
+from tracache.experiments.paper import measure_macs, paper_rows
+from tracache.experiments.peers import require_peer
+from tracache.experiments.quality import Distance, count_runs, measure_quality
+from tracache.experiments.subjects import any_subject, read_subjects
+from tracache.experiments.tables import (
+    show_arm_macs,
+    show_latency,
+    show_macs,
+    show_memory,
+    show_quality,
+    show_tuned,
+)
+from tracache.experiments.tune import tune
+from tracache.metrics.fid import measures_for
+from tracache.models.loading import LoadedModel
+from tracache.models.registry import DEFAULT_MODEL, find_model
+
+
+def run_bench(
+    args: argparse.Namespace,
+    cache: dict[str, Any],
+    options: dict[str, dict[str, Any]],
+    load: Callable[[], LoadedModel],
+) -> dict[str, Any]:
+    """Run one of the benchmarks and return the figures, ready for JSON.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The parsed command line.
+    cache : dict
+        Cache settings that were given; the model's default otherwise.
+    options : dict
+        The arms' own settings that were given.
+    load : callable
+        Loads the model; called once everything has been checked.
+
+    Raises
+    ------
+    ValueError
+        If something is not allowed; before any work starts.
+    """
+    if args.macs and args.model is None:
+        return _macs()
+    args.model = args.model or DEFAULT_MODEL
+    if args.macs and args.steps is None:
+        args.steps = [find_model(args.model).steps]
+    steps = args.steps or ([20, 50] if args.quality else [20])
+    arms = args.arms or (["all"] if args.quality else ["tracache"])
+    if arms == ["all"]:
+        arms = _all_arms(args.model, options)
+    settings = (
+        [{"preset": preset} for preset in _all_presets(args)]
+        if args.presets
+        else [{"steps": n, "stride": k, **cache} for n in steps for k in args.strides]
+    )
+    subject = any_subject(args.model)
+    requests = [
+        make_request(
+            args.model,
+            **subject,
+            seed=0,
+            guidance_scale=args.guidance_scale,
+            scheduler=args.scheduler,
+            arms=arms,
+            options=options,
+            **setting,
+        )
+        for setting in settings
+    ]
+    if args.macs:
+        return _macs_of(requests)
+    prompts = read_subjects(args, "heldout.txt")
+    for batch in args.batch:
+        require_integer("batch", batch, 1, 64)
+    require_integer("rounds", args.rounds, 1, 1000)
+    if args.quality and len(args.batch) > 1:
+        raise ValueError("batch: --quality takes one, --latency any number of them")
+    if args.quality and (args.random_weights or args.peers or args.compile):
+        raise ValueError("--random-weights, --peers and --compile do not go with --quality")
+    for name in args.peers:
+        require_peer(name, find_model(args.model).task)
+    run = _quality if args.quality else _memory if args.memory else _latency
+    return run(args, load(), requests, prompts, steps)
+
+
+def _macs_of(requests: list[Request]) -> dict[str, Any]:
+    """Count what every arm of one model computes, on shapes without numbers."""
+    rows, shown = [], []
+    for request in requests:
+        for arm in estimate(request).arms:
+            row = {"steps": request.steps, "stride": request.cache.stride, **asdict(arm)}
+            if row not in rows:
+                rows.append(row)
+                shown.append(show_arm_macs(row))
+    print(table(shown))
+    return {"model": requests[0].model, "counting": "all products", "rows": rows}
+
+
+def _quality(
+    args: argparse.Namespace,
+    model: LoadedModel,
+    requests: list[Request],
+    prompts: list[str | int],
+    steps: list[int],
+) -> dict[str, Any]:
+    distance, features = _distance(model)
+    with tqdm(total=count_runs(len(prompts), requests), unit="image") as bar:
+        rows = list(
+            measure_quality(
+                model,
+                prompts,
+                requests,
+                batch=args.batch[0],
+                distance=distance,
+                progress=bar.update,
+            )
+        )
+    print(table([show_quality(row) for row in rows]))
+    if features:
+        print(f"\n{features}: distance to renders, in the features of that network")
+    return {
+        **_circumstances(model, requests[0]),
+        "options": requests[0].options,
+        "prompts": len(prompts),
+        "batch": args.batch[0],
+        "features": features,
+        "rows": [row.to_dict() for row in rows],
+    }
+
+
+def _latency(
+    args: argparse.Namespace,
+    model: LoadedModel,
+    requests: list[Request],
+    prompts: list[str | int],
+    steps: list[int],
+) -> dict[str, Any]:
+    """Time every arm at every setting, batch by batch, first eagerly and then compiled."""
+    groups = [contenders_of(requests, args.peers, n) for n in steps]
+    ways = [(b, c) for c in ((False, True) if args.compile else (False,)) for b in args.batch]
+    runs = len(ways) * (args.rounds + 1) * sum(len(group) + 1 for group in groups)
+    rows: list[LatencyRow] = []
+    with tqdm(total=runs, unit="run") as bar:
+        for group in groups:
+            for batch, compiled in ways:
+                rows += measure_latency(
+                    model,
+                    prompts[0],
+                    group,
+                    scheduler=requests[0].scheduler,
+                    guidance_scale=requests[0].guidance_scale,
+                    batch=batch,
+                    compiled=compiled,
+                    rounds=args.rounds,
+                    progress=bar.update,
+                )
+    print(table([show_latency(row) for row in rows]))
+    if args.random_weights:
+        print("\nRandom weights, on which neither speed nor memory depends.")
+    return {
+        **_circumstances(model, requests[0]),
+        "random_weights": args.random_weights,
+        "rounds": args.rounds,
+        "rows": [row.to_dict() for row in rows],
+    }
+
+
+def _memory(
+    args: argparse.Namespace,
+    model: LoadedModel,
+    requests: list[Request],
+    prompts: list[str | int],
+    steps: list[int],
+) -> dict[str, Any]:
+    groups = [contenders_of(requests, args.peers, n) for n in steps]
+    rows: list[MemoryRow] = []
+    with tqdm(total=sum(len(g) + 1 for g in groups) * len(args.batch), unit="run") as bar:
+        for group in groups:
+            for batch in args.batch:
+                rows += measure_memory(
+                    model,
+                    prompts[0],
+                    group,
+                    scheduler=requests[0].scheduler,
+                    guidance_scale=requests[0].guidance_scale,
+                    batch=batch,
+                    progress=bar.update,
+                )
+    print(table([show_memory(row) for row in rows]))
+    if model.device.type != "cuda":
+        print("\nOf the whole process, which keeps what it once had: only a GPU tells arms apart.")
+    return {
+        **_circumstances(model, requests[0]),
+        "random_weights": args.random_weights,
+        "rows": [row.to_dict() for row in rows],
+    }
+
+
+def _macs() -> dict[str, Any]:
+    """Count the full-size models, which takes no weights and no model of the registry."""
+    asked = paper_rows()
+    with tqdm(total=len(asked), unit="row") as bar:
+        rows = list(measure_macs(asked, bar.update))
+    print(table([show_macs(row) for row in rows]))
+    print("\nIn 10¹² multiply–accumulates. The paper counts products with weights only, without")
+    print("the caption's projection; the last column counts everything, attention included.")
+    return {"versions": versions(), "rows": [row.to_dict() for row in rows]}
+
+
+def _all_presets(args: argparse.Namespace) -> list[str]:
+    presets = find_model(args.model).presets
+    return list(presets) if args.presets == ["all"] else args.presets
+
+
+def _all_arms(model_id: str, options: dict[str, Any]) -> list[str]:
+    """Every arm that this model can run; gates only with a table."""
+    spec = find_model(model_id)
+    arms = (m for m in ARMS.values() if m.id != REFERENCE and not m.refusal(spec))
+    return [m.id for m in arms if m.id != "gates" or "gates" in options]
+
+
+def _distance(model: LoadedModel) -> tuple[Distance | None, str | None]:
+    """What measures a set of images, and the name of its features."""
+    if not model.spec.embedded or model.spec.task == "text-to-video":
+        return None, None
+    name, measure = next(iter(measures_for("scenes", model.spec).items()))
+    return lambda images: measure(images, ()), name
+
+
+def _circumstances(model: LoadedModel, request: Request) -> dict[str, Any]:
+    """What figures were made with; the stride stands in each row."""
+    return {
+        "model": model.spec.id,
+        "device": model.device_name,
+        "dtype": model.dtype_name,
+        "versions": versions(),
+        "settings": {k: v for k, v in request.cache.to_dict().items() if k != "stride"},
+        "scheduler": request.scheduler,
+        "guidance_scale": request.guidance_scale,
+    }
+
+
+def run_tune(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> dict[str, Any]:
+    """Run ``tune`` and return the presets it found, ready for JSON.
+
+    Raises
+    ------
+    ValueError
+        If something is not allowed; before any work starts.
+    """
+    request = make_request(
+        args.model,
+        **any_subject(args.model),
+        seed=0,
+        steps=args.steps,
+        guidance_scale=args.guidance_scale,
+        scheduler=args.scheduler,
+    )
+    for budget in args.budgets:
+        require_integer("budgets", budget, 2, request.steps)
+    prompts = read_subjects(args, "tuning.txt")
+    model = load()
+    found = []
+    for budget in args.budgets:
+        with tqdm(bar_format="{desc}", desc="") as bar:
+            found.append(
+                tune(
+                    model,
+                    prompts,
+                    num_steps=request.steps,
+                    budget=budget,
+                    scheduler=request.scheduler,
+                    guidance_scale=request.guidance_scale,
+                    batch=args.batch,
+                    progress=bar.set_description_str,
+                )
+            )
+        print(table([show_tuned(tuned) for tuned in found[-1:]]))
+    circumstances = _circumstances(model, request)
+    circumstances.pop("settings")
+    return {
+        **circumstances,
+        "prompts": len(prompts),
+        "presets": [
+            {
+                **tuned.to_preset(request.scheduler).to_dict(),
+                "tuned": {
+                    "latent_error": round(tuned.error, 5),
+                    "fewer_steps": round(tuned.fewer_steps, 5),
+                    "tried": tuned.tried,
+                },
+            }
+            for tuned in found
+        ],
+    }

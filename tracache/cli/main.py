@@ -1,0 +1,170 @@
+"""The command line: ``python -m tracache compare`` and ``python -m tracache bench``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+
+from tqdm import tqdm
+
+from tracache.cli.analyse import run_comparing, run_watching
+from tracache.cli.arguments import build_parser, options_of, settings_of
+from tracache.cli.bench import run_bench, run_tune
+from tracache.cli.sweep import run_sweep
+from tracache.compare.comparison import compare
+from tracache.compare.estimate import estimate
+from tracache.compare.events import ArmDone, ArmStarted, Finished, Stage, StepDone
+from tracache.compare.examples import FOLDER, record_examples
+from tracache.compare.output import table, write_json
+from tracache.compare.report import Report
+from tracache.compare.request import make_request
+from tracache.compare.saving import save_report
+from tracache.experiments.workers import this_worker
+from tracache.models.loading import LoadedModel, ModelUnavailableError, load_model
+from tracache.models.random_weights import load_random
+from tracache.settings import Settings
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return the exit status: 0, or 2 where the input was not allowed."""
+    args = build_parser(RUNS).parse_args(argv)
+    try:
+        args.run(args)
+    except (ValueError, ModelUnavailableError, OSError) as error:
+        print(f"tracache: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("tracache: stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _load(args: argparse.Namespace) -> LoadedModel:
+    return load_model(args.model, _settings(args))
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    settings = Settings.from_environment()
+    if args.device is not None:
+        settings = dataclasses.replace(settings, device=args.device)
+    return settings
+
+
+def _bench(args: argparse.Namespace) -> None:
+    def load() -> LoadedModel:
+        if args.random_weights:
+            return load_random(args.model, _settings(args))
+        return _load(args)
+
+    figures = run_bench(args, settings_of(args), options_of(args), load)
+    if args.json is not None:
+        write_json(args.json, figures)
+
+
+def _sweep(args: argparse.Namespace) -> None:
+    worker, settings = this_worker(_settings(args))
+    given = {name: value for name, value in settings_of(args).items() if name != "max_order"}
+    figures = run_sweep(
+        args, given, options_of(args), worker, lambda: load_model(args.model, settings)
+    )
+    if figures is not None and args.json is not None:
+        write_json(args.json, figures)
+
+
+def _watch(args: argparse.Namespace) -> None:
+    figures = run_watching(args, lambda: _load(args))
+    if args.json is not None:
+        write_json(args.json, figures)
+
+
+def _answer(args: argparse.Namespace) -> None:
+    worker, settings = this_worker(_settings(args))
+    figures = run_comparing(args, worker, lambda: load_model(args.model, settings))
+    if figures is not None and args.json is not None:
+        write_json(args.json, figures)
+
+
+def _tune(args: argparse.Namespace) -> None:
+    presets = run_tune(args, lambda: _load(args))
+    if args.json is not None:
+        write_json(args.json, presets)
+
+
+def _examples(args: argparse.Namespace) -> None:
+    settings = _settings(args)
+    folder = args.output or settings.assets / FOLDER
+    record_examples(folder, lambda model_id: load_model(model_id, settings))
+    print(f"written to {folder}")
+
+
+def _compare(args: argparse.Namespace) -> None:
+    request = make_request(
+        args.model,
+        args.prompt,
+        class_label=args.class_label,
+        seed=args.seed,
+        steps=args.steps,
+        guidance_scale=args.guidance_scale,
+        scheduler=args.scheduler,
+        frames=args.frames,
+        resolution=args.resolution,
+        aspect=args.aspect,
+        stride=args.stride,
+        arms=args.arms,
+        options=options_of(args),
+        preset=args.preset,
+        **settings_of(args),
+    )
+    args.output.mkdir(parents=True, exist_ok=True)
+    report, bar = None, None
+    model = _load(args)
+    for line in estimate(request, _settings(args)).describe():
+        print(f"expected: {line}", file=sys.stderr)
+    for event in compare(model, request):
+        match event:
+            case Stage():
+                print(event.message, file=sys.stderr)
+            case ArmStarted():
+                bar = tqdm(total=event.num_steps, desc=event.title, unit="step")
+            case StepDone() if bar is not None:
+                bar.update()
+            case ArmDone() if bar is not None:
+                bar.close()
+            case Finished():
+                report = event.report
+    assert report is not None
+    save_report(report, args.output)
+    if args.json is not None:
+        write_json(args.json, report.to_dict())
+    print(table(_report_rows(report)))
+    print(f"\nwritten to {args.output}")
+
+
+def _report_rows(report: Report) -> list[dict[str, str]]:
+    return [
+        {
+            "arm": arm.title,
+            "computed": f"{arm.full_steps} of {arm.num_steps}",
+            "denoising": f"{arm.denoising_s:.3f} s",
+            "end to end": f"{arm.end_to_end_s:.3f} s",
+            "speed-up": f"{arm.speed_up:.2f}×",
+            "in MACs": f"{arm.speed_up_macs:.2f}×",
+            arm.memory_kind: f"{arm.memory_bytes / 2**20:.0f} MiB",
+            "PSNR": f"{arm.psnr:.2f} dB",
+            "SSIM": f"{arm.ssim:.4f}",
+        }
+        for arm in report.arms
+    ]
+
+
+RUNS = {
+    "compare": _compare,
+    "bench": _bench,
+    "sweep": _sweep,
+    "tune": _tune,
+    "examples": _examples,
+    "watch": _watch,
+    "answer": _answer,
+}

@@ -1,0 +1,195 @@
+"""Watching blocks after a comparison: as many at a time as the memory has room for.
+
+Every watched block keeps the history of its outputs. Where those of all blocks do not fit at once,
+the same run is repeated from the same inputs, with other blocks watched each time; what is decided
+does not depend on who watches, so the rows of all runs make up the trace of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from tracache.caching.config import TraCacheConfig
+from tracache.caching.layouts import find_blocks
+from tracache.caching.trace import Trace
+from tracache.caching.trajectory import history_bytes
+from tracache.compare.arms import Setup
+from tracache.compare.sampling import Inputs, sample
+from tracache.metrics.memory import MemoryPeak
+from tracache.models.loading import LoadedModel
+from tracache.models.placement import free_for_work
+
+#: Runs that watching may take; beyond, some blocks go unwatched.
+MOST_RUNS = 8
+
+
+@dataclass
+class Features:
+    """What a block hands on: measured, not worked out.
+
+    Attributes
+    ----------
+    count : int
+        Numbers in its output, batch and guidance's two halves included; 0 before it has run.
+    dtype : torch.dtype
+        Of its output.
+    """
+
+    count: int = 0
+    dtype: torch.dtype = torch.float32
+
+
+@contextmanager
+def measure_features(transformer: nn.Module) -> Iterator[Features]:
+    """Measure what the last block hands on, while the context is open."""
+    features = Features()
+
+    def look(module: nn.Module, args: tuple, output: Tensor) -> None:
+        features.count, features.dtype = output.numel(), output.dtype
+
+    hook = find_blocks(transformer)[-1].register_forward_hook(look)
+    try:
+        yield features
+    finally:
+        hook.remove()
+
+
+def bytes_per_block(setup: Setup, features: Features) -> int:
+    """Bytes of history that watching one more block takes; 0 where it takes none.
+
+    Only TraCache by blocks keeps what others do not need: each attention's and MLP's history, or
+    what another method keeps, is there in any case, and where the order does not follow from a
+    block's own history nothing need be kept to know it.
+    """
+    config = setup.cache
+    if not isinstance(config, TraCacheConfig) or not config.chooses:
+        return 0
+    if config.granularity != "block":
+        return 0
+    computed = setup.computed_steps
+    most = config.max_order + 1
+    points = most if computed is None else min(most, len(computed))
+    return history_bytes(features.count, features.dtype, points)
+
+
+def free_for_histories(device: torch.device, peak: MemoryPeak) -> int:
+    """Bytes that histories may take beside a run.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the histories will be.
+    peak : MemoryPeak
+        Of a run without them; what it grew by is left free for the next.
+    """
+    return free_for_work(device) - peak.growth
+
+
+def make_groups(blocks: int, room: int, each: int) -> tuple[tuple[int, ...], ...]:
+    """Share the blocks out over runs.
+
+    Parameters
+    ----------
+    blocks : int
+        How many there are. The last is watched in every run, since the method itself does.
+    room, each : int
+        Bytes for histories, and of one.
+
+    Returns
+    -------
+    tuple of tuple of int
+        Blocks to watch in each run beside the last. Where more than ``MOST_RUNS`` would be
+        needed, blocks evenly spaced are left; where no history fits beside the last, none is.
+    """
+    others = tuple(range(blocks - 1))
+    if each == 0:
+        return (others,)
+    # Room for the last block's own history, and for one in the making.
+    most = max(room // each - 2, 0)
+    if not most:
+        return ((),)
+    if len(others) > most * MOST_RUNS:
+        kept = most * MOST_RUNS
+        others = tuple(i * len(others) // kept for i in range(kept))
+    runs = max(-(-len(others) // most), 1)
+    ends = [len(others) * i // runs for i in range(runs + 1)]
+    return tuple(others[a:b] for a, b in pairwise(ends))
+
+
+def watch_blocks(
+    model: LoadedModel,
+    inputs: Inputs,
+    setup: Setup,
+    groups: tuple[tuple[int, ...], ...],
+    *,
+    title: str = "the cache",
+    say: Callable[[str], None] = lambda line: None,
+    check: Callable[[], None] = lambda: None,
+) -> Trace | None:
+    """Run a setup once for each group of blocks, untimed, and return the decisions of all.
+
+    Parameters
+    ----------
+    model, inputs, setup
+        As for :func:`tracache.compare.sampling.sample`.
+    groups : tuple of tuple of int
+        From :func:`make_groups`.
+    title : str
+        Of the arm, for people.
+    say : callable, optional
+        Is told, before each run, which blocks it watches.
+    check : callable, optional
+        Called after each step; what it raises ends the work.
+
+    Returns
+    -------
+    Trace or None
+        Equal to that of watching all blocks at once where every block is in a group; blocks in
+        none are ``UNTRACED``. None without a cache.
+    """
+    blocks = len(find_blocks(model.pipe.transformer))
+    traces = []
+    for number, group in enumerate(groups):
+        say(_describe(groups, number, blocks, title))
+        whole = len(group) == blocks - 1
+        done = sample(
+            model,
+            inputs,
+            setup,
+            on_step=lambda *_: check(),
+            trace="all" if whole else group,
+        )
+        if done.trace is None:
+            return None
+        traces.append(done.trace)
+    try:
+        return Trace.merge(traces)
+    except ValueError:
+        # Some kernels of some devices add in another order each time, which can turn a near-tie.
+        say(f"The runs of {title} did not repeat exactly: the blocks of the first one are shown")
+        return Trace.merge(traces[:1])
+
+
+def _describe(groups: tuple[tuple[int, ...], ...], number: int, blocks: int, title: str) -> str:
+    group, watched = groups[number], sum(map(len, groups)) + 1
+    if len(group) == blocks - 1:
+        return f"Watching every block of {title}, untimed"
+    if watched == 1:
+        return f"Watching the last block of {title}, untimed: no memory for those before it"
+    if watched < blocks:
+        return (
+            f"Watching {watched} of {blocks} blocks of {title}, untimed, for want of memory: run "
+            f"{number + 1} of {len(groups)}"
+        )
+    # The last block is in every run, and closes the last one's.
+    end = blocks if number == len(groups) - 1 else group[-1] + 1
+    return (
+        f"Watching blocks {group[0] + 1}–{end} of {blocks} of {title}, untimed: run "
+        f"{number + 1} of {len(groups)}"
+    )

@@ -1,0 +1,219 @@
+"""What a request will cost, before anything is loaded or run."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tracache.caching.attach import attach
+from tracache.caching.config import TraCacheConfig
+from tracache.caching.methods import AdaCacheConfig, TeaCacheConfig
+from tracache.compare.arms import ARMS, Setup
+from tracache.compare.request import Request
+from tracache.media import VideoSize
+from tracache.metrics.macs import count_macs
+from tracache.models.registry import find_model
+from tracache.models.shapes import empty_inputs, latent_shape, transformer_shape
+from tracache.models.sources import locate_all
+from tracache.settings import Settings
+
+#: Whose run decides what is computed, by what shapes alone do not have.
+BY_FEATURES = (TeaCacheConfig, AdaCacheConfig)
+
+#: Held while shapes run, which serve one run at a time as all transformers do.
+_LOCK = threading.Lock()
+
+#: (model, size, guided) → seconds of a step of full compute, as it was last measured.
+_PACES: dict[tuple[str, int | VideoSize, bool], float] = {}
+
+
+@dataclass(frozen=True)
+class ArmEstimate:
+    """What one arm will cost.
+
+    Attributes
+    ----------
+    arm, title : str
+        Name in code and on the page.
+    num_steps : int or None
+        Denoising steps; None where that follows from another arm's run.
+    macs : int or None
+        Multiply–accumulates of its denoising loop, all products; None where the run decides. Of
+        arms that go by the timestep (PAB, FasterCache) nearly so, since those of the run are the
+        scheduler's.
+    share : float or None
+        Of full compute's.
+    seconds : float or None
+        Of its denoising loop, where full compute has been timed in this process: its time for
+        each step, times the share of its work. What is skipped is taken to cost what it computes.
+    """
+
+    arm: str
+    title: str
+    num_steps: int | None
+    macs: int | None
+    share: float | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a request will cost; full compute is the first of the arms."""
+
+    arms: tuple[ArmEstimate, ...]
+
+    def describe(self) -> list[str]:
+        """Return a line for each arm."""
+        full, *others = self.arms
+        assert full.macs is not None
+        lines = [f"{full.title}: {full.num_steps} steps, {full.macs / 1e12:.3g} × 10¹² MACs"]
+        for arm in others:
+            if arm.share is None:
+                lines.append(f"{arm.title}: decided while it runs")
+            else:
+                lines.append(f"{arm.title}: {arm.share:.3f} of those MACs, {1 / arm.share:.2f}×")
+        times = [arm.seconds for arm in self.arms]
+        return [
+            f"{line}, about {seconds:.3g} s" if seconds is not None else line
+            for line, seconds in zip(lines, times, strict=True)
+        ]
+
+
+def note_pace(request: Request, seconds: float) -> None:
+    """Remember how long full compute of a request took, in seconds of its denoising loop."""
+    _PACES[_pace_key(request)] = seconds / request.steps
+
+
+def estimate(request: Request, settings: Settings | None = None) -> Estimate:
+    """Count what each arm of a request will compute.
+
+    Every product is counted by running the real forward on shapes without numbers, under the real
+    cache. Arms whose steps are all or nothing take a moment; others are counted step by step, with
+    timesteps that are spaced evenly.
+
+    Parameters
+    ----------
+    request : Request
+        What will run.
+    settings : Settings, optional
+        Where the models' files are, and the device; from the environment if not given.
+
+    Raises
+    ------
+    ValueError
+        If the model's configuration is not at hand.
+    OSError
+        If its folder is incomplete.
+    """
+    settings = settings or Settings.from_environment()
+    count = _Counter(request, settings)
+    full = count(Setup(request.steps))
+    assert full is not None
+    pace = _PACES.get(_pace_key(request))
+    computed: int | None = None
+    arms = []
+    for arm in request.arms:
+        setup = _set_up(request, arm, computed)
+        macs = None if setup is None else count(setup)
+        share = None if macs is None else macs / full
+        if arm == request.matched and setup is not None and share is not None:
+            steps = setup.computed_steps if _is_whole(setup) else None
+            computed = len(steps) if steps is not None else max(1, round(share * request.steps))
+        known = pace is not None and share is not None
+        arms.append(
+            ArmEstimate(
+                arm=arm,
+                title=ARMS[arm].title,
+                num_steps=None if setup is None else setup.num_steps,
+                macs=macs,
+                share=share,
+                seconds=pace * request.steps * share if known else None,  # type: ignore[operator]
+            )
+        )
+    return Estimate(tuple(arms))
+
+
+def _pace_key(request: Request) -> tuple[str, int | VideoSize, bool]:
+    return request.model, request.size, request.guidance_scale > 1.0
+
+
+def _set_up(request: Request, arm: str, computed: int | None) -> Setup | None:
+    """An arm's setup; None where it waits for what another computes and that is not known."""
+    waits = ARMS[arm].matches and computed is None and request.matched is not None
+    return None if waits else request.set_up(arm, computed)
+
+
+def _is_whole(setup: Setup) -> bool:
+    """Whether each of its steps computes all blocks or none."""
+    config = setup.cache
+    return config is None or (isinstance(config, TraCacheConfig) and config.granularity == "block")
+
+
+class _Counter:
+    """Counts setups on one request's transformer."""
+
+    def __init__(self, request: Request, settings: Settings) -> None:
+        batch = 2 if request.guidance_scale > 1.0 else 1
+        sources = locate_all(request.spec, settings)
+        self._key = request.model, sources, request.size, batch
+
+    def __call__(self, setup: Setup) -> int | None:
+        """Multiply–accumulates of a setup; None where its run decides them."""
+        config = setup.cache
+        if isinstance(config, BY_FEATURES) or getattr(config, "adaptive", False):
+            return None
+        with _LOCK:
+            return self._count(setup)
+
+    def _count(self, setup: Setup) -> int:
+        config, steps = setup.cache, setup.computed_steps
+        if _is_whole(setup) and steps is not None:
+            probe = TraCacheConfig(stride=2, max_order=0)
+            full = _count(*self._key, Setup(1, probe))
+            skipped = _count(*self._key, Setup(2, probe)) - full
+            return len(steps) * full + (setup.num_steps - len(steps)) * skipped
+        if isinstance(config, TraCacheConfig):
+            # What is computed does not depend on it, and others than this need a scheduler.
+            setup = replace(setup, cache=replace(config, abscissa="timestep"))
+        return _count(*self._key, setup)
+
+
+@lru_cache(maxsize=1)
+def _shape(model_id: str, sources: tuple[Path | str, ...]) -> Any:
+    return transformer_shape(find_model(model_id), sources)
+
+
+@lru_cache(maxsize=256)
+def _count(
+    model_id: str,
+    sources: tuple[Path | str, ...],
+    size: int | VideoSize,
+    batch: int,
+    setup: Setup,
+) -> int:
+    spec, transformer = find_model(model_id), _shape(model_id, sources)
+    latents = latent_shape(spec, sources, size, transformer.config)
+    sides = (size, size) if isinstance(size, int) else (size.height, size.width)
+    given = empty_inputs(transformer, latents, batch, spec.max_tokens, sides)
+    with torch.no_grad(), count_macs() as macs:
+        run_shapes(transformer, given, setup, batch)
+    return macs.total
+
+
+def run_shapes(transformer: Any, given: dict[str, Any], setup: Setup, batch: int) -> None:
+    """Run a setup's forwards on the meta device, with timesteps spaced evenly."""
+    handle = None
+    if setup.cache is not None:
+        handle = attach(transformer, setup.cache, num_steps=setup.num_steps)
+    try:
+        for step in range(setup.num_steps):
+            timestep = torch.full((batch,), 999.0 * (1 - step / setup.num_steps))
+            transformer(**given, timestep=timestep)
+    finally:
+        if handle is not None:
+            handle.detach()

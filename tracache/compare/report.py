@@ -1,0 +1,136 @@
+"""What a comparison found: one result per arm, and what they were made with."""
+
+from __future__ import annotations
+
+import math
+import platform
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import diffusers
+import torch
+
+from tracache.caching.trace import Trace
+from tracache.compare.request import Request
+from tracache.media import Picture, VideoSize
+from tracache.version import __version__
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """One arm's image and figures; every figure was measured in this comparison.
+
+    Attributes
+    ----------
+    arm, title : str
+        Name in code and on the page.
+    num_steps, full_steps : int
+        Denoising steps taken, and how many of them computed everything.
+    block_calls : float
+        Blocks that computed, counted while the arm ran; a part of a block counts as that part.
+    macs : int
+        Multiply–accumulates of the denoising loop, all products counted.
+    linear_macs : int
+        The same without attention's score and value products, as the paper counts.
+    denoising_s : float
+        The denoising loop, seconds.
+    end_to_end_s : float
+        Text encoder (once for all arms) to decoded pixels, seconds.
+    memory_kind, memory_bytes : str, int
+        What the peak is of, and the peak.
+    speed_up, speed_up_macs : float
+        Denoising time and MACs of full compute over this arm's.
+    psnr, ssim : float
+        Of the image to full compute's, dB and 0 … 1; inf and 1 where they are the same.
+    latent_error : float
+        ‖latents − reference‖ / ‖reference‖ of the final latents.
+    image : Image or Video
+        The picture, lossless.
+    frame_psnr : tuple of float
+        Of each frame of a video; empty for an image.
+    measured_at : float
+        When it was measured, seconds since 1970.
+    reused : bool
+        Whether it comes from an earlier, identical run of full compute, times included.
+    """
+
+    arm: str
+    title: str
+    num_steps: int
+    full_steps: int
+    block_calls: float
+    macs: int
+    linear_macs: int
+    denoising_s: float
+    end_to_end_s: float
+    memory_kind: str
+    memory_bytes: int
+    speed_up: float
+    speed_up_macs: float
+    psnr: float
+    ssim: float
+    latent_error: float
+    image: Picture = field(repr=False, compare=False)
+    frame_psnr: tuple[float, ...] = ()
+    measured_at: float = 0.0
+    reused: bool = False
+
+    @property
+    def skipped_steps(self) -> int:
+        """Steps that left out something."""
+        return self.num_steps - self.full_steps
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every figure, ready for JSON; an infinite PSNR becomes the string "inf"."""
+        figures = {k: v for k, v in self.__dict__.items() if k != "image"}
+        figures["skipped_steps"] = self.skipped_steps
+        figures["frame_psnr"] = ["inf" if v == math.inf else v for v in self.frame_psnr]
+        return {k: "inf" if v == math.inf else v for k, v in figures.items()}
+
+
+@dataclass(frozen=True)
+class Report:
+    """A whole comparison.
+
+    Attributes
+    ----------
+    request : Request
+        What was asked for.
+    arms : tuple of ArmResult
+        Results in the order they ran, full compute first.
+    trace : Trace or None
+        Orders of every block, from a run of TraCache that was not timed.
+    device, dtype : str
+        What it ran on, and in which floating-point format.
+    """
+
+    request: Request
+    arms: tuple[ArmResult, ...]
+    trace: Trace | None
+    device: str
+    dtype: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the images, ready for JSON."""
+        request = {k: v for k, v in self.request.__dict__.items() if k != "cache"}
+        size = self.request.size
+        request["size"] = asdict(size) if isinstance(size, VideoSize) else size
+        return {
+            "request": {**request, "arms": list(self.request.arms)},
+            "settings": self.request.cache.to_dict(),
+            "device": self.device,
+            "dtype": self.dtype,
+            "versions": versions(),
+            "arms": [arm.to_dict() for arm in self.arms],
+            "trace": None if self.trace is None else self.trace.to_dict(),
+        }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the figures depend on."""
+    return {
+        "tracache": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+    }

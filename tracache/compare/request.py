@@ -1,0 +1,290 @@
+"""What a visitor asks for, checked in full before any work starts."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tracache.caching.config import (
+    TraCacheConfig,
+    require_bool,
+    require_choice,
+    require_integer,
+    require_number,
+)
+from tracache.compare.arms import ARMS, REFERENCE, Given, Setup, check_options, find_arm
+from tracache.media import VideoSize, pixels_of
+from tracache.models.families.opensora.sizes import (
+    DEFAULT_RATIO,
+    DEFAULT_RESOLUTION,
+    MAX_FRAMES,
+    name_of,
+    size_of,
+)
+from tracache.models.presets import CUSTOM
+from tracache.models.registry import find_model
+from tracache.models.sources import labels_of, missing
+from tracache.models.spec import ModelSpec
+from tracache.settings import Settings
+
+MAX_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class Request:
+    """One comparison; made by :func:`make_request`, which checks every field.
+
+    Attributes
+    ----------
+    model : str
+        A key of the registry.
+    prompt : str
+        What the image shows; the class's name where the model takes classes.
+    seed : int
+        Of the initial noise, 0 … 2³² − 1.
+    steps : int
+        Denoising steps of full compute.
+    guidance_scale : float
+        Of classifier-free guidance; up to 1 there is none.
+    scheduler : str
+        One of the model's schedulers.
+    cache : TraCacheConfig
+        Cache settings, from which each arm makes its setup.
+    arms : tuple of str
+        Arms in the order they run; full compute, the reference, is always the first.
+    size : int or VideoSize
+        Height and width of the image, pixels; or what the video measures.
+    trace : bool
+        Whether to run TraCache once more, untimed, to watch every block.
+    options : dict
+        The arms' own settings: arm → name → value.
+    preset : str
+        Where the settings come from, or "custom".
+    class_label : int or None
+        Number of the class, where the model takes classes.
+    reuse_baseline : bool
+        Whether an identical run of full compute that is still at hand will do; it is then
+        labelled as reused, and keeps its own recorded time.
+    """
+
+    model: str
+    prompt: str
+    seed: int
+    steps: int
+    guidance_scale: float
+    scheduler: str
+    cache: TraCacheConfig
+    arms: tuple[str, ...]
+    size: int | VideoSize
+    trace: bool = True
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    preset: str = CUSTOM
+    class_label: int | None = None
+    reuse_baseline: bool = False
+
+    @property
+    def subject(self) -> str | int:
+        """What the model's family reads: the prompt, or the number of the class."""
+        return self.prompt if self.class_label is None else self.class_label
+
+    def set_up(self, arm: str, computed: int | None = None) -> Setup:
+        """Return an arm's setup; ``computed`` as for :class:`~tracache.compare.arms.Given`."""
+        return ARMS[arm].setup(
+            Given(
+                self.steps,
+                self.cache,
+                self.options.get(arm, {}),
+                self.guidance_scale > 1.0,
+                computed,
+            )
+        )
+
+    @property
+    def cost(self) -> int:
+        """Pixels × frames × steps of full compute; what :attr:`ModelSpec.max_cost` limits."""
+        return pixels_of(self.size) * self.steps
+
+    @property
+    def matched(self) -> str | None:
+        """The arm whose cost others match: TraCache, or else the first that caches."""
+        cached = [a for a in self.arms if a != REFERENCE and not ARMS[a].matches]
+        return cached[0] if cached else None
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model's entry in the registry."""
+        return find_model(self.model)
+
+
+def make_request(
+    model: str,
+    prompt: str | None = None,
+    *,
+    class_label: str | int | None = None,
+    seed: int | None = None,
+    steps: int | None = None,
+    guidance_scale: float | None = None,
+    scheduler: str | None = None,
+    frames: int | None = None,
+    resolution: str | None = None,
+    aspect: str | None = None,
+    stride: int | str | None = None,
+    max_order: int | None = None,
+    last_step: bool | None = None,
+    arms: tuple[str, ...] | list[str] = ("tracache",),
+    trace: bool = True,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    preset: str = CUSTOM,
+    reuse_baseline: bool = False,
+    environment: Settings | None = None,
+    **cache: Any,
+) -> Request:
+    """Check what was asked for, fill in the model's defaults, and return the request.
+
+    Parameters
+    ----------
+    model, prompt, seed, steps, guidance_scale, scheduler, arms, trace, options, reuse_baseline
+        See :class:`Request`; ``seed=None`` draws one, other None take the model's default.
+    frames, resolution, aspect : int, str, str, optional
+        Of a video, where the model makes more than one size; see
+        :mod:`tracache.models.families.opensora.sizes` for the names.
+    class_label : str or int, optional
+        In place of the prompt where the model takes classes: a number, a name or a synonym.
+    preset : str, default "custom"
+        One of the model's; its steps, scheduler and cache settings then take the place of those
+        given here.
+    environment : Settings, optional
+        Says where the models' files are, which name the classes; by default the process's.
+    stride, max_order, last_step, **cache
+        Fields of :class:`~tracache.caching.config.TraCacheConfig`; the model's default where not
+        given.
+
+    Raises
+    ------
+    ValueError
+        If anything is not allowed; the message says what to do.
+    """
+    spec = find_model(model)
+    settings = {"stride": stride, "max_order": max_order, "last_step": last_step, **cache}
+    if preset != CUSTOM:
+        chosen = spec.presets[require_choice("preset", preset, (CUSTOM, *spec.presets))]
+        steps, scheduler = chosen.steps, chosen.scheduler
+        settings = chosen.cache.to_dict()
+    given = {name: value for name, value in settings.items() if value is not None}
+    unknown = given.keys() - spec.cache.to_dict().keys()
+    if unknown:
+        raise ValueError(f"unknown setting {', '.join(sorted(unknown))}")
+    text, number = _check_subject(spec, prompt, class_label, environment)
+    request = Request(
+        model=spec.id,
+        prompt=text,
+        seed=random.randint(0, MAX_SEED)
+        if seed is None
+        else require_integer("seed", seed, 0, MAX_SEED),
+        steps=spec.steps if steps is None else require_integer("steps", steps, 1, spec.max_steps),
+        guidance_scale=spec.guidance_scale
+        if guidance_scale is None
+        else require_number("guidance_scale", guidance_scale, 0.0, spec.max_guidance_scale),
+        scheduler=spec.schedulers[0]
+        if scheduler is None
+        else require_choice("scheduler", scheduler, spec.schedulers),
+        cache=replace(spec.cache, **given),
+        arms=_check_arms(arms, spec),
+        size=_check_size(spec, frames, resolution, aspect),
+        trace=require_bool("trace", trace),
+        options=check_options(options or {}),
+        preset=preset,
+        class_label=number,
+        reuse_baseline=require_bool("reuse_baseline", reuse_baseline),
+    )
+    _check_cost(request, 1.0 if environment is None else environment.ceiling)
+    for arm in request.arms:
+        # Whatever a setup refuses is refused here, before any work.
+        request.set_up(arm, computed=1 if request.matched is not None else None)
+    return request
+
+
+def _check_size(
+    spec: ModelSpec, frames: int | None, resolution: str | None, aspect: str | None
+) -> int | VideoSize:
+    """Return what the picture will measure."""
+    if frames is resolution is aspect is None:
+        return spec.size
+    if not spec.resizable or not isinstance(spec.size, VideoSize):
+        raise ValueError(
+            f"{spec.title} makes one size only: leave out frames, resolution and aspect"
+        )
+    height, width = spec.size.height, spec.size.width
+    if resolution is not None or aspect is not None:
+        named = name_of(height, width) or (DEFAULT_RESOLUTION, DEFAULT_RATIO)
+        height, width = size_of(resolution or named[0], aspect or named[1])
+    if frames is None:
+        frames = spec.size.frames
+    return VideoSize(height, width, require_integer("frames", frames, 1, MAX_FRAMES), spec.size.fps)
+
+
+def _check_cost(request: Request, share: float) -> None:
+    """Refuse what would take longer than so large a share of what a model's requests may."""
+    spec, size = request.spec, request.size
+    most = int(share * spec.max_cost)
+    if request.cost <= most:
+        return
+    steps = most // pixels_of(size)
+    fewer = f"take {steps} steps or fewer" if steps else "take fewer steps"
+    others = ", or fewer frames or a lower resolution" if spec.resizable else ""
+    frames = f"{size.frames} frames of " if isinstance(size, VideoSize) else ""
+    width, height = (size.width, size.height) if isinstance(size, VideoSize) else (size, size)
+    raise ValueError(
+        f"{frames}{width} × {height} pixels in {request.steps} steps are "
+        f"{request.cost / most:.2f} times what {spec.title} may take "
+        f"({request.cost / 1e6:,.0f} of {most / 1e6:,.0f} million pixels × frames × "
+        f"steps): {fewer}{others}"
+    )
+
+
+def _check_subject(
+    spec: ModelSpec, prompt: Any, class_label: Any, environment: Settings | None
+) -> tuple[str, int | None]:
+    """Return the prompt and no class, or the class's name and number."""
+    if spec.task != "class-to-image":
+        if class_label is not None:
+            raise ValueError(f"{spec.title} takes a prompt, not a class: leave out class_label")
+        return _check_prompt(prompt, spec.max_prompt_length), None
+    if prompt is not None:
+        raise ValueError(f"{spec.title} takes a class, not a prompt: give class_label")
+    environment = environment or Settings.from_environment()
+    labels = labels_of(spec, environment)
+    if labels is None:
+        why = missing(spec, environment)
+        raise ValueError(why or f"the classes of {spec.title} are not known: its files name none")
+    if class_label is None:
+        raise ValueError("class_label is empty: choose a class")
+    number = labels.find(class_label)
+    return labels.names[number], number
+
+
+def _check_prompt(prompt: Any, longest: int) -> str:
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise ValueError("the prompt is empty: describe what the image should show")
+    prompt = " ".join(prompt.split())
+    if len(prompt) > longest:
+        raise ValueError(
+            f"the prompt has {len(prompt):,} characters; shorten it to {longest} or fewer"
+        )
+    if not prompt.isprintable():
+        raise ValueError("the prompt has unprintable characters; remove them")
+    return prompt
+
+
+def _check_arms(arms: Any, spec: ModelSpec) -> tuple[str, ...]:
+    if isinstance(arms, str) or not all(isinstance(arm, str) for arm in arms):
+        raise ValueError(f"arms must be a list of names from {', '.join(ARMS)}")
+    chosen = dict.fromkeys(find_arm(arm).id for arm in arms if arm != REFERENCE)
+    for arm in chosen:
+        if why := ARMS[arm].refusal(spec):
+            raise ValueError(f"{ARMS[arm].title} is not for this model: {why}")
+    # Whatever takes as many steps as another arm costs must know how many that were.
+    order = sorted(chosen, key=lambda arm: (ARMS[arm].matches, arm != "tracache"))
+    return (REFERENCE, *order)

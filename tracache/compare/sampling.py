@@ -1,0 +1,217 @@
+"""One run of a pipeline with one setup: watched, timed and counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tracache.caching.attach import attach
+from tracache.caching.layouts import block_equivalents, count_module_calls
+from tracache.caching.methods.base import Watch
+from tracache.caching.trace import Trace
+from tracache.compare.arms import Setup
+from tracache.compare.preview import Glimpses
+from tracache.media import VideoSize
+from tracache.metrics.timing import synchronize
+from tracache.models.loading import LoadedModel
+from tracache.models.schedulers import make_scheduler
+
+#: Added to an item's seed for the noise that a stochastic scheduler draws step by step.
+NOISE_SEED = 2**32
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What every arm of a comparison starts from.
+
+    Attributes
+    ----------
+    conditions : dict
+        Prompt embeddings, as the model's family hands them to its pipeline.
+    noise : Tensor [batch, channels, height, width]
+        Initial latents, before the scheduler scales them.
+    guidance_scale : float
+        Of classifier-free guidance.
+    scheduler : str
+        Name of the scheduler.
+    seeds : tuple of int
+        Of the items' noise, for schedulers that draw more of it on their way.
+    size : int or VideoSize
+        Of the pictures.
+    """
+
+    conditions: dict[str, Any]
+    noise: Tensor
+    guidance_scale: float
+    scheduler: str
+    seeds: tuple[int, ...]
+    size: int | VideoSize
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a run gave.
+
+    Attributes
+    ----------
+    latents : Tensor [batch, channels, height, width]
+        The final latents.
+    denoising_s : float
+        The denoising loop, seconds.
+    block_calls : float
+        Blocks that computed; a part of a block counts as that part of a call.
+    trace : Trace or None
+        What the cache decided, if there was one.
+    num_steps : int
+        Steps of the run.
+    """
+
+    latents: Tensor
+    denoising_s: float
+    block_calls: float
+    trace: Trace | None
+    num_steps: int
+
+    @property
+    def computed_steps(self) -> tuple[int, ...]:
+        """Indices of the steps that computed everything."""
+        if self.trace is None:
+            return tuple(range(self.num_steps))
+        return tuple(i for i in range(self.num_steps) if self.trace.computed_at(i))
+
+
+def prepare(
+    model: LoadedModel,
+    prompts: Sequence[str | int],
+    seeds: Sequence[int],
+    guidance_scale: float,
+    scheduler: str,
+    size: int | VideoSize | None = None,
+) -> Inputs:
+    """Encode prompts, or classes, and draw one initial noise per seed; of the model's own size."""
+    family, spec = model.spec.family, model.spec
+    size = spec.size if size is None else size
+    with torch.no_grad():
+        conditions = model.reader.read(prompts, guidance_scale, spec.max_tokens)
+    noise = family.noise(model.pipe, seeds, size)
+    return Inputs(conditions, noise, guidance_scale, scheduler, tuple(seeds), size)
+
+
+def sample(
+    model: LoadedModel,
+    inputs: Inputs,
+    setup: Setup,
+    *,
+    on_step: Callable[[int, bool], None] | None = None,
+    trace: Watch = "last",
+    glimpses: Glimpses | None = None,
+) -> Sample:
+    """Run the denoising loop once.
+
+    Parameters
+    ----------
+    model, inputs, setup
+        What runs, from where, and how.
+    on_step : callable, optional
+        Called with the step's index, and whether it computed everything, after each step; what
+        it raises ends the run.
+    trace : {"last", "all"} or sequence of int or str, default "last"
+        As for :func:`tracache.attach`; time nothing with anything but ``"last"``.
+    glimpses : Glimpses, optional
+        Notes what the scheduler is handed at each step, for previews.
+    """
+    pipe, spec = model.pipe, model.spec
+    pipe.scheduler = make_scheduler(setup.scheduler or inputs.scheduler, model.scheduler_config)
+    with ExitStack() as stack:
+        handle = None
+        if setup.cache is not None:
+            handle = attach(pipe.transformer, setup.cache, scheduler=pipe.scheduler, trace=trace)
+            stack.callback(handle.detach)
+        calls = stack.enter_context(count_module_calls(pipe.transformer))
+        if glimpses is not None:
+            stack.enter_context(glimpses.watch(pipe.scheduler))
+
+        def done(step: int) -> None:
+            if on_step is not None:
+                on_step(step, handle is None or handle.trace.computed_at(step))
+
+        loop = stack.enter_context(watch_loop(pipe, model.device, done))
+        latents = spec.family.denoise(
+            pipe,
+            inputs.conditions,
+            inputs.noise,
+            setup.num_steps,
+            inputs.guidance_scale,
+            inputs.size,
+            # Not the initial noise's generators: theirs must not be drawn twice.
+            [torch.Generator().manual_seed(seed + NOISE_SEED) for seed in inputs.seeds],
+        )
+    trace_of = handle.trace if handle is not None else None
+    return Sample(latents, loop.seconds, block_equivalents(calls), trace_of, setup.num_steps)
+
+
+class Loop:
+    """Stands in for a pipeline's progress bar, and so knows where its loop begins and ends."""
+
+    def __init__(self, device: torch.device, on_step: Callable[[int], None]) -> None:
+        self._device = device
+        self._on_step = on_step
+        self._steps = 0
+        self._previous: Any = None
+        self.seconds = 0.0
+
+    def __call__(self, iterable: Iterable[Any] | None = None, total: int | None = None) -> Any:
+        """Serve both ways in which pipelines use their bar: around an iterable, or in a with."""
+        return self if iterable is None else self._iterate(iterable)
+
+    def __enter__(self) -> Loop:
+        synchronize(self._device)
+        self._start = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        synchronize(self._device)
+        self.seconds = time.perf_counter() - self._start
+
+    def update(self, n: int = 1) -> None:
+        """Note the end of a step."""
+        self._bound_queue()
+        self._on_step(self._steps)
+        self._steps += n
+
+    def _iterate(self, iterable: Iterable[Any]) -> Iterator[Any]:
+        with self:
+            for item in iterable:
+                yield item
+                self.update()
+
+    def _bound_queue(self) -> None:
+        # Lets the host run one step ahead of a GPU and no more: it costs no time, and progress
+        # and Stop stay within a step of what the device does.
+        if self._device.type == "cuda":
+            event = torch.cuda.Event()
+            event.record()
+            if self._previous is not None:
+                self._previous.synchronize()
+            self._previous = event
+
+
+@contextmanager
+def watch_loop(pipe: Any, device: torch.device, on_step: Callable[[int], None]) -> Iterator[Loop]:
+    """Watch the denoising loop of one call of a pipeline.
+
+    Every diffusers pipeline draws its loop through ``self.progress_bar``; for the length of the
+    context this pipeline's is ours.
+    """
+    loop = Loop(device, on_step)
+    pipe.progress_bar = loop
+    try:
+        yield loop
+    finally:
+        del pipe.progress_bar

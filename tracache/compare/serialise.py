@@ -1,0 +1,211 @@
+"""A request in words that can be handed on: a link, a script, a command."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from tracache.caching.config import TraCacheConfig
+from tracache.compare.arms import ARMS, REFERENCE
+from tracache.compare.request import Request, make_request
+from tracache.media import VideoSize
+from tracache.models.families.opensora.sizes import name_of
+from tracache.models.presets import CUSTOM
+
+_WHOLE = ("seed", "steps", "frames")
+_NUMBERS = ("guidance_scale",)
+_TEXT = ("model", "prompt", "scheduler", "preset", "resolution", "aspect")
+
+
+def recipe_of(request: Request) -> dict[str, Any]:
+    """Return what :func:`~tracache.compare.request.make_request` needs to make a request again.
+
+    Whatever is the model's default is left out, but for seed and stride, which people look for.
+    """
+    spec = request.spec
+    recipe: dict[str, Any] = {"model": request.model}
+    if request.class_label is None:
+        recipe["prompt"] = request.prompt
+    else:
+        recipe["class_label"] = request.class_label
+    recipe["seed"] = request.seed
+    if request.guidance_scale != spec.guidance_scale:
+        recipe["guidance_scale"] = request.guidance_scale
+    recipe |= _size(request)
+    if request.preset != CUSTOM:
+        recipe["preset"] = request.preset
+    else:
+        if request.steps != spec.steps:
+            recipe["steps"] = request.steps
+        if request.scheduler != spec.schedulers[0]:
+            recipe["scheduler"] = request.scheduler
+        default = spec.cache.to_dict()
+        changed = {k: v for k, v in request.cache.to_dict().items() if v != default[k]}
+        recipe |= {"stride": request.cache.stride, **changed}
+    arms = tuple(arm for arm in request.arms if arm != REFERENCE)
+    if arms != ("tracache",):
+        recipe["arms"] = list(arms)
+    options = {arm: dict(given) for arm, given in request.options.items() if given}
+    if options:
+        recipe["options"] = options
+    return recipe
+
+
+def _size(request: Request) -> dict[str, Any]:
+    """What was asked for in place of the model's own size."""
+    size, own = request.size, request.spec.size
+    if size == own or not isinstance(size, VideoSize) or not isinstance(own, VideoSize):
+        return {}
+    asked: dict[str, Any] = {} if size.frames == own.frames else {"frames": size.frames}
+    named = name_of(size.height, size.width)
+    if (size.height, size.width) != (own.height, own.width) and named is not None:
+        asked |= dict(zip(("resolution", "aspect"), named, strict=True))
+    return asked
+
+
+def to_query(recipe: Mapping[str, Any]) -> str:
+    """Write a recipe as the query of a link; arms' own settings are ``arm.name``."""
+    flat: dict[str, Any] = {}
+    for name, value in recipe.items():
+        if name == "options":
+            flat |= {f"{arm}.{k}": v for arm, given in value.items() for k, v in given.items()}
+        elif isinstance(value, list | tuple):
+            flat[name] = ",".join(map(str, value))
+        else:
+            flat[name] = int(value) if isinstance(value, bool) else value
+    return urlencode(flat)
+
+
+def from_query(query: str) -> dict[str, Any]:
+    """Read the query of a link; the inverse of :func:`to_query`.
+
+    Parameters
+    ----------
+    query : str
+        What stands after the question mark; names with two leading underscores, and ``run``, are
+        the page's own and are passed over.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown or a value cannot be read; the message says which.
+    """
+    recipe: dict[str, Any] = {}
+    for name, text in parse_qsl(query, keep_blank_values=True):
+        if name.startswith("__") or name == "run":
+            continue
+        arm, dot, option = name.partition(".")
+        if dot:
+            given = recipe.setdefault("options", {}).setdefault(arm, {})
+            given[option] = _number(name, text)
+        else:
+            recipe[name] = _read(name, text)
+    return recipe
+
+
+def _read(name: str, text: str) -> Any:
+    if name in _TEXT:
+        return text
+    if name in _WHOLE:
+        return _whole(name, text)
+    if name in _NUMBERS:
+        return _number(name, text)
+    if name == "class_label":
+        return int(text) if text.isdecimal() else text
+    if name == "arms":
+        return [arm for arm in text.split(",") if arm]
+    kinds = {field.name: field.default for field in fields(TraCacheConfig)}
+    if name not in kinds or name in ("rule", "weights"):
+        raise ValueError(f"the link says {name}, which is not a setting")
+    if name == "full_steps":
+        return tuple(_whole(name, step) for step in text.split(",") if step)
+    if name == "stride":
+        return text if text == "auto" else _whole(name, text)
+    default = kinds[name]
+    if isinstance(default, bool):
+        if text not in ("0", "1"):
+            raise ValueError(f"{name} in the link must be 0 or 1, got {text[:20]!r}")
+        return text == "1"
+    if isinstance(default, str):
+        return text
+    return _whole(name, text) if isinstance(default, int) else _number(name, text)
+
+
+def _whole(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{name} in the link must be a whole number, got {text[:20]!r}") from None
+
+
+def _number(name: str, text: str) -> int | float:
+    try:
+        return int(text) if text.lstrip("-").isdecimal() else float(text)
+    except ValueError:
+        raise ValueError(f"{name} in the link must be a number, got {text[:20]!r}") from None
+
+
+def to_python(recipe: Mapping[str, Any]) -> str:
+    """Write a script that makes the same comparison."""
+    arguments = "".join(
+        f"    {repr(value) if name == 'model' else f'{name}={value!r}'},\n"
+        for name, value in recipe.items()
+    )
+    return f"""from pathlib import Path
+
+from tracache.compare.comparison import run
+from tracache.models.loading import load_model
+from tracache.compare.request import make_request
+from tracache.compare.saving import save_report
+
+request = make_request(
+{arguments})
+report = run(load_model(request.model), request)
+for arm in report.arms:
+    print(f"{{arm.title}}: {{arm.denoising_s:.2f}} s, {{arm.psnr:.1f}} dB")
+folder = Path("out")
+folder.mkdir(exist_ok=True)
+save_report(report, folder)
+"""
+
+
+def to_command(recipe: Mapping[str, Any]) -> str:
+    """Write a command that makes the same comparison, for a POSIX shell.
+
+    Raises
+    ------
+    ValueError
+        If the command line has no flag for a setting.
+    """
+    words = ["python", "-m", "tracache", "compare"]
+    for name, value in recipe.items():
+        flag = f"--{name.replace('_', '-')}"
+        if name == "options":
+            for arm, given in value.items():
+                for key, number in given.items():
+                    words += ["--option", f"{arm}.{key}={number}"]
+        elif name == "arms":
+            words += [flag, *value]
+        elif isinstance(value, bool):
+            words.append(flag if value else f"--no-{flag[2:]}")
+        elif name in ("full_steps", "rule", "weights"):
+            raise ValueError(f"the command line has no flag for {name}; use the script")
+        else:
+            # A value that begins with a dash would read as a flag.
+            words.append(f"{flag}={value}")
+    return shlex.join([*words, "--output", "out"])
+
+
+def remake(recipe: Mapping[str, Any], **more: Any) -> Request:
+    """Return the request of a recipe, checked like any other."""
+    known = {k: v for k, v in recipe.items() if k not in ("model", "arms")}
+    arms = recipe.get("arms", ["tracache"])
+    unknown = [arm for arm in arms if arm not in ARMS]
+    if unknown:
+        raise ValueError(f"unknown arm {unknown[0]!r}; choose from {', '.join(ARMS)}")
+    if "model" not in recipe:
+        raise ValueError("the link names no model")
+    return make_request(recipe["model"], arms=arms, **known, **more)

@@ -1,0 +1,1 @@
+"""Networks that tell what an embedded model was asked for from what it made."""

@@ -1,0 +1,1 @@
+"""How each family of pipelines is loaded and driven; one a file."""

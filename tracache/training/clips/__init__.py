@@ -1,0 +1,1 @@
+"""How the embedded model of clips was made."""

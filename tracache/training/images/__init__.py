@@ -1,0 +1,1 @@
+"""How the embedded models of images were made."""

@@ -1,0 +1,1 @@
+"""The scenes and clips that everything is trained on."""

@@ -1,0 +1,136 @@
+"""From what the controls hold to a checked request, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tracache.compare.arms import ARMS, REFERENCE
+from tracache.compare.request import Request, make_request
+from tracache.media import VideoSize
+from tracache.models.families.opensora.sizes import (
+    DEFAULT_FRAMES,
+    DEFAULT_RATIO,
+    DEFAULT_RESOLUTION,
+    name_of,
+)
+from tracache.models.presets import CUSTOM
+from tracache.models.registry import find_model, takes_class
+from tracache.settings import Settings
+from tracache.ui.controls import MAX_ARMS, NOT_HERE, arm_options, option_name
+from tracache.ui.numbers import whole
+
+#: Settings of the cache that are handed on as they are; whole numbers come as floats.
+_CACHE = (
+    "tolerance",
+    "max_order",
+    "last_step",
+    "granularity",
+    "local_extrapolation",
+    "criterion",
+    "exponent",
+    "window",
+    "spread",
+    "abscissa",
+)
+
+
+#: What the videos of some models measure.
+SIZE = ("frames", "resolution", "aspect")
+
+
+def read_request(values: Mapping[str, Any], settings: Settings | None = None) -> Request:
+    """Return the request that the controls make.
+
+    Parameters
+    ----------
+    values : mapping
+        What each control holds.
+    settings : Settings, optional
+        Of the process; from the environment if not given.
+
+    Raises
+    ------
+    ValueError
+        If anything is not allowed; the message says what to do.
+    """
+    randomise = values["randomise"] is True
+    if values["seed"] is None and not randomise:
+        raise ValueError("seed is empty: enter a number, or randomise it")
+    spec = find_model(values["model"])
+    arm = values["arm"]
+    also = values["also"] or []
+    if not isinstance(also, list):
+        raise ValueError("also must be a list of arms")
+    if len(also) > MAX_ARMS - 2:
+        raise ValueError("compare with two more at most: four pictures fit the page")
+    for name in (arm, *also):
+        if name in NOT_HERE:
+            raise ValueError(f"the arm {name} is not on the page: {ARMS[name].caveat}")
+    options: dict[str, dict[str, Any]] = {}
+    for owner, name, field in arm_options():
+        if owner == arm and (spec.makes_video or not field.metadata.get("video")):
+            value = values[option_name(owner, name)]
+            # An empty field is the arm's default.
+            given = whole(value) if isinstance(field.default, int) else value
+            options.setdefault(owner, {})[name] = field.default if value is None else given
+    cache = {name: whole(values[name]) for name in _CACHE}
+    # Where presets mean nothing they are out of sight, but not forgotten.
+    scheduled = arm not in ARMS or ARMS[arm].scheduled
+    prompt, label = values["prompt"] or "", values["class_label"]
+    return make_request(
+        values["model"],
+        # The box of the other kind is hidden, whatever it holds.
+        **({"class_label": whole(label)} if takes_class(values["model"]) else {"prompt": prompt}),
+        seed=None if randomise else whole(values["seed"]),
+        steps=whole(values["steps"]),
+        guidance_scale=values["guidance_scale"],
+        scheduler=values["scheduler"],
+        stride="auto" if values["adaptive"] is True else whole(values["stride"]),
+        arms=[arm, *also],
+        options=options,
+        preset=values["preset"] if scheduled else CUSTOM,
+        reuse_baseline=values["reuse_baseline"],
+        # Out of sight, and without meaning, for models of one size.
+        **({name: whole(values[name]) for name in SIZE} if spec.resizable else {}),
+        environment=settings,
+        **cache,
+    )
+
+
+def fill_controls(asked: Request) -> dict[str, Any]:
+    """Return what the controls hold to make a request; the inverse of :func:`read_request`."""
+    arms = [arm for arm in asked.arms if arm != REFERENCE] or ["tracache"]
+    first = asked.matched or arms[0]
+    cache, auto = asked.cache, asked.cache.stride == "auto"
+    options = {
+        option_name(owner, name): asked.options.get(owner, {}).get(name, field.default)
+        for owner, name, field in arm_options()
+    }
+    return {
+        "model": asked.model,
+        "prompt": asked.prompt if asked.class_label is None else "",
+        "class_label": asked.class_label,
+        "seed": asked.seed,
+        "randomise": False,
+        "steps": asked.steps,
+        "guidance_scale": asked.guidance_scale,
+        "scheduler": asked.scheduler,
+        "stride": asked.spec.cache.stride if auto else cache.stride,
+        "adaptive": auto,
+        "arm": first,
+        "also": [arm for arm in arms if arm != first],
+        "preset": asked.preset,
+        "reuse_baseline": asked.reuse_baseline,
+        **_size(asked),
+        **{name: getattr(cache, name) for name in _CACHE},
+        **options,
+    }
+
+
+def _size(asked: Request) -> dict[str, Any]:
+    size = asked.size
+    if not isinstance(size, VideoSize):
+        return {"frames": DEFAULT_FRAMES, "resolution": DEFAULT_RESOLUTION, "aspect": DEFAULT_RATIO}
+    named = name_of(size.height, size.width) or (DEFAULT_RESOLUTION, DEFAULT_RATIO)
+    return {"frames": size.frames, "resolution": named[0], "aspect": named[1]}

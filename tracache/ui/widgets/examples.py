@@ -1,0 +1,106 @@
+"""Examples with thumbnails; choosing one fills in the prompt or the class."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+import gradio as gr
+
+from tracache.compare.examples import FOLDER, Example, load_examples
+from tracache.media import VideoSize
+from tracache.models.sources import labels_of
+from tracache.models.spec import ModelSpec
+from tracache.settings import Settings
+from tracache.ui.widgets.viewer import file_url
+
+_STATIC = files("tracache.ui.widgets")
+
+
+def add_examples(
+    spec: ModelSpec, settings: Settings, prompt: gr.Textbox, class_label: gr.Dropdown
+) -> gr.HTML:
+    """Add a model's examples; its value is what :func:`show_examples` returns."""
+    gallery = gr.HTML(
+        show_examples(spec, settings),
+        html_template='<p class="tce-title"></p><ul class="tce"></ul>',
+        js_on_load=(_STATIC / "examples.js").read_text("utf-8"),
+        apply_default_css=False,
+        elem_id="examples",
+    )
+
+    def choose(event: gr.EventData) -> tuple[Any, Any]:
+        chosen = event._data
+        if not isinstance(chosen, dict):
+            return gr.skip(), gr.skip()
+        if "number" in chosen:
+            return gr.skip(), chosen["number"]
+        return str(chosen.get("subject", "")), gr.skip()
+
+    gallery.select(
+        choose,
+        None,
+        [prompt, class_label],
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    return gallery
+
+
+def show_examples(spec: ModelSpec, settings: Settings) -> dict[str, Any]:
+    """Return a model's examples for the page, with thumbnails where they were recorded."""
+    recorded = {e.subject: e for e in load_examples(settings.assets) if e.model == spec.id}
+    labels = labels_of(spec, settings) if spec.task == "class-to-image" else None
+    entries: list[dict[str, Any]] = []
+    for subject in spec.example_prompts:
+        entry: dict[str, Any] = {"subject": subject, "video": spec.makes_video}
+        if labels is not None:
+            entry["number"] = labels.find(subject)
+        if subject in recorded:
+            example = recorded[subject]
+            entry |= {
+                "src": file_url(settings.assets / FOLDER / example.fast),
+                "label": f"{example.speed_up:.1f}×, {example.psnr:.1f} dB, {example.label}",
+            }
+        entries.append(entry)
+    where = {example.label for example in recorded.values()}
+    title = f"Examples, {where.pop()}" if len(where) == 1 else "Examples"
+    return {"title": title if entries else "", "examples": entries}
+
+
+def first_look(spec: ModelSpec, settings: Settings) -> dict[str, Any] | None:
+    """Return what the viewer shows before the first run: the model's first recorded example."""
+    example = next((e for e in load_examples(settings.assets) if e.model == spec.id), None)
+    if example is None:
+        return None
+    size = spec.size
+    shown: dict[str, Any] = {
+        "label": f"An example: “{example.subject}”, {example.label}. Press Generate for your own.",
+        "arms": [
+            _arm(settings, example, "full", "Full compute", example.full, ""),
+            _arm(settings, example, "tracache", "TraCache", example.fast, _note(example)),
+        ],
+        "ratio": 1.0,
+        "video": spec.makes_video,
+    }
+    if isinstance(size, VideoSize):
+        shown |= {"fps": size.fps, "frames": size.frames, "ratio": size.width / size.height}
+    return shown
+
+
+def _note(example: Example) -> str:
+    return f"{example.speed_up:.1f}× faster, {example.psnr:.1f} dB"
+
+
+def _arm(
+    settings: Settings, example: Example, arm: str, title: str, name: str, note: str
+) -> dict[str, Any]:
+    return {
+        "id": arm,
+        "title": title,
+        "state": "done",
+        "src": file_url(settings.assets / FOLDER / name),
+        "download": name,
+        "note": note,
+        "alt": f"{example.subject}, by {title}, recorded",
+    }

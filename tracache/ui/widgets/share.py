@@ -1,0 +1,42 @@
+"""What a visitor takes along: a link, a script, a command, an archive."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+import gradio as gr
+
+from tracache.compare.request import Request
+from tracache.compare.serialise import recipe_of, to_command, to_python, to_query
+from tracache.ui.jobs import Job, Snapshot
+from tracache.ui.widgets.viewer import file_url
+
+_STATIC = files("tracache.ui.widgets")
+
+
+def add_share() -> gr.HTML:
+    """Add the row of buttons; its value is what :func:`share_run` returns."""
+    return gr.HTML(
+        None,
+        html_template=(_STATIC / "share.html").read_text("utf-8"),
+        js_on_load=(_STATIC / "share.js").read_text("utf-8"),
+        apply_default_css=False,
+        elem_id="share",
+    )
+
+
+def share_run(run: Job, now: Snapshot) -> dict[str, Any]:
+    """Return what can be taken along of a run: all but the archive as soon as it has begun."""
+    archive = file_url(now.archive) if now.archive is not None else ""
+    return {"run": run.id, "archive": archive, **share_request(run.asked)}
+
+
+def share_request(asked: Request) -> dict[str, str]:
+    """Return a request as link, script and command."""
+    recipe = recipe_of(asked)
+    try:
+        command = to_command(recipe)
+    except ValueError as error:
+        command = f"# {error}"
+    return {"recipe": to_query(recipe), "python": to_python(recipe), "command": command}
