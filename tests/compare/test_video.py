@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.models.opensora.test_pipeline import SPATIAL, TEMPORAL
+from tests.models.families.opensora.test_pipeline import SPATIAL, TEMPORAL
 from tracache.cli.main import main
 from tracache.compare.comparison import run
 from tracache.compare.request import make_request

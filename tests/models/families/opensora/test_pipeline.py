@@ -7,7 +7,7 @@ from PIL import Image
 from transformers import T5Config, T5EncoderModel
 
 import tracache
-from tests.models.opensora.conftest import about, case
+from tests.models.families.opensora.conftest import about, case
 from tracache import TraCacheConfig
 from tracache.caching.layouts import block_equivalents, count_module_calls
 from tracache.models.families.opensora.pipeline import OpenSoraPipeline

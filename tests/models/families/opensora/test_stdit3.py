@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from tests.models.opensora.conftest import about, weights
+from tests.models.families.opensora.conftest import about, weights
 from tracache.models.families.opensora.stdit3 import STDiT3, without_recomputed
 
 CONFIG = about("stdit3_tiny")["config"]

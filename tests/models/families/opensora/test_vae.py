@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.models.opensora.conftest import about, weights
+from tests.models.families.opensora.conftest import about, weights
 from tracache.models.families.opensora.vae import VideoAutoencoder
 
 ABOUT = about("vae_tiny")
