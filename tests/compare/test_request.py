@@ -69,7 +69,12 @@ def test_white_space_of_the_prompt_is_tidied():
         ({"colour": "red"}, ["unknown setting colour"]),
         ({"preset": "best"}, ["preset", "'best'"]),
         ({"arms": ["gates"]}, ["gates needs a table"]),
-        ({"arms": ["gates"], "options": {"gates": {"file": 3}}}, ["gates needs a table"]),
+        ({"arms": ["gates"], "options": {"gates": {"file": 3}}}, ["file must be text, got 3"]),
+        (
+            {"who": "anyone", "options": {"gates": {"file": "x"}}},
+            ["file can be set on the command"],
+        ),
+        ({"who": "host", "rule": "taylor"}, ["rule can be set in Python only"]),
         ({"options": {"toca": {"ratio": 2}}}, ["ToCa: ratio", "0 to 1", "2"]),
         ({"options": {"toca": {"speed": 2}}}, ["toca has no option 'speed'", "ratio"]),
         ({"options": {"reuse": {"a": 2}}}, ["reuse has no option 'a'; it has none"]),
@@ -288,10 +293,3 @@ def test_a_models_own_size_is_within_its_ceiling():
     spec = find_model("scenes-t2i")
     assert spec.max_cost == 128 * 128 * spec.max_steps
     assert make_request(**GOOD, steps=spec.max_steps).cost == spec.max_cost
-
-
-def test_every_option_says_what_it_is():
-    for method in ARMS.values():
-        for name, field in method.options.items():
-            assert {"low", "high", "label"} <= field.metadata.keys(), name
-            assert field.metadata["low"] <= field.default <= field.metadata["high"]

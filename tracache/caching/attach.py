@@ -11,8 +11,9 @@ from typing import Any
 
 from torch import nn
 
+from tracache.caching.checks import require_integer
 from tracache.caching.clock import RunClock
-from tracache.caching.config import TraCacheConfig, require_integer
+from tracache.caching.config import MethodConfig, TraCacheConfig
 from tracache.caching.hooks import Detour, TransformerDetour, hook_module, is_hooked, unhook
 from tracache.caching.layouts import (
     argument_reader,
@@ -21,7 +22,7 @@ from tracache.caching.layouts import (
     find_modules,
     find_parts,
 )
-from tracache.caching.methods import CacheConfig, check_config, make_method
+from tracache.caching.methods import check_config, make_method
 from tracache.caching.methods.base import Call, Stack, Step, Watch
 from tracache.caching.trace import Trace
 
@@ -29,7 +30,7 @@ from tracache.caching.trace import Trace
 class _Run:
     """What one context keeps: its clock, its method's state and its trace."""
 
-    def __init__(self, config: CacheConfig, stack: Stack, clock: RunClock, watch: Watch) -> None:
+    def __init__(self, config: MethodConfig, stack: Stack, clock: RunClock, watch: Watch) -> None:
         self.clock = clock
         self.method = make_method(config, stack, watch)
         item = 0 if stack.layout.conditional_first else -1
@@ -57,7 +58,7 @@ class CacheHandle:
     def __init__(
         self,
         transformer: nn.Module,
-        config: CacheConfig,
+        config: MethodConfig,
         *,
         num_steps: int | None = None,
         scheduler: Any = None,
@@ -69,7 +70,7 @@ class CacheHandle:
         self._counted = config.needs_num_steps
         if self._counted and num_steps is None and scheduler is None:
             raise ValueError(
-                f"{_reason(config)} needs the number of steps: pass num_steps=… or scheduler=…, "
+                f"{self._counted} needs the number of steps: pass num_steps=… or scheduler=…, "
                 "or use tracache.accelerate(pipe, …), which reads it from the pipeline"
             )
         stack = Stack(tuple(find_blocks(transformer)), find_layout(transformer), scheduler)
@@ -231,13 +232,9 @@ class _Threads:
         self._owner = thread
 
 
-def _reason(config: CacheConfig) -> str:
-    return "last_step=True" if isinstance(config, TraCacheConfig) else type(config).__name__
-
-
 def attach(
     transformer: nn.Module,
-    config: CacheConfig | None = None,
+    config: MethodConfig | None = None,
     *,
     num_steps: int | None = None,
     scheduler: Any = None,
@@ -309,7 +306,7 @@ class _SchedulerOf:
 
 @contextmanager
 def accelerate(
-    pipe: Any, config: CacheConfig | None = None, *, trace: Watch = "last", **settings: Any
+    pipe: Any, config: MethodConfig | None = None, *, trace: Watch = "last", **settings: Any
 ) -> Iterator[Trace]:
     """Accelerate a diffusers pipeline within a ``with`` block.
 

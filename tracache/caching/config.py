@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
 
+from tracache.caching.declare import PYTHON, check_settings, setting
 from tracache.caching.steps import computed_steps
 
 MAX_STRIDE = 50
@@ -21,9 +21,80 @@ GRANULARITIES = ("block", "module")
 ABSCISSAE = ("timestep", "step", "log-snr", "sigma")
 RULES = ("lagrange", "taylor", "hermite", "learned", "reuse")
 
+#: Groups in which the page shows settings: when to compute, and how to predict and choose.
+SCHEDULE, PREDICTION = "schedule", "prediction"
+
+_EQUATION_7 = "Off: φₙ₋₁, whose error the least residual estimates."
+
 
 @dataclass(frozen=True)
-class TraCacheConfig:
+class MethodConfig:
+    """What the configurations of all methods share; this one computes everything.
+
+    A subclass is a frozen dataclass. Those of its fields that are declared by
+    :func:`~tracache.caching.declare.setting` are checked when it is made, and can be set on the
+    command line, the page and elsewhere; what holds between fields is for :meth:`check`.
+    """
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        self.check()
+
+    def check(self) -> None:
+        """Raise ValueError where fields do not go together."""
+
+    def check_steps(self, num_steps: int) -> None:
+        """Raise ValueError where it is not for runs of so many steps."""
+
+    @property
+    def needs_num_steps(self) -> str:
+        """What of it needs to know the number of steps beforehand; empty if nothing does."""
+        return ""
+
+    @property
+    def decides_as_it_runs(self) -> bool:
+        """Whether the features decide which steps compute."""
+        return False
+
+    @property
+    def whole_steps(self) -> bool:
+        """Whether each step runs all blocks or none."""
+        return False
+
+    @property
+    def highest_order(self) -> int:
+        """Highest order of extrapolation; 0 where it knows none."""
+        return 0
+
+    def plan_steps(self, num_steps: int) -> tuple[int, ...] | None:
+        """Return the steps at which everything computes, or None where the run decides."""
+        return None
+
+    def points_watched(self, num_computed: int | None) -> int:
+        """How many outputs of a block are kept for no other reason than that it is watched.
+
+        Parameters
+        ----------
+        num_computed : int or None
+            Computed steps of the run, if known.
+        """
+        return 0
+
+    def for_counting(self) -> Self:
+        """Return what computes the same without a scheduler."""
+        return self
+
+    def plain(self) -> Self:
+        """Return the same without what does not matter to it."""
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class TraCacheConfig(MethodConfig):
     """How denoising steps are skipped and how the skipped ones are predicted.
 
     Attributes
@@ -90,63 +161,137 @@ class TraCacheConfig:
         If a field is not allowed; the message names the field, the value and what is allowed.
     """
 
-    stride: int | str = 3
-    max_order: int = 2
-    warmup: int = 1
-    last_step: bool = False
-    order: str = "dynamic"
-    local_extrapolation: bool = False
-    criterion: str = "std"
-    exponent: float = 0.5
-    window: int = 1
-    spread: str = "batch"
-    granularity: str = "block"
-    rule: str = "lagrange"
-    weights: tuple[tuple[float, ...], ...] = ()
-    abscissa: str = "timestep"
-    full_steps: tuple[int, ...] | None = None
-    tolerance: float = 0.02
-    max_skips: int = 6
+    stride: int | str = setting(
+        3,
+        low=1,
+        high=MAX_STRIDE,
+        choices=("auto",),
+        label="Stride",
+        help="Every so many steps, one computes fully; 1 skips none.",
+        group=SCHEDULE,
+        shown=(1, 8, 1),
+    )
+    max_order: int = setting(
+        2,
+        low=0,
+        high=MAX_ORDER,
+        label="Max order",
+        help="Highest order tried; 0 is reuse, and so is 1 where the order is chosen.",
+        group=SCHEDULE,
+    )
+    warmup: int = setting(
+        1, low=1, high=MAX_WARMUP, label="Warm-up", help="Leading steps that always compute."
+    )
+    last_step: bool = setting(
+        False, label="Compute the last step", help="Compute the last step too.", group=SCHEDULE
+    )
+    order: str = setting(
+        "dynamic",
+        choices=ORDERS,
+        label="Order",
+        help="Chosen per block and step, or the highest that the history allows.",
+    )
+    local_extrapolation: bool = setting(
+        False, label="Take φₙ, as Eq. 7 is written", help=_EQUATION_7, group=PREDICTION
+    )
+    criterion: str = setting(
+        "std",
+        choices=CRITERIA,
+        label="Criterion",
+        help="How |φₙ − φₙ₋₁| is judged; power lets the order follow the timestep.",
+        group=PREDICTION,
+    )
+    exponent: float = setting(
+        0.5,
+        low=-1,
+        high=1,
+        label="Exponent",
+        help="Of power: the order falls with t^p, or rises where p is negative.",
+        group=PREDICTION,
+        shown=(-1, 1, 0.1),
+        only=("criterion", "power"),
+    )
+    window: int = setting(
+        1,
+        low=1,
+        high=MAX_WINDOW,
+        label="Window",
+        help="Average the spread over so many computed steps.",
+        group=PREDICTION,
+        shown=(1, 5, 1),
+    )
+    spread: str = setting(
+        "batch",
+        choices=SPREADS,
+        label="Order chosen for",
+        help="The whole batch (the paper's), each image, or each half of its guidance.",
+        group=PREDICTION,
+    )
+    granularity: str = setting(
+        "block",
+        choices=GRANULARITIES,
+        label="What has a trajectory",
+        help="A block's output, or each attention's and MLP's.",
+        group=PREDICTION,
+    )
+    rule: str = setting(
+        "lagrange",
+        choices=RULES,
+        label="Rule",
+        help="How the history becomes a prediction; an arm of its own each.",
+        who=PYTHON,
+    )
+    weights: tuple[tuple[float, ...], ...] = setting(
+        (), label="Weights", help="Of the rule learned, fitted beforehand.", who=PYTHON
+    )
+    abscissa: str = setting(
+        "timestep",
+        choices=ABSCISSAE,
+        label="Extrapolate along",
+        help="The coordinate of the trajectory; the last two need the scheduler.",
+        group=PREDICTION,
+    )
+    full_steps: tuple[int, ...] | None = setting(
+        None,
+        kind="steps",
+        low=0,
+        high=MAX_STEPS,
+        label="Computed steps",
+        help="Exactly these compute, in place of stride, warm-up and last step.",
+    )
+    tolerance: float = setting(
+        0.02,
+        low=0,
+        high=100,
+        label="Tolerance",
+        help="How far steps skipped in a row may move the final latents, by estimate.",
+        group=SCHEDULE,
+        shown=(0.001, 0.1, 0.001),
+        only=("stride", "auto"),
+    )
+    max_skips: int = setting(
+        6,
+        low=1,
+        high=MAX_STRIDE,
+        label="Most skips",
+        help="Of stride auto: compute after so many skips in a row.",
+        only=("stride", "auto"),
+    )
 
-    def __post_init__(self) -> None:
-        if self.stride != "auto":
-            if isinstance(self.stride, str):
-                raise ValueError(f"stride must be a whole number or 'auto', got {self.stride!r}")
-            require_integer("stride", self.stride, 1, MAX_STRIDE)
-        require_integer("max_order", self.max_order, 0, MAX_ORDER)
-        require_integer("warmup", self.warmup, 1, MAX_WARMUP)
-        require_bool("last_step", self.last_step)
-        require_choice("order", self.order, ORDERS)
-        require_bool("local_extrapolation", self.local_extrapolation)
-        require_choice("criterion", self.criterion, CRITERIA)
-        require_number("exponent", self.exponent, -1.0, 1.0)
+    def check(self) -> None:
+        """Raise ValueError where fields do not go together."""
         if abs(self.exponent) < 0.2:
             raise ValueError(f"exponent must be 0.2 to 1 in size, got {self.exponent!r}")
-        require_integer("window", self.window, 1, MAX_WINDOW)
-        require_choice("spread", self.spread, SPREADS)
-        require_choice("granularity", self.granularity, GRANULARITIES)
-        require_choice("rule", self.rule, RULES)
-        require_choice("abscissa", self.abscissa, ABSCISSAE)
-        require_number("tolerance", self.tolerance, 0.0, 100.0)
-        require_integer("max_skips", self.max_skips, 1, MAX_STRIDE)
-        # JSON has lists where a frozen, comparable setting needs tuples.
         object.__setattr__(self, "weights", tuple(map(tuple, self.weights)))
         if (self.rule == "learned") != bool(self.weights):
             raise ValueError("rule='learned' and weights go together: give both or neither")
-        if self.full_steps is not None:
-            steps = tuple(self.full_steps)
-            for step in steps:
-                require_integer("full_steps", step, 0, MAX_STEPS)
-            if not steps or steps[0] != 0 or list(steps) != sorted(set(steps)):
-                raise ValueError(f"full_steps must begin with 0 and rise, got {steps!r}")
-            object.__setattr__(self, "full_steps", steps)
-        if self.adaptive and self.max_order == 0:
+        if self.decides_as_it_runs and self.max_order == 0:
             raise ValueError("stride='auto' estimates errors by differences: max_order must be ≥ 1")
-        if self.adaptive and (self.criterion == "power" or self.rule == "learned"):
+        if self.decides_as_it_runs and (self.criterion == "power" or self.rule == "learned"):
             raise ValueError("stride='auto' needs the spreads that std and mean measure")
 
     @property
-    def adaptive(self) -> bool:
+    def decides_as_it_runs(self) -> bool:
         """Whether the features decide which steps compute."""
         return self.stride == "auto" and self.full_steps is None
 
@@ -157,59 +302,40 @@ class TraCacheConfig:
         return by_history and self.max_order > 0 and self.rule not in ("learned", "reuse")
 
     @property
-    def needs_num_steps(self) -> bool:
-        """Whether the number of steps must be known beforehand."""
-        return self.last_step and self.full_steps is None
+    def needs_num_steps(self) -> str:
+        """What of it needs to know the number of steps beforehand; empty if nothing does."""
+        return "last_step=True" if self.last_step and self.full_steps is None else ""
+
+    @property
+    def whole_steps(self) -> bool:
+        """Whether each step runs all blocks or none."""
+        return self.granularity == "block"
+
+    @property
+    def highest_order(self) -> int:
+        """Highest order of extrapolation."""
+        return self.max_order
 
     def plan_steps(self, num_steps: int) -> tuple[int, ...] | None:
         """Return the steps that will compute, or None where the features decide."""
-        if self.adaptive:
+        if self.decides_as_it_runs:
             return None
         stride = self.stride if isinstance(self.stride, int) else 1
         return computed_steps(num_steps, stride, self.warmup, self.last_step, self.full_steps)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values, ready for JSON."""
-        return asdict(self)
+    def points_watched(self, num_computed: int | None) -> int:
+        """How many outputs of a block are kept for no other reason than that it is watched."""
+        # Each attention's and MLP's history is there in any case, and where the order does not
+        # follow from a block's own history nothing need be kept to know it.
+        if not self.chooses or self.granularity != "block":
+            return 0
+        points = self.max_order + 1
+        return points if num_computed is None else min(points, num_computed)
 
+    def for_counting(self) -> Self:
+        """Return what computes the same without a scheduler."""
+        return replace(self, abscissa="timestep")
 
-def require_integer(field: str, value: Any, low: int, high: int) -> int:
-    """Return ``value`` if it is a whole number in ``[low, high]``.
-
-    Raises
-    ------
-    ValueError
-        Naming the field, the value and the range. Booleans, fractions, NaN and infinities are
-        refused; 3.0 is refused too, since a silent conversion would hide a mistake.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ValueError(f"{field} must be a whole number from {low} to {high}, got {value!r}")
-    return value
-
-
-def require_number(field: str, value: Any, low: float, high: float) -> float:
-    """Return ``value`` as a float if it is finite and in ``[low, high]``.
-
-    Raises
-    ------
-    ValueError
-        Naming the field, the value and the range.
-    """
-    ok = isinstance(value, int | float) and not isinstance(value, bool)
-    if not ok or not math.isfinite(value) or not low <= value <= high:
-        raise ValueError(f"{field} must be a number from {low:g} to {high:g}, got {value!r}")
-    return float(value)
-
-
-def require_bool(field: str, value: Any) -> bool:
-    """Return ``value`` if it is True or False, else raise ValueError naming the field."""
-    if not isinstance(value, bool):
-        raise ValueError(f"{field} must be True or False, got {value!r}")
-    return value
-
-
-def require_choice(field: str, value: Any, choices: tuple[str, ...]) -> str:
-    """Return ``value`` if it is one of ``choices``, else raise ValueError listing them."""
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{field} must be one of {', '.join(choices)}; got {value!r}")
-    return value
+    def plain(self) -> Self:
+        """Return the same without what does not matter to it: reuse knows no order."""
+        return replace(self, max_order=1) if self.rule == "reuse" else self

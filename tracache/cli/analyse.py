@@ -8,7 +8,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from tracache.caching.config import MAX_ORDER, MAX_STRIDE, require_integer
+from tracache.caching.checks import require_integer
+from tracache.caching.config import MAX_ORDER, MAX_STRIDE
 from tracache.caching.layouts import find_blocks
 from tracache.cli.sweep import make_experiment, run_experiment
 from tracache.compare.output import table

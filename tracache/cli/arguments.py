@@ -3,52 +3,29 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from tracache.caching.config import (
-    ABSCISSAE,
-    CRITERIA,
-    GRANULARITIES,
-    MAX_ORDER,
-    MAX_STRIDE,
-    MAX_WINDOW,
-    ORDERS,
-    SPREADS,
-)
+from tracache.caching.config import TraCacheConfig
+from tracache.caching.declare import PYTHON, Setting, settings_of
 from tracache.cli.analyse import WATCHING
 from tracache.cli.sweep import spans
 from tracache.compare.arms import ARMS
+from tracache.compare.request import SETTINGS
 from tracache.experiments.peers import PEERS
 from tracache.experiments.questions import QUESTIONS
 from tracache.metrics.clip_score import VIT_G_14
 from tracache.metrics.fid import FEATURES
 from tracache.metrics.lpips import NETWORKS
-from tracache.models.families.opensora.sizes import RATIOS, RESOLUTIONS
 from tracache.models.loading import DEVICES
-from tracache.models.presets import CUSTOM
 from tracache.models.registry import DEFAULT_MODEL, MODELS
 
 #: What a command runs.
 Run = Callable[[argparse.Namespace], None]
 
-#: Settings of the cache that the command line takes.
-SETTINGS = (
-    "max_order",
-    "warmup",
-    "last_step",
-    "local_extrapolation",
-    "order",
-    "granularity",
-    "criterion",
-    "exponent",
-    "window",
-    "spread",
-    "abscissa",
-    "tolerance",
-    "max_skips",
-)
+#: TraCache's settings that the command line takes.
+CACHE = {name: s for name, s in settings_of(TraCacheConfig).items() if s.who != PYTHON}
 
 
 def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
@@ -70,15 +47,9 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     what = compare.add_mutually_exclusive_group(required=True)
     what.add_argument("--prompt", help="what the image should show")
     what.add_argument("--class-label", metavar="CLASS", help="name or number, in place of it")
-    compare.add_argument("--seed", type=int, default=0, help="of the initial noise (default 0)")
-    compare.add_argument("--steps", type=int, help="denoising steps (the model's default)")
-    compare.add_argument(
-        "--stride", type=_stride, help=f"1 to {MAX_STRIDE}, or auto (the model's default)"
-    )
-    compare.add_argument("--frames", type=int, help="of a video, where the model lets you choose")
-    compare.add_argument("--resolution", help=f"of such a video: {', '.join(RESOLUTIONS)}")
-    compare.add_argument("--aspect", help=f"height to width: {', '.join(RATIOS)}")
-    compare.add_argument("--preset", default=CUSTOM, help="settings chosen beforehand, by name")
+    for name in ("seed", "steps", "stride", "frames", "resolution", "aspect", "preset"):
+        _add_setting(compare, SETTINGS[name])
+    compare.set_defaults(seed=0)
     compare.add_argument(
         "--arms", nargs="+", default=["tracache"], metavar="ARM", help=", ".join(ARMS)
     )
@@ -97,7 +68,9 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
         "--macs", action="store_true", help="the paper's tables; with --model, that model's arms"
     )
     bench.add_argument("--steps", type=int, nargs="+", help="default 20 50; latency 20")
-    bench.add_argument("--strides", type=_stride, nargs="+", default=[2, 3, 4, 5])
+    bench.add_argument(
+        "--strides", type=_reader(SETTINGS["stride"]), nargs="+", default=[2, 3, 4, 5]
+    )
     bench.add_argument("--presets", nargs="+", metavar="NAME", help="in place of strides; or all")
     bench.add_argument("--arms", nargs="+", metavar="ARM", help="default all; latency tracache")
     bench.add_argument("--prompts", type=Path, help="file, one prompt a line (the held-out ones)")
@@ -196,41 +169,42 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--max-order", type=int, help=f"0 to {MAX_ORDER} (the model's default)")
-    parser.add_argument("--warmup", type=int, help="leading full steps (the model's default)")
-    parser.add_argument(
-        "--last-step", action=argparse.BooleanOptionalAction, help="compute the last step too"
-    )
-    parser.add_argument(
-        "--local-extrapolation",
-        action=argparse.BooleanOptionalAction,
-        help="take φ_n (Eq. 7 as written) rather than φ_{n−1}",
-    )
+    """Add an option for each of TraCache's settings but the stride, of which some take several."""
+    for name, declared in CACHE.items():
+        if name != "stride":
+            _add_setting(parser, declared)
 
-    parser.add_argument("--order", choices=ORDERS, help="chosen per block and step, or highest")
-    parser.add_argument("--granularity", choices=GRANULARITIES, help="what has a trajectory")
-    parser.add_argument("--criterion", choices=CRITERIA, help="how residuals are judged")
-    parser.add_argument("--exponent", type=float, help="of the criterion power")
-    parser.add_argument("--window", type=int, help=f"average spreads over steps, 1 to {MAX_WINDOW}")
-    parser.add_argument("--spread", choices=SPREADS, help="over the batch, or each item of it")
-    parser.add_argument("--abscissa", choices=ABSCISSAE, help="along what to extrapolate")
-    parser.add_argument("--tolerance", type=float, help="of --stride auto: relative error")
-    parser.add_argument("--max-skips", type=int, help="of --stride auto: at most, in a row")
+
+def _add_setting(parser: argparse.ArgumentParser, declared: Setting) -> None:
+    about = (declared.help or declared.label).replace("%", "%%")
+    if declared.kind == "switch":
+        parser.add_argument(declared.option, action=argparse.BooleanOptionalAction, help=about)
+    elif declared.kind == "choice":
+        parser.add_argument(declared.option, choices=declared.choices, help=about)
+    else:
+        allowed = f" ({declared.allowed})" if declared.allowed else ""
+        parser.add_argument(declared.option, type=_reader(declared), help=about + allowed)
+
+
+def _reader(declared: Setting) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        try:
+            return declared.read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    there = (f"{method.id}.{name}" for method in ARMS.values() for name in method.options)
+    there = (f"{arm.id}.{name}" for arm in ARMS.values() for name in arm.options)
     parser.add_argument(
         "--option",
         action="append",
         default=[],
         metavar="ARM.NAME=VALUE",
-        help=f"an arm's own setting: {', '.join(there)}, gates.file",
+        help=f"an arm's own setting: {', '.join(there)}",
     )
-
-
-def _stride(text: str) -> int | str:
-    return text if text == "auto" else int(text)
 
 
 def options_of(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
@@ -255,6 +229,12 @@ def _number(text: str) -> int | float | str:
     return text
 
 
-def settings_of(args: argparse.Namespace) -> dict[str, Any]:
-    """Cache settings that were given on the command line."""
-    return {name: value for name in SETTINGS if (value := getattr(args, name)) is not None}
+def given_settings(args: argparse.Namespace, names: Collection[str] = SETTINGS) -> dict[str, Any]:
+    """Return the settings that were given on the command line, by name."""
+    there = {name: getattr(args, name, None) for name in SETTINGS if name in names}
+    return {name: value for name, value in there.items() if value is not None}
+
+
+def given_cache_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Return TraCache's settings that were given; the stride is each command's own affair."""
+    return given_settings(args, [name for name in CACHE if name != "stride"])

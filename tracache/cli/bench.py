@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tracache.caching.config import require_integer
+from tracache.caching.checks import require_integer
 from tracache.compare.arms import ARMS, REFERENCE
 from tracache.compare.estimate import estimate
 from tracache.compare.output import table
@@ -236,8 +236,8 @@ def _all_presets(args: argparse.Namespace) -> list[str]:
 def _all_arms(model_id: str, options: dict[str, Any]) -> list[str]:
     """Every arm that this model can run; gates only with a table."""
     spec = find_model(model_id)
-    arms = (m for m in ARMS.values() if m.id != REFERENCE and not m.refusal(spec))
-    return [m.id for m in arms if m.id != "gates" or "gates" in options]
+    arms = (arm for arm in ARMS.values() if arm.id != REFERENCE and not arm.refusal(spec))
+    return [arm.id for arm in arms if not arm.for_host_only or arm.id in options]
 
 
 def _distance(model: LoadedModel) -> tuple[Distance | None, str | None]:

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
+from tracache.caching.declare import HOST
 from tracache.cli.analyse import run_comparing, run_watching
-from tracache.cli.arguments import build_parser, options_of, settings_of
+from tracache.cli.arguments import build_parser, given_cache_settings, given_settings, options_of
 from tracache.cli.bench import run_bench, run_tune
 from tracache.cli.sweep import run_sweep
 from tracache.compare.comparison import compare
@@ -58,14 +59,16 @@ def _bench(args: argparse.Namespace) -> None:
             return load_random(args.model, _settings(args))
         return _load(args)
 
-    figures = run_bench(args, settings_of(args), options_of(args), load)
+    figures = run_bench(args, given_cache_settings(args), options_of(args), load)
     if args.json is not None:
         write_json(args.json, figures)
 
 
 def _sweep(args: argparse.Namespace) -> None:
     worker, settings = this_worker(_settings(args))
-    given = {name: value for name, value in settings_of(args).items() if name != "max_order"}
+    given = {
+        name: value for name, value in given_cache_settings(args).items() if name != "max_order"
+    }
     figures = run_sweep(
         args, given, options_of(args), worker, lambda: load_model(args.model, settings)
     )
@@ -104,18 +107,10 @@ def _compare(args: argparse.Namespace) -> None:
         args.model,
         args.prompt,
         class_label=args.class_label,
-        seed=args.seed,
-        steps=args.steps,
-        guidance_scale=args.guidance_scale,
-        scheduler=args.scheduler,
-        frames=args.frames,
-        resolution=args.resolution,
-        aspect=args.aspect,
-        stride=args.stride,
         arms=args.arms,
         options=options_of(args),
-        preset=args.preset,
-        **settings_of(args),
+        who=HOST,
+        **given_settings(args),
     )
     args.output.mkdir(parents=True, exist_ok=True)
     report, bar = None, None

@@ -15,7 +15,6 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from tracache.caching.config import TraCacheConfig
 from tracache.caching.layouts import find_blocks
 from tracache.caching.trace import Trace
 from tracache.caching.trajectory import history_bytes
@@ -63,19 +62,14 @@ def measure_features(transformer: nn.Module) -> Iterator[Features]:
 def bytes_per_block(setup: Setup, features: Features) -> int:
     """Bytes of history that watching one more block takes; 0 where it takes none.
 
-    Only TraCache by blocks keeps what others do not need: each attention's and MLP's history, or
-    what another method keeps, is there in any case, and where the order does not follow from a
-    block's own history nothing need be kept to know it.
+    What a method keeps of every block in any case counts for nothing.
     """
     config = setup.cache
-    if not isinstance(config, TraCacheConfig) or not config.chooses:
-        return 0
-    if config.granularity != "block":
+    if config is None:
         return 0
     computed = setup.computed_steps
-    most = config.max_order + 1
-    points = most if computed is None else min(most, len(computed))
-    return history_bytes(features.count, features.dtype, points)
+    points = config.points_watched(None if computed is None else len(computed))
+    return history_bytes(features.count, features.dtype, points) if points else 0
 
 
 def free_for_histories(device: torch.device, peak: MemoryPeak) -> int:

@@ -7,13 +7,13 @@ which cache, if any, is attached meanwhile.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from tracache.caching.config import TraCacheConfig
+from tracache.caching.config import MethodConfig, TraCacheConfig
+from tracache.caching.declare import ANYONE, HOST, PYTHON, Setting, settings_of
 from tracache.caching.methods import (
     AdaCacheConfig,
-    CacheConfig,
     DeltaDiTConfig,
     FasterCacheConfig,
     GatesConfig,
@@ -45,7 +45,7 @@ class Setup:
     """
 
     num_steps: int
-    cache: CacheConfig | None = None
+    cache: MethodConfig | None = None
     scheduler: str | None = None
 
     @property
@@ -110,9 +110,9 @@ class Arm:
     id, title, summary : str
         Name in code and on the command line, name on the page, one plain sentence.
     setup : callable
-        ``setup(asked) -> Setup``.
-    settings : dataclass or None
-        Class of the arm's own configuration, whose fields with metadata may be set.
+        ``setup(given) -> Setup``.
+    settings : subclass of MethodConfig, or None
+        The arm's own configuration, whose declared settings may be set.
     refusal : callable
         ``refusal(spec) -> str``: why a model cannot run the arm; empty if it can.
     caveat : str
@@ -125,7 +125,7 @@ class Arm:
     title: str
     summary: str
     setup: Callable[[Given], Setup]
-    settings: type | None = None
+    settings: type[MethodConfig] | None = None
     refusal: Callable[[ModelSpec], str] = lambda spec: ""
     caveat: str = ""
     matches: bool = False
@@ -133,7 +133,7 @@ class Arm:
     @property
     def forecasts(self) -> bool:
         """Whether it shares TraCache's schedule and other settings."""
-        return self.settings is None and not self.matches and self.id not in (REFERENCE, "gates")
+        return self.settings is None and not self.matches and self.id != REFERENCE
 
     @property
     def scheduled(self) -> bool:
@@ -141,32 +141,31 @@ class Arm:
         return self.forecasts or self.matches
 
     @property
-    def options(self) -> dict[str, Any]:
-        """The fields of :attr:`settings` that may be set, by name."""
-        if self.settings is None:
-            return {}
-        return {f.name: f for f in fields(self.settings) if "label" in f.metadata}
+    def options(self) -> dict[str, Setting]:
+        """Its own settings, by name."""
+        return {} if self.settings is None else settings_of(self.settings)
+
+    @property
+    def for_host_only(self) -> bool:
+        """Whether it needs what only the host may say, such as the name of a file."""
+        return any(option.who != ANYONE for option in self.options.values())
 
 
 def _cached(**changes: Any) -> Callable[[Given], Setup]:
-    return lambda asked: Setup(asked.num_steps, replace(asked.cache, **changes))
+    return lambda given: Setup(given.num_steps, replace(given.cache, **changes))
 
 
 def _own(settings: Any) -> Callable[[Given], Setup]:
-    return lambda asked: Setup(asked.num_steps, settings(**asked.options))
+    def setup(given: Given) -> Setup:
+        config = settings(**given.options)
+        config.check_steps(given.num_steps)
+        return Setup(given.num_steps, config)
+
+    return setup
 
 
-def _faster_cache(asked: Given) -> Setup:
-    return Setup(asked.num_steps, FasterCacheConfig(**asked.options, guided=asked.guided))
-
-
-def _gates(asked: Given) -> Setup:
-    if not isinstance(asked.options.get("file"), str):
-        raise ValueError("the arm gates needs a table: give it as --option gates.file=PATH")
-    config = GatesConfig.from_file(asked.options["file"])
-    if len(config.gates) != asked.num_steps:
-        raise ValueError(f"the gates are for {len(config.gates)} steps, not {asked.num_steps}")
-    return Setup(asked.num_steps, config)
+def _faster_cache(given: Given) -> Setup:
+    return Setup(given.num_steps, FasterCacheConfig(**given.options, guided=given.guided))
 
 
 def _scheduler(name: str, title: str) -> Arm:
@@ -178,7 +177,7 @@ def _scheduler(name: str, title: str) -> Arm:
         name,
         f"Fewer steps, {title}",
         f"Full compute with {title}, at as many steps as the cache computes.",
-        lambda asked: Setup(asked.budget, scheduler=name),
+        lambda given: Setup(given.budget, scheduler=name),
         refusal=refusal,
         matches=True,
     )
@@ -198,19 +197,19 @@ ARMS: dict[str, Arm] = {
             "full",
             "Full compute",
             "Every block at every step: the reference.",
-            lambda asked: Setup(asked.num_steps),
+            lambda given: Setup(given.num_steps),
         ),
         Arm(
             "tracache",
             "TraCache",
             "Skipped steps follow the trajectory; its order is chosen per timestep.",
-            lambda asked: Setup(asked.num_steps, asked.cache),
+            lambda given: Setup(given.num_steps, given.cache),
         ),
         Arm(
             "fewer-steps",
             "Fewer steps",
             "Full compute with as many steps as the cache computes: the same cost, no cache.",
-            lambda asked: Setup(asked.budget),
+            lambda given: Setup(given.budget),
             matches=True,
         ),
         Arm(
@@ -291,7 +290,8 @@ ARMS: dict[str, Arm] = {
             "gates",
             "Gates from a file",
             "A table says which block computes at which step (for L2C, LazyDiT and the like).",
-            _gates,
+            _own(GatesConfig),
+            GatesConfig,
             caveat="Needs a gate file, which L2C and LazyDiT do not publish in usable form: give "
             "one on the command line (--option gates.file=PATH) or in Python (GatesConfig).",
         ),
@@ -316,13 +316,36 @@ def find_arm(arm_id: str) -> Arm:
     return ARMS[arm_id]
 
 
-def check_options(options: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+#: Those who may set settings, in the order of what they may.
+_RANKS = (ANYONE, HOST, PYTHON)
+
+
+def require_may_set(setting: Setting, who: str) -> None:
+    """Raise ValueError where somebody may not set a setting.
+
+    Parameters
+    ----------
+    setting : Setting
+        What is to be set.
+    who : {"anyone", "host", "python"}
+        Who sets it: the page, a link or a program; the command line; Python.
+    """
+    if _RANKS.index(setting.who) > _RANKS.index(who):
+        where = "on the command line or in Python" if setting.who == HOST else "in Python"
+        raise ValueError(f"{setting.name} can be set {where} only")
+
+
+def check_options(
+    options: Mapping[str, Mapping[str, Any]], who: str = PYTHON
+) -> dict[str, dict[str, Any]]:
     """Return the arms' own settings if they are allowed.
 
     Parameters
     ----------
     options : mapping
         Arm → setting → value.
+    who : {"anyone", "host", "python"}, default "python"
+        Who sets them, see :func:`require_may_set`.
 
     Raises
     ------
@@ -330,19 +353,19 @@ def check_options(options: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[st
         If an arm or setting is unknown or a value not allowed; the message says what is.
     """
     checked: dict[str, dict[str, Any]] = {}
-    for arm, values in options.items():
-        method = find_arm(arm)
+    for name, values in options.items():
+        arm = find_arm(name)
         if not isinstance(values, Mapping):
-            raise ValueError(f"the options of {arm} must be names with values, got {values!r}")
-        known = {*method.options, *(["file"] if arm == "gates" else [])}
-        for name in values:
-            if name not in known:
-                there = ", ".join(sorted(known)) or "none"
-                raise ValueError(f"{arm} has no option {name!r}; it has {there}")
-        if method.settings is not None:
+            raise ValueError(f"the options of {name} must be names with values, got {values!r}")
+        for option in values:
+            if option not in arm.options:
+                there = ", ".join(sorted(arm.options)) or "none"
+                raise ValueError(f"{name} has no option {option!r}; it has {there}")
+            require_may_set(arm.options[option], who)
+        if arm.settings is not None and values:
             try:
-                method.settings(**values)
+                arm.settings(**values)
             except ValueError as error:
-                raise ValueError(f"{method.title}: {error}") from None
-        checked[arm] = dict(values)
+                raise ValueError(f"{arm.title}: {error}") from None
+        checked[name] = dict(values)
     return checked

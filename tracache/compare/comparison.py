@@ -281,8 +281,7 @@ class _Comparison:
 
     def _count(self, setup: Setup, title: str, inputs: Inputs) -> tuple[int, int] | None:
         """Count an arm's MACs by running it once, untimed, where steps are not all or nothing."""
-        config = setup.cache
-        if config is None or (isinstance(config, TraCacheConfig) and config.granularity == "block"):
+        if setup.cache is None or setup.cache.whole_steps:
             return None
         self.emit(Stage("count", f"Counting what {title} computes, untimed"))
         with count_macs() as macs:

@@ -12,7 +12,6 @@ import torch
 
 from tracache.caching.attach import attach
 from tracache.caching.config import TraCacheConfig
-from tracache.caching.methods import AdaCacheConfig, TeaCacheConfig
 from tracache.compare.arms import ARMS, Setup
 from tracache.compare.request import Request
 from tracache.media import VideoSize
@@ -21,9 +20,6 @@ from tracache.models.registry import find_model
 from tracache.models.shapes import empty_inputs, latent_shape, transformer_shape
 from tracache.models.sources import locate_all
 from tracache.settings import Settings
-
-#: Whose run decides what is computed, by what shapes alone do not have.
-BY_FEATURES = (TeaCacheConfig, AdaCacheConfig)
 
 #: Held while shapes run, which serve one run at a time as all transformers do.
 _LOCK = threading.Lock()
@@ -150,8 +146,7 @@ def _set_up(request: Request, arm: str, computed: int | None) -> Setup | None:
 
 def _is_whole(setup: Setup) -> bool:
     """Whether each of its steps computes all blocks or none."""
-    config = setup.cache
-    return config is None or (isinstance(config, TraCacheConfig) and config.granularity == "block")
+    return setup.cache is None or setup.cache.whole_steps
 
 
 class _Counter:
@@ -164,8 +159,8 @@ class _Counter:
 
     def __call__(self, setup: Setup) -> int | None:
         """Multiply–accumulates of a setup; None where its run decides them."""
-        config = setup.cache
-        if isinstance(config, BY_FEATURES) or getattr(config, "adaptive", False):
+        if setup.cache is not None and setup.cache.decides_as_it_runs:
+            # By what shapes alone do not have.
             return None
         with _LOCK:
             return self._count(setup)
@@ -177,9 +172,8 @@ class _Counter:
             full = _count(*self._key, Setup(1, probe))
             skipped = _count(*self._key, Setup(2, probe)) - full
             return len(steps) * full + (setup.num_steps - len(steps)) * skipped
-        if isinstance(config, TraCacheConfig):
-            # What is computed does not depend on it, and others than this need a scheduler.
-            setup = replace(setup, cache=replace(config, abscissa="timestep"))
+        if config is not None:
+            setup = replace(setup, cache=config.for_counting())
         return _count(*self._key, setup)
 
 

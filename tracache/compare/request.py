@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tracache.caching.config import (
-    TraCacheConfig,
-    require_bool,
-    require_choice,
-    require_integer,
-    require_number,
+from tracache.caching.checks import require_bool, require_choice, require_integer, require_number
+from tracache.caching.config import MAX_STEPS, TraCacheConfig
+from tracache.caching.declare import PYTHON, Setting, setting, settings_of
+from tracache.compare.arms import (
+    ARMS,
+    REFERENCE,
+    Given,
+    Setup,
+    check_options,
+    find_arm,
+    require_may_set,
 )
-from tracache.compare.arms import ARMS, REFERENCE, Given, Setup, check_options, find_arm
 from tracache.media import VideoSize, pixels_of
 from tracache.models.families.opensora.sizes import (
     DEFAULT_RATIO,
     DEFAULT_RESOLUTION,
     MAX_FRAMES,
+    RATIOS,
+    RESOLUTIONS,
     name_of,
     size_of,
 )
@@ -118,48 +124,102 @@ class Request:
         return find_model(self.model)
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """What a request may say of how its sample is made; None is the model's default."""
+
+    seed: int | None = setting(
+        None,
+        kind="whole",
+        low=0,
+        high=MAX_SEED,
+        label="Seed",
+        help="Of the initial noise; drawn if not given.",
+    )
+    steps: int | None = setting(
+        None,
+        kind="whole",
+        low=1,
+        high=MAX_STEPS,
+        label="Steps",
+        help="Denoising steps of full compute; the model's default if not given.",
+    )
+    guidance_scale: float | None = setting(
+        None,
+        kind="number",
+        low=0,
+        high=100,
+        label="Guidance scale",
+        help="Strength of the prompt, 1 is none; the model's default if not given.",
+    )
+    scheduler: str | None = setting(
+        None,
+        kind="text",
+        label="Scheduler",
+        help="One of the model's schedulers; its first if not given.",
+    )
+    frames: int | None = setting(
+        None,
+        kind="whole",
+        low=1,
+        high=MAX_FRAMES,
+        label="Frames",
+        help="Of a video, where the model makes more than one length.",
+    )
+    resolution: str | None = setting(
+        None,
+        kind="text",
+        label="Resolution",
+        help=f"Of a video, where there is a choice: {', '.join(RESOLUTIONS)}.",
+    )
+    aspect: str | None = setting(
+        None,
+        kind="text",
+        label="Height to width",
+        help=f"Of a video, where there is a choice: {', '.join(RATIOS)}.",
+    )
+    preset: str = setting(
+        CUSTOM,
+        kind="text",
+        label="Preset",
+        help="Settings chosen beforehand, by name, in place of steps, scheduler and the cache's.",
+    )
+
+
+#: Everything a request may set, of its sample and of TraCache, by name.
+SETTINGS: dict[str, Setting] = {**settings_of(Sampling), **settings_of(TraCacheConfig)}
+
+
 def make_request(
     model: str,
     prompt: str | None = None,
     *,
     class_label: str | int | None = None,
-    seed: int | None = None,
-    steps: int | None = None,
-    guidance_scale: float | None = None,
-    scheduler: str | None = None,
-    frames: int | None = None,
-    resolution: str | None = None,
-    aspect: str | None = None,
-    stride: int | str | None = None,
-    max_order: int | None = None,
-    last_step: bool | None = None,
-    arms: tuple[str, ...] | list[str] = ("tracache",),
+    arms: Sequence[str] = ("tracache",),
     trace: bool = True,
     options: Mapping[str, Mapping[str, Any]] | None = None,
-    preset: str = CUSTOM,
     reuse_baseline: bool = False,
     environment: Settings | None = None,
-    **cache: Any,
+    who: str = PYTHON,
+    **settings: Any,
 ) -> Request:
     """Check what was asked for, fill in the model's defaults, and return the request.
 
     Parameters
     ----------
-    model, prompt, seed, steps, guidance_scale, scheduler, arms, trace, options, reuse_baseline
-        See :class:`Request`; ``seed=None`` draws one, other None take the model's default.
-    frames, resolution, aspect : int, str, str, optional
-        Of a video, where the model makes more than one size; see
-        :mod:`tracache.models.families.opensora.sizes` for the names.
+    model, prompt, arms, trace, options, reuse_baseline
+        See :class:`Request`.
     class_label : str or int, optional
         In place of the prompt where the model takes classes: a number, a name or a synonym.
-    preset : str, default "custom"
-        One of the model's; its steps, scheduler and cache settings then take the place of those
-        given here.
     environment : Settings, optional
         Says where the models' files are, which name the classes; by default the process's.
-    stride, max_order, last_step, **cache
-        Fields of :class:`~tracache.caching.config.TraCacheConfig`; the model's default where not
-        given.
+    who : {"anyone", "host", "python"}, default "python"
+        Who asks: the page, a link or a program; the command line; Python. Some settings are not
+        for everybody.
+    **settings
+        Fields of :class:`Sampling` and of :class:`~tracache.caching.config.TraCacheConfig`;
+        None, like what is left out, is the model's default. A preset takes the place of the
+        number of steps, the scheduler and TraCache's settings.
 
     Raises
     ------
@@ -167,35 +227,28 @@ def make_request(
         If anything is not allowed; the message says what to do.
     """
     spec = find_model(model)
-    settings = {"stride": stride, "max_order": max_order, "last_step": last_step, **cache}
-    if preset != CUSTOM:
-        chosen = spec.presets[require_choice("preset", preset, (CUSTOM, *spec.presets))]
-        steps, scheduler = chosen.steps, chosen.scheduler
-        settings = chosen.cache.to_dict()
     given = {name: value for name, value in settings.items() if value is not None}
-    unknown = given.keys() - spec.cache.to_dict().keys()
-    if unknown:
-        raise ValueError(f"unknown setting {', '.join(sorted(unknown))}")
+    for name in settings:
+        if name not in SETTINGS:
+            raise ValueError(f"unknown setting {name}")
+    for name in given:
+        require_may_set(SETTINGS[name], who)
+    about = {name: given.pop(name, SETTINGS[name].default) for name in settings_of(Sampling)}
+    if about["preset"] != CUSTOM:
+        chosen = spec.presets[require_choice("preset", about["preset"], (CUSTOM, *spec.presets))]
+        about |= {"steps": chosen.steps, "scheduler": chosen.scheduler}
+        given = chosen.cache.to_dict()
     text, number = _check_subject(spec, prompt, class_label, environment)
     request = Request(
         model=spec.id,
         prompt=text,
-        seed=random.randint(0, MAX_SEED)
-        if seed is None
-        else require_integer("seed", seed, 0, MAX_SEED),
-        steps=spec.steps if steps is None else require_integer("steps", steps, 1, spec.max_steps),
-        guidance_scale=spec.guidance_scale
-        if guidance_scale is None
-        else require_number("guidance_scale", guidance_scale, 0.0, spec.max_guidance_scale),
-        scheduler=spec.schedulers[0]
-        if scheduler is None
-        else require_choice("scheduler", scheduler, spec.schedulers),
+        **_check_sampling(spec, about),
         cache=replace(spec.cache, **given),
         arms=_check_arms(arms, spec),
-        size=_check_size(spec, frames, resolution, aspect),
+        size=_check_size(spec, about["frames"], about["resolution"], about["aspect"]),
         trace=require_bool("trace", trace),
-        options=check_options(options or {}),
-        preset=preset,
+        options=check_options(options or {}, who),
+        preset=about["preset"],
         class_label=number,
         reuse_baseline=require_bool("reuse_baseline", reuse_baseline),
     )
@@ -204,6 +257,25 @@ def make_request(
         # Whatever a setup refuses is refused here, before any work.
         request.set_up(arm, computed=1 if request.matched is not None else None)
     return request
+
+
+def _check_sampling(spec: ModelSpec, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return seed, steps, guidance and scheduler, within what the model allows."""
+    seed, steps, guidance, scheduler = (
+        about[name] for name in ("seed", "steps", "guidance_scale", "scheduler")
+    )
+    seed = random.randint(0, MAX_SEED) if seed is None else seed
+    guidance = spec.guidance_scale if guidance is None else guidance
+    return {
+        "seed": require_integer("seed", seed, 0, MAX_SEED),
+        "steps": require_integer("steps", steps, 1, spec.max_steps)
+        if steps is not None
+        else spec.steps,
+        "guidance_scale": require_number("guidance_scale", guidance, 0.0, spec.max_guidance_scale),
+        "scheduler": spec.schedulers[0]
+        if scheduler is None
+        else require_choice("scheduler", scheduler, spec.schedulers),
+    }
 
 
 def _check_size(
@@ -240,7 +312,7 @@ def _check_cost(request: Request, share: float) -> None:
         f"{frames}{width} × {height} pixels in {request.steps} steps are "
         f"{request.cost / most:.2f} times what {spec.title} may take "
         f"({request.cost / 1e6:,.0f} of {most / 1e6:,.0f} million pixels × frames × "
-        f"steps): {fewer}{others}"
+        f"steps): {fewer}{others}",
     )
 
 

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from tracache.caching.config import TraCacheConfig
+from tracache.caching.declare import ANYONE, PYTHON, Setting
 from tracache.compare.arms import ARMS, REFERENCE
-from tracache.compare.request import Request, make_request
+from tracache.compare.request import SETTINGS, Request, make_request
 from tracache.media import VideoSize
 from tracache.models.families.opensora.sizes import name_of
 from tracache.models.presets import CUSTOM
-
-_WHOLE = ("seed", "steps", "frames")
-_NUMBERS = ("guidance_scale",)
-_TEXT = ("model", "prompt", "scheduler", "preset", "resolution", "aspect")
 
 
 def recipe_of(request: Request) -> dict[str, Any]:
@@ -72,10 +68,10 @@ def to_query(recipe: Mapping[str, Any]) -> str:
     for name, value in recipe.items():
         if name == "options":
             flat |= {f"{arm}.{k}": v for arm, given in value.items() for k, v in given.items()}
-        elif isinstance(value, list | tuple):
-            flat[name] = ",".join(map(str, value))
+        elif name == "arms":
+            flat[name] = ",".join(value)
         else:
-            flat[name] = int(value) if isinstance(value, bool) else value
+            flat[name] = SETTINGS[name].write(value) if name in SETTINGS else value
     return urlencode(flat)
 
 
@@ -100,52 +96,31 @@ def from_query(query: str) -> dict[str, Any]:
         arm, dot, option = name.partition(".")
         if dot:
             given = recipe.setdefault("options", {}).setdefault(arm, {})
-            given[option] = _number(name, text)
+            given[option] = _setting(name).read(text, " in the link")
         else:
             recipe[name] = _read(name, text)
     return recipe
 
 
 def _read(name: str, text: str) -> Any:
-    if name in _TEXT:
+    if name in ("model", "prompt"):
         return text
-    if name in _WHOLE:
-        return _whole(name, text)
-    if name in _NUMBERS:
-        return _number(name, text)
     if name == "class_label":
         return int(text) if text.isdecimal() else text
     if name == "arms":
         return [arm for arm in text.split(",") if arm]
-    kinds = {field.name: field.default for field in fields(TraCacheConfig)}
-    if name not in kinds or name in ("rule", "weights"):
+    return _setting(name).read(text, " in the link")
+
+
+def _setting(name: str) -> Setting:
+    """What is declared of a setting, of an arm's own where there is a dot in the name."""
+    arm, dot, option = name.partition(".")
+    found = SETTINGS.get(name)
+    if dot and arm in ARMS:
+        found = ARMS[arm].options.get(option)
+    if found is None or found.who != ANYONE:
         raise ValueError(f"the link says {name}, which is not a setting")
-    if name == "full_steps":
-        return tuple(_whole(name, step) for step in text.split(",") if step)
-    if name == "stride":
-        return text if text == "auto" else _whole(name, text)
-    default = kinds[name]
-    if isinstance(default, bool):
-        if text not in ("0", "1"):
-            raise ValueError(f"{name} in the link must be 0 or 1, got {text[:20]!r}")
-        return text == "1"
-    if isinstance(default, str):
-        return text
-    return _whole(name, text) if isinstance(default, int) else _number(name, text)
-
-
-def _whole(name: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError(f"{name} in the link must be a whole number, got {text[:20]!r}") from None
-
-
-def _number(name: str, text: str) -> int | float:
-    try:
-        return int(text) if text.lstrip("-").isdecimal() else float(text)
-    except ValueError:
-        raise ValueError(f"{name} in the link must be a number, got {text[:20]!r}") from None
+    return replace(found, name=name)
 
 
 def to_python(recipe: Mapping[str, Any]) -> str:
@@ -157,9 +132,9 @@ def to_python(recipe: Mapping[str, Any]) -> str:
     return f"""from pathlib import Path
 
 from tracache.compare.comparison import run
-from tracache.models.loading import load_model
 from tracache.compare.request import make_request
 from tracache.compare.saving import save_report
+from tracache.models.loading import load_model
 
 request = make_request(
 {arguments})
@@ -191,11 +166,11 @@ def to_command(recipe: Mapping[str, Any]) -> str:
             words += [flag, *value]
         elif isinstance(value, bool):
             words.append(flag if value else f"--no-{flag[2:]}")
-        elif name in ("full_steps", "rule", "weights"):
+        elif name in SETTINGS and SETTINGS[name].who == PYTHON:
             raise ValueError(f"the command line has no flag for {name}; use the script")
         else:
             # A value that begins with a dash would read as a flag.
-            words.append(f"{flag}={value}")
+            words.append(f"{flag}={SETTINGS[name].write(value) if name in SETTINGS else value}")
     return shlex.join([*words, "--output", "out"])
 
 

@@ -39,7 +39,7 @@ class Contender:
     def max_order(self) -> int:
         """Highest order that it was asked to take; 0 where it knows none."""
         config = self.setup.cache if self.peer is None else self.peer[1]
-        return config.max_order if isinstance(config, TraCacheConfig) else 0
+        return 0 if config is None else config.highest_order
 
 
 def contenders_of(requests: Sequence[Request], peers: Sequence[str], steps: int) -> list[Contender]:

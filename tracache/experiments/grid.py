@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from tracache.caching.config import TraCacheConfig
 from tracache.compare.arms import REFERENCE, Setup
 from tracache.compare.report import versions
 from tracache.compare.request import Request
@@ -80,10 +79,7 @@ def settings_of(variants: Sequence[Variant]) -> list[Setting]:
 
 def _plain(setup: Setup) -> Setup:
     """The same setup without what does not matter to it: reuse knows no order."""
-    cache = setup.cache
-    if isinstance(cache, TraCacheConfig) and cache.rule == "reuse":
-        return replace(setup, cache=replace(cache, max_order=1))
-    return setup
+    return setup if setup.cache is None else replace(setup, cache=setup.cache.plain())
 
 
 def count_images(num_prompts: int, settings: Sequence[Setting], worker: Worker, batch: int) -> int:

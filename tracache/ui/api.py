@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from inspect import Parameter, Signature
 from typing import Any
 
 import gradio as gr
 
+from tracache.caching.declare import ANYONE
 from tracache.compare.arms import ARMS, REFERENCE
-from tracache.compare.request import make_request
+from tracache.compare.request import SETTINGS, make_request
 from tracache.compare.serialise import recipe_of, to_query
 from tracache.models.loading import ModelUnavailableError
 from tracache.models.registry import DEFAULT_MODEL, find_model
@@ -27,76 +30,29 @@ class Api:
         self._handlers = handlers
         self._settings = settings
 
-    def compare(
-        self,
-        model: str = DEFAULT_MODEL,
-        prompt: str = "",
-        class_label: str = "",
-        seed: float = 0,
-        stride: float | None = None,
-        max_order: float | None = None,
-        arms: list[str] | None = None,
-        steps: float | None = None,
-        guidance_scale: float | None = None,
-        scheduler: str | None = None,
-        preset: str = "custom",
-        frames: float | None = None,
-        resolution: str | None = None,
-        aspect: str | None = None,
-        settings: dict | None = None,
-        options: dict | None = None,
-    ) -> dict:
-        """Make the same image or video by full compute and by accelerated arms, and compare them.
-
-        Returns the figures of every arm (times, speed-up, PSNR, SSIM, steps computed), the order
-        chosen at every block and timestep, and addresses of the pictures, kept for an hour.
-
-        Parameters:
-            model: Name of the model; list_models says which there are.
-            prompt: What the picture should show; for models that take a prompt.
-            class_label: Name or number of the class; for models that take a class.
-            seed: Of the initial noise, a whole number from 0.
-            stride: Every so many denoising steps one computes fully; the default if left out.
-            max_order: Highest order of the extrapolation, 0 to 5; the default if left out.
-            arms: Accelerated arms, three at most, tracache alone if left out; list_arms has all.
-            steps: Denoising steps of full compute; the model's default if left out.
-            guidance_scale: Strength of the prompt, 1 is none; the model's default if left out.
-            scheduler: One of the model's schedulers; its first if left out.
-            preset: Settings chosen beforehand, by name; they take the place of stride and steps.
-            frames: Of a video, where the model makes more than one length.
-            resolution: Of a video, such as 480p, where the model makes more than one.
-            aspect: Height to width of a video, such as 9:16, likewise.
-            settings: More settings of the cache by name, such as {"last_step": true}.
-            options: Settings that arms have of their own, such as {"toca": {"ratio": 0.5}}.
-        """
-        chosen = ["tracache"] if arms is None else arms
+    def compare(self, **given: Any) -> dict:
+        """Answer for the endpoint whose parameters :func:`_parameters` has."""
+        model, arms, settings = given["model"], given["arms"], given["settings"]
+        arms = ["tracache"] if arms is None else arms
         try:
-            if not isinstance(chosen, list) or len(chosen) >= MAX_ARMS:
+            if not isinstance(arms, list) or len(arms) >= MAX_ARMS:
                 raise ValueError(f"arms must be a list of at most {MAX_ARMS - 1}")
-            for arm in chosen:
+            for arm in arms:
                 if arm in NOT_HERE:
                     raise ValueError(f"the arm {arm} is not for programs from afar")
-            for name, value in (("settings", settings), ("options", options)):
-                if value is not None and not isinstance(value, dict):
+            for name in ("settings", "options"):
+                if given[name] is not None and not isinstance(given[name], dict):
                     raise ValueError(f"{name} must be a mapping of names to values")
             require_offered(model, self._settings)
             self._handlers.backend.require_available(model)
             asked = make_request(
                 model,
-                **_subject(model, prompt, class_label),
-                seed=whole(seed),
-                stride=whole(stride),
-                max_order=whole(max_order),
-                arms=chosen,
-                steps=whole(steps),
-                guidance_scale=guidance_scale,
-                scheduler=scheduler,
-                preset=preset,
-                frames=whole(frames),
-                resolution=resolution,
-                aspect=aspect,
-                options=options,
+                **_subject(model, given["prompt"], given["class_label"]),
+                arms=arms,
+                options=given["options"],
                 environment=self._settings,
+                who=ANYONE,
+                **{name: whole(given[name]) for name in NAMED},
                 **_not_given_above(settings or {}),
             )
         except (ValueError, TypeError, ModelUnavailableError) as error:
@@ -139,22 +95,22 @@ class Api:
         """List every arm that can be compared with full compute, and its own settings."""
         return [
             {
-                "arm": method.id,
-                "title": method.title,
-                "about": method.summary,
-                "caveat": method.caveat,
+                "arm": arm.id,
+                "title": arm.title,
+                "about": arm.summary,
+                "caveat": arm.caveat,
                 "options": {
                     name: {
-                        "default": field.default,
-                        "low": field.metadata["low"],
-                        "high": field.metadata["high"],
-                        "about": field.metadata["label"],
+                        "default": option.default,
+                        "low": option.low,
+                        "high": option.high,
+                        "about": option.label,
                     }
-                    for name, field in method.options.items()
+                    for name, option in arm.options.items()
                 },
             }
-            for method in ARMS.values()
-            if method.id != REFERENCE and method.id not in NOT_HERE
+            for arm in ARMS.values()
+            if arm.id != REFERENCE and arm.id not in NOT_HERE
         ]
 
     def _classes(self, model_id: str) -> list[str]:
@@ -162,10 +118,91 @@ class Api:
         return [name for name, _ in labels.choices()[:10]] if labels is not None else []
 
 
+#: Settings with a parameter of their own; TraCache's others are in ``settings``.
+NAMED = (
+    *("seed", "stride", "max_order", "steps", "guidance_scale"),
+    *("scheduler", "preset", "frames", "resolution", "aspect"),
+)
+
+#: Those that ``settings`` may hold.
+MORE = {name: s for name, s in SETTINGS.items() if s.who == ANYONE and name not in NAMED}
+
+ABOUT = """Make the same image or video by full compute and by accelerated arms, and compare them.
+
+Returns the figures of every arm (times, speed-up, PSNR, SSIM, steps computed), the order
+chosen at every block and timestep, and addresses of the pictures, kept for an hour.
+
+Parameters:
+"""
+
+
+def _parameters() -> list[tuple[Parameter, str]]:
+    """Return what the endpoint takes, each with its description, as declared."""
+
+    def declared(name: str) -> tuple[Parameter, str]:
+        s = SETTINGS[name]
+        kind: Any = float if s.kind in ("whole", "number") else str
+        default = {"seed": 0}.get(name, s.default if kind is str else None)
+        about = f"{s.help} {s.allowed}." if kind is float and s.kind == "whole" else s.help
+        return _parameter(name, kind if default is not None else kind | None, default), about
+
+    more = "; ".join(f"{name} ({s.allowed}): {s.help or s.label}" for name, s in MORE.items())
+    first, second = NAMED[:3], NAMED[3:]
+    return [
+        (
+            _parameter("model", str, DEFAULT_MODEL),
+            "Name of the model; list_models says which there are.",
+        ),
+        (
+            _parameter("prompt", str, ""),
+            "What the picture should show; for models that take a prompt.",
+        ),
+        (
+            _parameter("class_label", str, ""),
+            "Name or number of the class; for models that take a class.",
+        ),
+        *map(declared, first),
+        (
+            _parameter("arms", list[str] | None, None),
+            "Accelerated arms, three at most, tracache alone if left out; list_arms has all.",
+        ),
+        *map(declared, second),
+        (
+            _parameter("settings", dict | None, None),
+            f'More settings by name, such as {{"last_step": true}}. {more}',
+        ),
+        (
+            _parameter("options", dict | None, None),
+            'Settings that arms have of their own, such as {"toca": {"ratio": 0.5}}.',
+        ),
+    ]
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> Parameter:
+    return Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation)
+
+
+def _endpoint(answer: Callable[..., dict]) -> Callable[..., dict]:
+    """Return a function with the signature and documentation from which Gradio makes its own."""
+    parameters = _parameters()
+
+    def compare(*values: Any, **named: Any) -> dict:
+        bound = signature.bind(*values, **named)
+        bound.apply_defaults()
+        return answer(**bound.arguments)
+
+    signature = Signature([parameter for parameter, _ in parameters], return_annotation=dict)
+    hints = {parameter.name: parameter.annotation for parameter, _ in parameters}
+    compare.__signature__ = signature  # type: ignore[attr-defined]
+    compare.__annotations__ = {**hints, "return": dict}
+    compare.__doc__ = ABOUT + "\n".join(f"    {p.name}: {about}" for p, about in parameters)
+    return compare
+
+
 def add_api(handlers: Handlers, settings: Settings, **one_at_a_time: Any) -> None:
     """Add the endpoints to the page that is being built."""
     api = Api(handlers, settings)
-    gr.api(api.compare, api_name="compare", **one_at_a_time)
+    gr.api(_endpoint(api.compare), api_name="compare", **one_at_a_time)
     gr.api(api.list_models, api_name="list_models")
     gr.api(api.list_arms, api_name="list_arms")
 
@@ -181,9 +218,8 @@ def _subject(model: str, prompt: str, class_label: str) -> dict[str, Any]:
 
 
 def _not_given_above(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings of the cache alone: not what has a parameter, nor what opens files."""
-    known = set(find_model(DEFAULT_MODEL).cache.to_dict()) - {"stride", "max_order"}
+    """Settings of the cache alone: not what has a parameter, nor what is not for everybody."""
     for name in settings:
-        if name not in known:
-            raise ValueError(f"settings has {name!r}; there are {', '.join(sorted(known))}")
+        if name not in MORE:
+            raise ValueError(f"settings has {name!r}; there are {', '.join(sorted(MORE))}")
     return {name: whole(value) for name, value in settings.items()}

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from tracache.caching.config import (
-    ABSCISSAE,
-    CRITERIA,
-    GRANULARITIES,
-    MAX_ORDER,
-    SPREADS,
-    TraCacheConfig,
-)
+from tracache.caching.config import PREDICTION, SCHEDULE, TraCacheConfig
+from tracache.caching.declare import Setting, settings_of
 from tracache.compare.arms import ARMS, REFERENCE
 from tracache.compare.request import MAX_SEED
 from tracache.models.families.opensora.sizes import (
@@ -40,13 +34,20 @@ from tracache.ui.models import (
 )
 from tracache.ui.views import arm_note, preset_note
 
-MAX_STRIDE_SHOWN = 8
-
 #: Arms at once, full compute and the accelerated one among them.
 MAX_ARMS = 4
 
 #: Arms that only the command line and Python can run: the page opens no files of its host.
-NOT_HERE = ("gates",)
+NOT_HERE = tuple(arm.id for arm in ARMS.values() if arm.for_host_only)
+
+#: TraCache's settings that have a control, in the order of the page.
+ON_PAGE = {name: s for name, s in settings_of(TraCacheConfig).items() if s.group}
+
+#: Of choices, as many as are shown side by side.
+MOST_RADIOS = 3
+
+#: For events that only change what is shown.
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 ADAPTIVE = "Adaptive: compute where the predicted error grows"
 
@@ -71,11 +72,12 @@ def option_name(arm: str, option: str) -> str:
     return f"{arm.replace('-', '_')}_{option}"
 
 
-def arm_options() -> Iterator[tuple[str, str, Any]]:
-    """Yield (arm, option, field) for every setting that arms have of their own."""
-    for method in ARMS.values():
-        for name, field in method.options.items():
-            yield method.id, name, field
+def arm_options() -> Iterator[tuple[str, Setting]]:
+    """Yield (arm, setting) for every setting that arms on the page have of their own."""
+    for arm in ARMS.values():
+        if arm.id not in NOT_HERE:
+            for option in arm.options.values():
+                yield arm.id, option
 
 
 def add_controls(spec: ModelSpec, settings: Settings, backend: Backend) -> Controls:
@@ -145,8 +147,7 @@ def _arms(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Any]:
         ),
         [arm, preset, model],
         [note, scheduled, by_hand, refined],
-        show_progress="hidden",
-        api_visibility="private",
+        **QUIET,
     )
     preset.change(
         lambda chosen, model_id: (
@@ -155,8 +156,7 @@ def _arms(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Any]:
         ),
         [preset, model],
         [preset_text, by_hand],
-        show_progress="hidden",
-        api_visibility="private",
+        **QUIET,
     )
     for button, (_, stride, tuned) in zip(paces, PACES, strict=True):
         button.click(
@@ -167,8 +167,7 @@ def _arms(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Any]:
             ),
             model,
             [schedule["stride"], schedule["adaptive"], preset],
-            show_progress="hidden",
-            api_visibility="private",
+            **QUIET,
         )
     return {**schedule, "arm": arm, "also": also, "preset": preset, **tracache, **own}
 
@@ -179,154 +178,114 @@ def _paces() -> list[gr.Button]:
 
 
 def _schedule(cache: TraCacheConfig) -> dict[str, Any]:
-    stride = gr.Slider(
-        1,
-        MAX_STRIDE_SHOWN,
-        cache.stride,  # type: ignore[arg-type]
-        step=1,
-        label="Stride",
-        info="Every so many steps, one computes fully; 1 skips none.",
+    """When it computes; a box beside the stride lets the features decide."""
+    adaptive: dict[str, Any] = {}
+
+    def beside(declared: Setting) -> None:
+        if "auto" in declared.choices:
+            adaptive["adaptive"] = gr.Checkbox(False, label=ADAPTIVE)
+
+    controls = _group(SCHEDULE, cache, beside)
+    adaptive["adaptive"].change(
+        lambda chosen: gr.update(visible=not chosen),
+        adaptive["adaptive"],
+        controls["stride"],
+        **QUIET,
     )
-    adaptive = gr.Checkbox(False, label=ADAPTIVE)
-    tolerance = gr.Slider(
-        0.001,
-        0.1,
-        cache.tolerance,
-        step=0.001,
-        label="Tolerance",
-        info="How far steps skipped in a row may move the final latents, by estimate.",
-        visible=False,
-    )
-    adaptive.change(
-        lambda chosen: (gr.update(visible=not chosen), gr.update(visible=chosen)),
-        adaptive,
-        [stride, tolerance],
-        show_progress="hidden",
-        api_visibility="private",
-    )
-    max_order = gr.Slider(
-        0,
-        MAX_ORDER,
-        cache.max_order,
-        step=1,
-        label="Max order",
-        info="Highest order tried; 0 is reuse, and so is 1 where the order is chosen.",
-    )
-    last_step = gr.Checkbox(cache.last_step, label="Compute the last step")
-    return {
-        "stride": stride,
-        "adaptive": adaptive,
-        "tolerance": tolerance,
-        "max_order": max_order,
-        "last_step": last_step,
-    }
+    for name, control in controls.items():
+        if ON_PAGE[name].only == ("stride", "auto"):
+            adaptive["adaptive"].change(
+                lambda chosen: gr.update(visible=chosen), adaptive["adaptive"], control, **QUIET
+            )
+    return {**controls, **adaptive}
 
 
 def _refinements(cache: TraCacheConfig) -> tuple[gr.Accordion, dict[str, Any]]:
     with gr.Accordion("How it predicts and chooses", open=False) as accordion:
-        granularity = gr.Radio(
-            list(GRANULARITIES),
-            value=cache.granularity,
-            label="What has a trajectory",
-            info="A block's output, or each attention's and MLP's.",
-        )
-        reading = gr.Checkbox(
-            cache.local_extrapolation,
-            label="Take φₙ, as Eq. 7 is written",
-            info="Off: φₙ₋₁, whose error the least residual estimates.",
-        )
-        criterion = gr.Dropdown(
-            list(CRITERIA),
-            value=cache.criterion,
-            label="Criterion",
-            info="How |φₙ − φₙ₋₁| is judged; power lets the order follow the timestep.",
-            interactive=True,
-        )
-        exponent = gr.Slider(
-            -1,
-            1,
-            cache.exponent,
-            step=0.1,
-            label="Exponent",
-            info="Of power: the order falls with t^p, or rises where p is negative.",
-            visible=cache.criterion == "power",
-        )
-        window = gr.Slider(
-            1,
-            5,
-            cache.window,
-            step=1,
-            label="Window",
-            info="Average the spread over so many computed steps.",
-        )
-        spread = gr.Radio(
-            list(SPREADS),
-            value=cache.spread,
-            label="Order chosen for",
-            info="The whole batch (the paper's), each image, or each half of its guidance.",
-        )
-        abscissa = gr.Dropdown(
-            list(ABSCISSAE),
-            value=cache.abscissa,
-            label="Extrapolate along",
-            interactive=True,
-        )
-    criterion.change(
-        lambda chosen: gr.update(visible=chosen == "power"),
-        criterion,
-        exponent,
-        show_progress="hidden",
-        api_visibility="private",
-    )
-    return accordion, {
-        "granularity": granularity,
-        "local_extrapolation": reading,
-        "criterion": criterion,
-        "exponent": exponent,
-        "window": window,
-        "spread": spread,
-        "abscissa": abscissa,
+        controls = _group(PREDICTION, cache)
+    for name, control in controls.items():
+        only = ON_PAGE[name].only
+        if only is not None and only[0] in controls:
+            controls[only[0]].change(
+                lambda chosen, wanted=only[1]: gr.update(visible=chosen == wanted),
+                controls[only[0]],
+                control,
+                **QUIET,
+            )
+    return accordion, controls
+
+
+def _group(
+    group: str, cache: TraCacheConfig, beside: Callable[[Setting], None] = lambda declared: None
+) -> dict[str, Any]:
+    """Add the controls of a group, each with what depends on it next to it.
+
+    ``beside`` may add something of its own after each.
+    """
+    members = [s for s in ON_PAGE.values() if s.group == group]
+    controls: dict[str, Any] = {}
+    for declared in members:
+        if declared.only is not None:
+            continue
+        controls[declared.name] = add_control(declared, getattr(cache, declared.name))
+        beside(declared)
+        for other in members:
+            if other.only is not None and other.only[0] == declared.name:
+                shown = getattr(cache, declared.name) == other.only[1]
+                controls[other.name] = add_control(other, getattr(cache, other.name), shown)
+    return controls
+
+
+def add_control(declared: Setting, value: Any, visible: bool = True) -> Any:
+    """Add the control of a setting, as declared."""
+    common: dict[str, Any] = {
+        "value": value,
+        "label": declared.label,
+        "info": declared.help or None,
+        "visible": visible,
     }
+    if declared.kind == "switch":
+        return gr.Checkbox(**common)
+    if declared.kind == "choice":
+        kind = gr.Radio if len(declared.choices) <= MOST_RADIOS else gr.Dropdown
+        return kind(list(declared.choices), interactive=True, **common)
+    step = 1 if declared.kind == "whole" else 0.01
+    low, high, step = declared.shown or (declared.low, declared.high, step)
+    return gr.Slider(low, high, step=step, **common)
 
 
 def _own_options(arm: gr.Dropdown, model: gr.Dropdown) -> dict[str, Any]:
     """The settings that arms have of their own, each shown with its arm only."""
     controls: dict[str, Any] = {}
     groups: dict[str, gr.Row] = {}
-    for method in ARMS.values():
-        if not method.options:
-            continue
-        with gr.Row(visible=False) as groups[method.id]:
-            for name, field in method.options.items():
-                whole = isinstance(field.default, int)
-                controls[option_name(method.id, name)] = gr.Number(
-                    field.default,
-                    label=field.metadata["label"],
-                    minimum=field.metadata["low"],
-                    maximum=field.metadata["high"],
-                    step=1 if whole else 0.01,
+    for arm_id in dict.fromkeys(owner for owner, _ in arm_options()):
+        with gr.Row(visible=False) as groups[arm_id]:
+            for option in ARMS[arm_id].options.values():
+                controls[option_name(arm_id, option.name)] = gr.Number(
+                    option.default,
+                    label=option.label,
+                    info=option.help or None,
+                    minimum=option.low,
+                    maximum=option.high,
+                    step=1 if option.kind == "whole" else 0.01,
                     min_width=90,
-                    visible=not field.metadata.get("video"),
+                    visible=not option.video,
                 )
     arm.change(
         lambda chosen: [gr.update(visible=chosen == name) for name in groups],
         arm,
         list(groups.values()),
-        show_progress="hidden",
-        api_visibility="private",
+        **QUIET,
     )
     for_video = [
-        controls[option_name(owner, name)]
-        for owner, name, field in arm_options()
-        if field.metadata.get("video")
+        controls[option_name(owner, option.name)] for owner, option in arm_options() if option.video
     ]
     for control in for_video:
         model.change(
             lambda chosen: gr.update(visible=find_model(chosen).makes_video),
             model,
             control,
-            show_progress="hidden",
-            api_visibility="private",
+            **QUIET,
         )
     return controls
 
@@ -386,7 +345,6 @@ def _video_size(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Any]:
         lambda chosen: gr.update(visible=find_model(chosen).resizable),
         model,
         row,
-        show_progress="hidden",
-        api_visibility="private",
+        **QUIET,
     )
     return {"frames": frames, "resolution": resolution, "aspect": aspect}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tracache.caching.declare import ANYONE
 from tracache.compare.arms import ARMS, REFERENCE
 from tracache.compare.request import Request, make_request
 from tracache.media import VideoSize
@@ -17,23 +18,8 @@ from tracache.models.families.opensora.sizes import (
 from tracache.models.presets import CUSTOM
 from tracache.models.registry import find_model, takes_class
 from tracache.settings import Settings
-from tracache.ui.controls import MAX_ARMS, NOT_HERE, arm_options, option_name
+from tracache.ui.controls import MAX_ARMS, NOT_HERE, ON_PAGE, arm_options, option_name
 from tracache.ui.numbers import whole
-
-#: Settings of the cache that are handed on as they are; whole numbers come as floats.
-_CACHE = (
-    "tolerance",
-    "max_order",
-    "last_step",
-    "granularity",
-    "local_extrapolation",
-    "criterion",
-    "exponent",
-    "window",
-    "spread",
-    "abscissa",
-)
-
 
 #: What the videos of some models measure.
 SIZE = ("frames", "resolution", "aspect")
@@ -68,13 +54,15 @@ def read_request(values: Mapping[str, Any], settings: Settings | None = None) ->
         if name in NOT_HERE:
             raise ValueError(f"the arm {name} is not on the page: {ARMS[name].caveat}")
     options: dict[str, dict[str, Any]] = {}
-    for owner, name, field in arm_options():
-        if owner == arm and (spec.makes_video or not field.metadata.get("video")):
-            value = values[option_name(owner, name)]
+    for owner, option in arm_options():
+        if owner == arm and (spec.makes_video or not option.video):
+            value = values[option_name(owner, option.name)]
             # An empty field is the arm's default.
-            given = whole(value) if isinstance(field.default, int) else value
-            options.setdefault(owner, {})[name] = field.default if value is None else given
-    cache = {name: whole(values[name]) for name in _CACHE}
+            given = whole(value) if option.kind == "whole" else value
+            options.setdefault(owner, {})[option.name] = option.default if value is None else given
+    cache = {name: whole(values[name]) for name in ON_PAGE}
+    if values["adaptive"] is True:
+        cache["stride"] = "auto"
     # Where presets mean nothing they are out of sight, but not forgotten.
     scheduled = arm not in ARMS or ARMS[arm].scheduled
     prompt, label = values["prompt"] or "", values["class_label"]
@@ -86,7 +74,6 @@ def read_request(values: Mapping[str, Any], settings: Settings | None = None) ->
         steps=whole(values["steps"]),
         guidance_scale=values["guidance_scale"],
         scheduler=values["scheduler"],
-        stride="auto" if values["adaptive"] is True else whole(values["stride"]),
         arms=[arm, *also],
         options=options,
         preset=values["preset"] if scheduled else CUSTOM,
@@ -94,6 +81,7 @@ def read_request(values: Mapping[str, Any], settings: Settings | None = None) ->
         # Out of sight, and without meaning, for models of one size.
         **({name: whole(values[name]) for name in SIZE} if spec.resizable else {}),
         environment=settings,
+        who=ANYONE,
         **cache,
     )
 
@@ -104,8 +92,10 @@ def fill_controls(asked: Request) -> dict[str, Any]:
     first = asked.matched or arms[0]
     cache, auto = asked.cache, asked.cache.stride == "auto"
     options = {
-        option_name(owner, name): asked.options.get(owner, {}).get(name, field.default)
-        for owner, name, field in arm_options()
+        option_name(owner, option.name): asked.options.get(owner, {}).get(
+            option.name, option.default
+        )
+        for owner, option in arm_options()
     }
     return {
         "model": asked.model,
@@ -116,14 +106,14 @@ def fill_controls(asked: Request) -> dict[str, Any]:
         "steps": asked.steps,
         "guidance_scale": asked.guidance_scale,
         "scheduler": asked.scheduler,
-        "stride": asked.spec.cache.stride if auto else cache.stride,
+        **{name: getattr(cache, name) for name in ON_PAGE},
+        **({"stride": asked.spec.cache.stride} if auto else {}),
         "adaptive": auto,
         "arm": first,
         "also": [arm for arm in arms if arm != first],
         "preset": asked.preset,
         "reuse_baseline": asked.reuse_baseline,
         **_size(asked),
-        **{name: getattr(cache, name) for name in _CACHE},
         **options,
     }
 

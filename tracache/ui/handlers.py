@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from tracache.caching.config import require_integer
+from tracache.caching.checks import require_integer
 from tracache.compare.estimate import estimate
 from tracache.compare.events import Event
 from tracache.compare.figures import (

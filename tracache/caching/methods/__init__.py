@@ -5,9 +5,10 @@ A configuration's class names its method, see :func:`make_method`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from tracache.caching.config import TraCacheConfig
+from tracache.caching.config import MethodConfig, TraCacheConfig
 from tracache.caching.methods.adacache import AdaCache, AdaCacheConfig
 from tracache.caching.methods.base import Method, Stack, Watch
 from tracache.caching.methods.delta_dit import DeltaDiT, DeltaDiTConfig
@@ -16,20 +17,11 @@ from tracache.caching.methods.gates import Gates, GatesConfig
 from tracache.caching.methods.pab import PAB, PABConfig
 from tracache.caching.methods.teacache import TeaCache, TeaCacheConfig
 from tracache.caching.methods.toca import ToCa, ToCaConfig
-from tracache.caching.methods.tracache import BlockForecast, ModuleForecast
+from tracache.caching.methods.tracache import forecast
 
-CacheConfig = (
-    TraCacheConfig
-    | DeltaDiTConfig
-    | PABConfig
-    | TeaCacheConfig
-    | AdaCacheConfig
-    | FasterCacheConfig
-    | ToCaConfig
-    | GatesConfig
-)
-
-_METHODS: dict[type, type[Method]] = {
+#: What makes a run's decisions, by the class of the configuration.
+_METHODS: dict[type[MethodConfig], Callable[..., Method]] = {
+    TraCacheConfig: forecast,
     DeltaDiTConfig: DeltaDiT,
     PABConfig: PAB,
     TeaCacheConfig: TeaCache,
@@ -48,14 +40,13 @@ def check_config(config: Any) -> None:
     TypeError
         If it is of no known class.
     """
-    if not isinstance(config, (TraCacheConfig, *_METHODS)):
-        known = ", ".join(cls.__name__ for cls in (TraCacheConfig, *_METHODS))
+    if not isinstance(config, tuple(_METHODS)):
+        known = ", ".join(cls.__name__ for cls in _METHODS)
         raise TypeError(f"config must be one of {known}; got {type(config).__name__}")
 
 
-def make_method(config: CacheConfig, stack: Stack, watch: Watch) -> Method:
-    """Return a fresh method for one run of one transformer."""
-    if isinstance(config, TraCacheConfig):
-        forecast = ModuleForecast if config.granularity == "module" else BlockForecast
-        return forecast(config, stack, watch)
-    return _METHODS[type(config)](config, stack, watch)
+def make_method(config: MethodConfig, stack: Stack, watch: Watch) -> Method:
+    """Return a fresh method for one run of one denoiser."""
+    # A subclass of a configuration is made by the same method.
+    make = next(_METHODS[cls] for cls in type(config).__mro__ if cls in _METHODS)
+    return make(config, stack, watch)

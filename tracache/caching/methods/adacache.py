@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
-from tracache.caching.config import require_integer, require_number
-from tracache.caching.methods.base import Call, Method, Settings, Stack, Step, Watch
+from tracache.caching.checks import require_integer, require_number
+from tracache.caching.config import MethodConfig
+from tracache.caching.declare import setting
+from tracache.caching.methods.base import Call, Method, Stack, Step, Watch
 
 
 @dataclass(frozen=True)
-class AdaCacheConfig(Settings):
+class AdaCacheConfig(MethodConfig):
     """How far a computed step is made to last.
 
     Attributes
@@ -34,10 +36,16 @@ class AdaCacheConfig(Settings):
         (0.32, 3),
         (0.40, 2),
     )
-    scale: float = field(default=0.45, metadata={"low": 0, "high": 100, "label": "Patience"})
-    probe: float = field(default=0.5, metadata={"low": 0, "high": 1, "label": "Depth watched"})
+    scale: float = setting(0.45, low=0, high=100, label="Patience")
+    probe: float = setting(0.5, low=0, high=1, label="Depth watched")
 
-    def __post_init__(self) -> None:
+    @property
+    def decides_as_it_runs(self) -> bool:
+        """Whether the features decide which steps compute."""
+        return True
+
+    def check(self) -> None:
+        """Raise ValueError where the codebook is none."""
         codebook = tuple((bound, steps) for bound, steps in self.codebook)
         for bound, steps in codebook:
             require_number("codebook", bound, 0.0, 1e6)
@@ -45,8 +53,6 @@ class AdaCacheConfig(Settings):
         if [bound for bound, _ in codebook] != sorted({bound for bound, _ in codebook}):
             raise ValueError("the codebook's changes must rise")
         object.__setattr__(self, "codebook", codebook)
-        require_number("scale", self.scale, 0.0, 100.0)
-        require_number("probe", self.probe, 0.0, 1.0)
 
     def steps_for(self, change: float) -> int:
         """Return how many steps from now everything computes again."""

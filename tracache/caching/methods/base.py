@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
-from tracache.caching.config import require_choice
+from tracache.caching.checks import require_choice
 from tracache.caching.layouts import Layout
 
 #: Which rows of the trace are watched: the last, all, or these by number or label.
@@ -93,24 +93,6 @@ class Call:
         if self.args:
             return self.function(hidden_states, *self.args[1:], **self.kwargs)
         return self.function(**{**self.kwargs, "hidden_states": hidden_states})
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the configurations of all methods but TraCache's share."""
-
-    @property
-    def needs_num_steps(self) -> bool:
-        """Whether the number of steps must be known beforehand."""
-        return False
-
-    def plan_steps(self, num_steps: int) -> tuple[int, ...] | None:
-        """Return the steps at which everything computes, or None where the run decides."""
-        return None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values, ready for JSON."""
-        return asdict(self)
 
 
 class Method:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
-from tracache.caching.config import require_integer, require_number
-from tracache.caching.methods.base import Call, Method, Settings, Stack, Step, Watch
+from tracache.caching.config import MethodConfig
+from tracache.caching.declare import setting
+from tracache.caching.methods.base import Call, Method, Stack, Step, Watch
 
 
 @dataclass(frozen=True)
-class DeltaDiTConfig(Settings):
+class DeltaDiTConfig(MethodConfig):
     """Which blocks are passed over, and when.
 
     Attributes
@@ -27,19 +28,14 @@ class DeltaDiTConfig(Settings):
         are passed over; from then on the front ones.
     """
 
-    interval: int = field(default=3, metadata={"low": 1, "high": 50, "label": "Interval"})
-    share: float = field(default=0.53, metadata={"low": 0, "high": 1, "label": "Share of blocks"})
-    gate: float = field(default=0.5, metadata={"low": 0, "high": 1, "label": "Outline stage"})
-
-    def __post_init__(self) -> None:
-        require_integer("interval", self.interval, 1, 50)
-        require_number("share", self.share, 0.0, 1.0)
-        require_number("gate", self.gate, 0.0, 1.0)
+    interval: int = setting(3, low=1, high=50, label="Interval")
+    share: float = setting(0.53, low=0, high=1, label="Share of blocks")
+    gate: float = setting(0.5, low=0, high=1, label="Outline stage")
 
     @property
-    def needs_num_steps(self) -> bool:
-        """Whether the number of steps must be known beforehand."""
-        return True
+    def needs_num_steps(self) -> str:
+        """What of it needs to know the number of steps beforehand."""
+        return type(self).__name__
 
     def plan_steps(self, num_steps: int) -> tuple[int, ...]:
         """Return the steps at which every block computes."""

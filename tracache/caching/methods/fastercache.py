@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tracache.caching.config import require_bool, require_integer, require_number
-from tracache.caching.methods.base import Call, Method, Settings, Stack, Step, Watch
+from tracache.caching.checks import require_bool
+from tracache.caching.config import MethodConfig
+from tracache.caching.declare import setting
+from tracache.caching.methods.base import Call, Method, Stack, Step, Watch
 from tracache.caching.trace import COMPUTED, PARTIAL
 
 
 @dataclass(frozen=True)
-class FasterCacheConfig(Settings):
+class FasterCacheConfig(MethodConfig):
     """Which attentions and which unconditional halves are left out.
 
     Attributes
@@ -34,17 +36,14 @@ class FasterCacheConfig(Settings):
         left out.
     """
 
-    attention_range: int = field(default=2, metadata={"low": 1, "high": 50, "label": "Attention"})
-    guidance_range: int = field(default=5, metadata={"low": 1, "high": 50, "label": "Guidance"})
-    start: float = field(default=681.0, metadata={"low": 0, "high": 1000, "label": "From timestep"})
-    weight: float = field(default=1.1, metadata={"low": 0, "high": 2, "label": "Weight"})
+    attention_range: int = setting(2, low=1, high=50, label="Attention")
+    guidance_range: int = setting(5, low=1, high=50, label="Guidance")
+    start: float = setting(681.0, low=0, high=1000, label="From timestep")
+    weight: float = setting(1.1, low=0, high=2, label="Weight")
     guided: bool = True
 
-    def __post_init__(self) -> None:
-        require_integer("attention_range", self.attention_range, 1, 50)
-        require_integer("guidance_range", self.guidance_range, 1, 50)
-        require_number("start", self.start, 0.0, 1000.0)
-        require_number("weight", self.weight, 0.0, 2.0)
+    def check(self) -> None:
+        """Raise ValueError where ``guided`` is neither True nor False."""
         require_bool("guided", self.guided)
 
 

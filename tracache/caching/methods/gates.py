@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from tracache.caching.methods.base import Call, Method, Settings, Stack, Step, Watch
+from tracache.caching.config import MethodConfig
+from tracache.caching.declare import HOST, setting
+from tracache.caching.methods.base import Call, Method, Stack, Step, Watch
 
 
 @dataclass(frozen=True)
-class GatesConfig(Settings):
+class GatesConfig(MethodConfig):
     """Which blocks compute at which step.
 
     Attributes
@@ -33,10 +35,16 @@ class GatesConfig(Settings):
         If it is no rectangle of booleans, or the first row is not all True.
     """
 
-    gates: tuple[tuple[bool, ...], ...]
+    gates: tuple[tuple[bool, ...], ...] = ()
+    file: str = setting("", label="Table", help="A file with the table.", who=HOST)
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Read the file, if there is one, and raise ValueError where the table is none."""
+        if self.file:
+            object.__setattr__(self, "gates", read_gates(Path(self.file)))
         gates = tuple(tuple(row) for row in self.gates)
+        if not gates:
+            raise ValueError("the arm gates needs a table: give it as --option gates.file=PATH")
         widths = {len(row) for row in gates}
         if len(widths) != 1 or widths == {0}:
             raise ValueError("gates must be a table [steps, blocks] whose rows are equally long")
@@ -46,33 +54,40 @@ class GatesConfig(Settings):
             raise ValueError("the first row of gates must be all True: nothing is cached yet")
         object.__setattr__(self, "gates", gates)
 
+    def check_steps(self, num_steps: int) -> None:
+        """Raise ValueError where it is not for runs of so many steps."""
+        if len(self.gates) != num_steps:
+            raise ValueError(f"the gates are for {len(self.gates)} steps, not {num_steps}")
+
     @classmethod
     def from_file(cls, path: str | Path) -> GatesConfig:
-        """Read a table from a NumPy file (.npy, boolean) or a JSON list of lists.
-
-        Raises
-        ------
-        ValueError
-            If the file is not such a table.
-        OSError
-            If it cannot be read.
-        """
-        path = Path(path)
-        if path.suffix == ".npy":
-            table = np.load(path, allow_pickle=False)
-            if table.dtype != bool or table.ndim != 2:
-                raise ValueError(
-                    f"{path.name} holds {table.dtype} {table.shape}, not [steps, blocks]"
-                )
-            return cls(tuple(tuple(row) for row in table.tolist()))
-        rows = json.loads(path.read_text())
-        if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
-            raise ValueError(f"{path.name} is no list of lists of true and false")
-        return cls(tuple(tuple(row) for row in rows))
+        """Read a table from a file, see :func:`read_gates`."""
+        return cls(read_gates(Path(path)))
 
     def plan_steps(self, num_steps: int) -> tuple[int, ...]:
         """Return the steps at which every block computes."""
         return tuple(step for step, row in enumerate(self.gates) if all(row))
+
+
+def read_gates(path: Path) -> tuple[tuple[bool, ...], ...]:
+    """Read a table from a NumPy file (.npy, boolean) or a JSON list of lists.
+
+    Raises
+    ------
+    ValueError
+        If the file is not such a table.
+    OSError
+        If it cannot be read.
+    """
+    if path.suffix == ".npy":
+        table = np.load(path, allow_pickle=False)
+        if table.dtype != bool or table.ndim != 2:
+            raise ValueError(f"{path.name} holds {table.dtype} {table.shape}, not [steps, blocks]")
+        return tuple(tuple(row) for row in table.tolist())
+    rows = json.loads(path.read_text())
+    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
+        raise ValueError(f"{path.name} is no list of lists of true and false")
+    return tuple(tuple(row) for row in rows)
 
 
 class Gates(Method):

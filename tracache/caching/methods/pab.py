@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
-from tracache.caching.config import require_integer, require_number
-from tracache.caching.methods.base import Call, Method, Settings, Stack, Step, Watch
+from tracache.caching.config import MethodConfig
+from tracache.caching.declare import setting
+from tracache.caching.methods.base import Call, Method, Stack, Step, Watch
 
 
 @dataclass(frozen=True)
-class PABConfig(Settings):
+class PABConfig(MethodConfig):
     """For how many steps each kind of output is broadcast.
 
     Attributes
@@ -26,21 +27,12 @@ class PABConfig(Settings):
         Timesteps between which outputs are broadcast; outside, everything computes.
     """
 
-    self_range: int = field(default=2, metadata={"low": 1, "high": 50, "label": "Self-attention"})
-    cross_range: int = field(default=6, metadata={"low": 1, "high": 50, "label": "Cross-attention"})
-    mlp_range: int = field(default=2, metadata={"low": 1, "high": 50, "label": "MLP"})
-    temporal_range: int = field(
-        default=4,
-        metadata={"low": 1, "high": 50, "label": "Attention over time", "video": True},
-    )
-    start: float = field(default=850.0, metadata={"low": 0, "high": 1000, "label": "From timestep"})
-    stop: float = field(default=100.0, metadata={"low": 0, "high": 1000, "label": "To timestep"})
-
-    def __post_init__(self) -> None:
-        for name in ("self_range", "cross_range", "mlp_range", "temporal_range"):
-            require_integer(name, getattr(self, name), 1, 50)
-        require_number("start", self.start, 0.0, 1000.0)
-        require_number("stop", self.stop, 0.0, 1000.0)
+    self_range: int = setting(2, low=1, high=50, label="Self-attention")
+    cross_range: int = setting(6, low=1, high=50, label="Cross-attention")
+    mlp_range: int = setting(2, low=1, high=50, label="MLP")
+    temporal_range: int = setting(4, low=1, high=50, label="Attention over time", video=True)
+    start: float = setting(850.0, low=0, high=1000, label="From timestep")
+    stop: float = setting(100.0, low=0, high=1000, label="To timestep")
 
     def range_of(self, part: str, kind: str = "") -> int:
         """Return the rhythm of a part of a block of some kind."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
-from tracache.caching.config import require_number
-from tracache.caching.methods.base import Call, Method, Settings, Stack, Step, Watch
+from tracache.caching.checks import require_number
+from tracache.caching.config import MethodConfig
+from tracache.caching.declare import setting
+from tracache.caching.methods.base import Call, Method, Stack, Step, Watch
 
 
 @dataclass(frozen=True)
-class TeaCacheConfig(Settings):
+class TeaCacheConfig(MethodConfig):
     """When the blocks run.
 
     Attributes
@@ -26,11 +28,16 @@ class TeaCacheConfig(Settings):
         model; none are for PixArt-α and DiT, so the default leaves changes as they are.
     """
 
-    threshold: float = field(default=0.2, metadata={"low": 0, "high": 100, "label": "Threshold"})
+    threshold: float = setting(0.2, low=0, high=100, label="Threshold")
     coefficients: tuple[float, ...] = (1.0, 0.0)
 
-    def __post_init__(self) -> None:
-        require_number("threshold", self.threshold, 0.0, 100.0)
+    @property
+    def decides_as_it_runs(self) -> bool:
+        """Whether the features decide which steps compute."""
+        return True
+
+    def check(self) -> None:
+        """Raise ValueError where a coefficient is no number."""
         for coefficient in self.coefficients:
             require_number("coefficients", coefficient, -1e9, 1e9)
         object.__setattr__(self, "coefficients", tuple(self.coefficients))

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tracache.caching.config import require_integer, require_number
-from tracache.caching.methods.base import Call, Method, Settings, Stack, Step, Watch
+from tracache.caching.config import MethodConfig
+from tracache.caching.declare import setting
+from tracache.caching.methods.base import Call, Method, Stack, Step, Watch
 from tracache.caching.trace import PARTIAL
 
 
 @dataclass(frozen=True)
-class ToCaConfig(Settings):
+class ToCaConfig(MethodConfig):
     """How many steps are skipped and how many tokens compute meanwhile.
 
     Attributes
@@ -30,16 +31,10 @@ class ToCaConfig(Settings):
         ones do not crowd.
     """
 
-    interval: int = field(default=3, metadata={"low": 1, "high": 50, "label": "Interval"})
-    ratio: float = field(default=0.9, metadata={"low": 0, "high": 1, "label": "Share cached"})
-    staleness: float = field(default=0.25, metadata={"low": 0, "high": 10, "label": "Staleness"})
-    spacing: float = field(default=0.25, metadata={"low": 0, "high": 10, "label": "Spacing"})
-
-    def __post_init__(self) -> None:
-        require_integer("interval", self.interval, 1, 50)
-        require_number("ratio", self.ratio, 0.0, 1.0)
-        require_number("staleness", self.staleness, 0.0, 10.0)
-        require_number("spacing", self.spacing, 0.0, 10.0)
+    interval: int = setting(3, low=1, high=50, label="Interval")
+    ratio: float = setting(0.9, low=0, high=1, label="Share cached")
+    staleness: float = setting(0.25, low=0, high=10, label="Staleness")
+    spacing: float = setting(0.25, low=0, high=10, label="Spacing")
 
     def plan_steps(self, num_steps: int) -> tuple[int, ...]:
         """Return the steps at which everything computes."""

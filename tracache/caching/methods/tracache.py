@@ -55,7 +55,7 @@ class Forecast(Method):
     @property
     def _needs_spreads(self) -> bool:
         c = self.config
-        return c.chooses or (c.adaptive and c.rule != "reuse")
+        return c.chooses or (c.decides_as_it_runs and c.rule != "reuse")
 
     def clear(self) -> None:
         for trajectory in self.trajectories:
@@ -93,7 +93,7 @@ class Forecast(Method):
 
     def _is_full(self, step: Step) -> bool:
         c = self.config
-        if not c.adaptive:
+        if not c.decides_as_it_runs:
             stride = c.stride if isinstance(c.stride, int) else 1
             return computes(step.index, stride, c.warmup, c.last_step, step.num_steps, c.full_steps)
         # Features turn sharply at the end, which no history foretells: two steps, not one.
@@ -155,7 +155,7 @@ class Forecast(Method):
             return
         by_unit = zip(*(t.spreads for t in self.trajectories), strict=True)
         self._spreads = [torch.stack(spreads) for spreads in by_unit]
-        if self.config.adaptive and self._spreads:
+        if self.config.decides_as_it_runs and self._spreads:
             judged = self._judged()
             scale = torch.stack([spread_of(t.newest.float(), over=t.over) for t in judged])
             relative = torch.stack(self._spreads)[:, -len(judged) :] / scale
@@ -173,6 +173,12 @@ class Forecast(Method):
             return weighted_sum(used, row[1:], len(row) - 1, base=row[0])
         order = orders if isinstance(orders, int) else orders[unit]
         return trajectory.predict(self._point, order)
+
+
+def forecast(config: TraCacheConfig, stack: Stack, watch: Watch = "all") -> Forecast:
+    """Return TraCache's method for what the configuration says has a trajectory."""
+    kind = ModuleForecast if config.granularity == "module" else BlockForecast
+    return kind(config, stack, watch)
 
 
 class BlockForecast(Forecast):
