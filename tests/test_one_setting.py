@@ -53,8 +53,8 @@ settings = Settings.from_environment()
 page = build_page(settings, Here(settings, "scenes-t2i"))
 (control,) = [b for b in page.blocks.values() if getattr(b, "label", "") == "Endurance"]
 assert (control.minimum, control.maximum, control.value) == (1, 9, 3)
-about = str(page.get_api_info())
-assert "patience (1 to 9): How long it waits." in about
+(compare,) = [f.fn for f in page.fns.values() if f.api_name == "compare"]
+assert "patience (1 to 9): How long it waits." in compare.__doc__
 # The manual.
 assert "| `patience` | `3` | 1 to 9 | How long it waits. |" in settings_table()
 print("everywhere")

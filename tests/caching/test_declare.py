@@ -99,7 +99,9 @@ def test_every_setting_says_what_it_is(declared: Setting):
     assert declared.kind in KINDS
     assert declared.label
     # Its own default is allowed; a text may have to be something.
-    assert declared.kind in ("text", "value") or declared.check(declared.default) == declared.default
+    assert (
+        declared.kind in ("text", "value") or declared.check(declared.default) == declared.default
+    )
     if declared.kind in ("whole", "number"):
         assert declared.low < declared.high
 

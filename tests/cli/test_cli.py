@@ -159,7 +159,7 @@ def test_bench_latency(tmp_path, capsys):
         (["--prompt", " "], "the prompt is empty"),
         (["--prompt", "x" * 10_000], "10,000 characters"),
         (["--device", "tpu"], "unknown device 'tpu'"),
-        (["--steps", "2.5"], "invalid int value: '2.5'"),
+        (["--steps", "2.5"], "steps must be a whole number, got '2.5'"),
     ],
 )
 def test_bad_input_is_refused_before_any_work(argv, words, tmp_path, capsys):
@@ -217,7 +217,7 @@ def test_a_gate_file_is_an_arm(tmp_path):
         (["--option", "toca.speed=3"], "toca has no option 'speed'"),
         (["--option", "toca.ratio=much"], "ToCa: ratio must be a number from 0 to 1, got 'much'"),
         (["--preset", "best"], "preset must be one of custom, 20-10"),
-        (["--stride", "often"], "argument --stride: invalid"),
+        (["--stride", "often"], "argument --stride: stride must be a whole number"),
         (["--arms", "gates"], "gates needs a table"),
     ],
 )

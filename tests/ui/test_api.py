@@ -191,6 +191,6 @@ def test_an_agent_finds_and_uses_the_tools(server):
         tools, name, answer = thread.submit(asyncio.run, talk()).result()
     assert {t.split("_", 1)[-1] for t in tools} >= {"compare"} or "compare" in tools
     described = tools[name].inputSchema["properties"]
-    assert described["stride"]["description"].startswith("Every so many denoising steps")
+    assert described["stride"]["description"].startswith("Every so many steps, one computes")
     assert not answer.isError
     assert "'tracache'" in answer.content[0].text
