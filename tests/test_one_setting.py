@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 
-
 from tests.app import ROOT
 
 #: The line, and where it goes: the last of TraCache's fields.

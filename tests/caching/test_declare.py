@@ -111,7 +111,8 @@ def test_configurations_share_one_base():
         assert arm.settings is None or issubclass(arm.settings, MethodConfig)
     plain = MethodConfig()
     assert plain.plan_steps(9) is None
-    assert not (plain.needs_num_steps or plain.decides_as_it_runs or plain.whole_steps)
+    answers = (plain.needs_num_steps, plain.decides_as_it_runs, plain.whole_steps)
+    assert answers == ("", False, False)
     assert TraCacheConfig(last_step=True).needs_num_steps == "last_step=True"
     assert TraCacheConfig(stride="auto").decides_as_it_runs
     assert GatesConfig([[True, True], [False, True]]).plan_steps(2) == (0,)
