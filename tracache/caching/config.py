@@ -182,9 +182,7 @@ class TraCacheConfig(MethodConfig):
     warmup: int = setting(
         1, low=1, high=MAX_WARMUP, label="Warm-up", help="Leading steps that always compute."
     )
-    last_step: bool = setting(
-        False, label="Compute the last step", help="Compute the last step too.", group=SCHEDULE
-    )
+    last_step: bool = setting(False, label="Compute the last step", group=SCHEDULE)
     order: str = setting(
         "dynamic",
         choices=ORDERS,
