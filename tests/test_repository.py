@@ -11,7 +11,9 @@ import gradio
 import pytest
 import yaml
 
+from tracache.docs import PAGES
 from tracache.models.registry import MODELS
+from tracache.ui.manual_page import page_text
 
 ROOT = Path(__file__).resolve().parents[1]
 TOP_LEVEL = {
@@ -70,16 +72,53 @@ def test_readme_front_matter_is_a_spaces():
     assert set(front["models"]) <= there
 
 
-def test_the_readmes_scripts_run_as_pasted(monkeypatch):
+def python_of(file):
+    """The Python that a page shows, as it would be pasted."""
+    return "\n".join(re.findall(r"```python\n(.*?)```", (ROOT / file).read_text("utf-8"), re.S))
+
+
+def test_the_readmes_script_runs_as_pasted(monkeypatch):
     monkeypatch.chdir(ROOT)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
-    assert len(blocks) == 2
     names: dict = {}
-    exec("\n".join(blocks), names)
+    exec(python_of("README.md"), names)
+    assert names["image"].size == (128, 128)
+    assert names["trace"].computed.sum() == 8
+
+
+def test_the_manuals_scripts_run_as_pasted(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    names: dict = {}
+    exec(python_of("tracache/docs/getting-started.md"), names)
     assert names["image"].size == (128, 128)
     assert len(names["images"]) == 4
     assert names["trace"].computed.sum() == 8
     assert not names["handle"].attached
+
+
+def test_the_readme_is_short():
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert len(text.split()) <= 1200
+
+
+def test_every_link_between_the_pages_leads_somewhere():
+    pages = [ROOT / "README.md", *(ROOT / ".github").glob("*.md")]
+    for page in [*pages, *(ROOT / "tracache/docs").glob("*.md")]:
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
+            assert link.startswith("https:") or (page.parent / link).exists(), (page.name, link)
+
+
+def test_the_manual_has_every_page():
+    assert set(PAGES) == {page.name for page in (ROOT / "tracache/docs").glob("*.md")}
+    for name in PAGES:
+        shown = page_text(name)
+        assert shown.startswith("# ")
+        assert "](" not in re.sub(r"\]\(https:", "", shown)
+
+
+def test_the_manuals_tables_are_those_of_the_declarations():
+    tables = pytest.importorskip("tracache.docs.tables")
+    page = tables.PAGE.read_text("utf-8")
+    assert tables.fill(page) == page, "run python -m tracache.docs.tables"
 
 
 def test_method_configurations_are_in_one_public_place():

@@ -20,7 +20,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
 #: What the demo needs and the library must not: none may be there in the bare environment.
-DEMO = {canonicalize_name(Requirement(line).name) for line in PROJECT["optional-dependencies"]["demo"]}
+DEMO = {
+    canonicalize_name(Requirement(line).name) for line in PROJECT["optional-dependencies"]["demo"]
+}
 
 LIBRARY = """
 import json, sys
