@@ -20,10 +20,46 @@ _SWITCHES = {"1": True, "true": True, "on": True, "0": False, "false": False, "o
 def assets_folder() -> Path:
     """Return the folder of the embedded models, whether it is there or not.
 
-    ``TRACACHE_ASSETS``, or ``demo_assets`` beside the package, as in a checkout. Whoever reads
-    anything of the assets asks here.
+    ``TRACACHE_ASSETS``, or ``demo_assets`` beside the package, as in a clone; an installed package
+    has none. Whoever reads anything of the assets asks here.
     """
     return Path(os.environ.get("TRACACHE_ASSETS", "").strip() or _PROJECT / "demo_assets")
+
+
+def without_assets(what: str, folder: Path) -> str:
+    """Say that something of the assets is not here, and where to get it.
+
+    Parameters
+    ----------
+    what : str
+        Begins the sentence.
+    folder : Path
+        Of the assets, where it was looked for.
+    """
+    if folder.is_dir():
+        return f"{what} is not in {folder}: clone the whole repository"
+    return (
+        f"{what} comes with a clone of TraCache's repository, not with the package, and there is "
+        f"no folder {folder}: clone it, and set TRACACHE_ASSETS to its demo_assets"
+    )
+
+
+def require_asset(path: Path, assets: Path) -> Path:
+    """Return the path of a file or folder of the assets, if it is there.
+
+    Parameters
+    ----------
+    path, assets : Path
+        What is wanted, and the folder that it should be in.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not; the message says where to get it.
+    """
+    if not path.exists():
+        raise FileNotFoundError(without_assets(path.name, assets))
+    return path
 
 
 def _own_folder() -> Path:
@@ -37,7 +73,8 @@ class Settings:
     Attributes
     ----------
     assets : Path
-        Folder of the embedded models (``TRACACHE_ASSETS``), by default ``demo_assets``.
+        Folder of the embedded models (``TRACACHE_ASSETS``), by default ``demo_assets`` beside the
+        package, which an installed package does not have: then those models cannot run.
     models : Path or None
         Folder with models of the Hub, each under its repository's name (``TRACACHE_MODELS``), for
         machines that cannot or should not download; what is not there comes from the Hub.
@@ -116,7 +153,7 @@ class Settings:
         if dtype not in (None, *DTYPES):
             raise ValueError(f"TRACACHE_DTYPE must be one of {', '.join(DTYPES)}; got {dtype!r}")
         assets = Path(get("TRACACHE_ASSETS") or _PROJECT / "demo_assets")
-        if not assets.is_dir():
+        if get("TRACACHE_ASSETS") and not assets.is_dir():
             raise ValueError(f"TRACACHE_ASSETS must be a folder; there is none at {assets}")
         return cls(
             assets=assets,

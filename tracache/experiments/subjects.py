@@ -9,7 +9,7 @@ from typing import Any
 
 from tracache.models.registry import find_model
 from tracache.models.sources import labels_of
-from tracache.settings import Settings
+from tracache.settings import Settings, require_asset
 
 
 def any_subject(model_id: str) -> dict[str, Any]:
@@ -62,6 +62,8 @@ def every_nth(items: Sequence[str | int], count: int) -> list[str | int]:
 
 def _read_prompts(file: Path | None, default: str) -> list[str | int]:
     """Prompts from the file given, or those that the embedded model has not been trained on."""
-    file = file or Settings.from_environment().assets / "prompts" / default
+    if file is None:
+        assets = Settings.from_environment().assets
+        file = require_asset(assets / "prompts" / default, assets)
     lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
     return [line for line in lines if line]

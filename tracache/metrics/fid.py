@@ -21,6 +21,7 @@ from torchmetrics.image.inception import InceptionScore
 
 from tracache.metrics.judges.images import FOLDER, load_classifier
 from tracache.models.spec import ModelSpec
+from tracache.settings import require_asset
 
 #: Figure of a set of images, and of what was asked for where that matters.
 SetMeasure = Callable[[Sequence[Image.Image], Sequence[str]], float]
@@ -246,6 +247,8 @@ def measures_for(
     ------
     ValueError
         If there is no such network, or no reference.
+    FileNotFoundError
+        If the renders are not here; the message says where to get them.
     """
     if features not in FEATURES:
         raise ValueError(f"unknown features {features!r}; choose from {', '.join(FEATURES)}")
@@ -258,7 +261,7 @@ def measures_for(
     space = _SPACES[features]()
     if reference is not None:
         return SetMeasures(space, moments_of(space, load_folder(reference))).by_name()
-    return SetMeasures(space, load_file(statistics_file(spec.id))).by_name()
+    return SetMeasures(space, load_file(require_asset(statistics_file(spec.id), FOLDER))).by_name()
 
 
 def statistics_file(model_id: str) -> Path:

@@ -11,7 +11,7 @@ from huggingface_hub import constants
 
 from tracache.models.labels import Labels, imagenet
 from tracache.models.spec import GB, ModelSpec
-from tracache.settings import Settings
+from tracache.settings import Settings, without_assets
 
 
 def locate(spec: ModelSpec, settings: Settings) -> Path | str:
@@ -55,10 +55,7 @@ def missing(spec: ModelSpec, settings: Settings) -> str:
     sources = locate_all(spec, settings)
     for source in sources:
         if isinstance(source, Path) and not (source / spec.index).is_file():
-            return (
-                f"{spec.title} is not in {source.parent}: clone the whole repository, or train it "
-                "with python -m tracache.training.train"
-            )
+            return without_assets(spec.title, source.parent)
         if spec.embedded and (pickled := _pickled(Path(source))):
             # The library would load them where its first choice is not there.
             return (

@@ -141,5 +141,5 @@ class ModelSpec:
 
     @property
     def presets(self) -> dict[str, Preset]:
-        """Settings chosen for this model beforehand, by name."""
+        """Settings chosen for this model beforehand, by name; none without the assets."""
         return load_presets(assets_folder() / "presets" / f"{self.id}.json")

@@ -15,6 +15,7 @@ from tracache.ui.controls import add_controls
 from tracache.ui.handlers import OUTPUTS, Handlers
 from tracache.ui.how_page import add_how
 from tracache.ui.links import add_address, link_outputs, opener
+from tracache.ui.manual_page import add_manual
 from tracache.ui.offer import offered
 from tracache.ui.prometheus import Metrics
 from tracache.ui.queue import RUN
@@ -66,6 +67,9 @@ def build_page(settings: Settings, backend: Backend, metrics: Metrics | None = N
     with page.route("How it works", "/how"):
         gr.Navbar(main_page_name="Compare")
         add_how()
+    with page.route("Manual", "/manual"):
+        gr.Navbar(main_page_name="Compare")
+        add_manual()
     return page
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tracache.metrics.judges.tracks import Track
-from tracache.settings import assets_folder
+from tracache.settings import assets_folder, require_asset
 
 FOLDER = assets_folder() / "clips-judge"
 WIDTHS = (32, 64, 96, 96, 96)
@@ -125,8 +125,14 @@ def judge_loss(found: Found, wanted: Found) -> Tensor:
 
 
 def load_judge(folder: Path = FOLDER) -> ClipJudge:
-    """The committed judge, float32 on the CPU, ready to read clips."""
-    config = json.loads((folder / "config.json").read_text())
+    """The committed judge, float32 on the CPU, ready to read clips.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the assets are not here; the message says where to get them.
+    """
+    config = json.loads((require_asset(folder, folder.parent) / "config.json").read_text())
     model = ClipJudge(config["colours"], config["solids"], config["widths"])
     state = load_file(folder / "model.safetensors")
     model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})

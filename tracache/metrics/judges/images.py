@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tracache.settings import assets_folder
+from tracache.settings import assets_folder, require_asset
 
 FOLDER = assets_folder() / "scenes-classifier"
 WIDTHS = (24, 48, 64, 96, 128)
@@ -82,8 +82,14 @@ class SceneClassifier(nn.Module):
 
 
 def load_classifier(folder: Path = FOLDER) -> SceneClassifier:
-    """The committed classifier, float32 on the CPU, ready to read pictures."""
-    config = json.loads((folder / "config.json").read_text())
+    """The committed classifier, float32 on the CPU, ready to read pictures.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the assets are not here; the message says where to get them.
+    """
+    config = json.loads((require_asset(folder, folder.parent) / "config.json").read_text())
     model = SceneClassifier(config["heads"], config["widths"])
     state = load_file(folder / "model.safetensors")
     model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
