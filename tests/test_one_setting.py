@@ -19,10 +19,10 @@ import shlex
 from tracache import TraCacheConfig
 from tracache.cli.arguments import build_parser
 from tracache.cli.main import RUNS
-from tracache.compare.manual import settings_table
 from tracache.compare.request import make_request
 from tracache.compare.serialise import from_query, recipe_of, remake
 from tracache.compare.serialise import to_command, to_python, to_query
+from tracache.docs import tables
 from tracache.serving.backend import Here
 from tracache.settings import Settings
 from tracache.ui.form import fill_controls, read_request
@@ -55,7 +55,7 @@ assert (control.minimum, control.maximum, control.value) == (1, 9, 3)
 (compare,) = [f.fn for f in page.fns.values() if f.api_name == "compare"]
 assert "patience (1 to 9): How long it waits." in compare.__doc__
 # The manual.
-assert "| `patience` | `3` | 1 to 9 | How long it waits. |" in settings_table()
+assert "| `patience` | `3` | 1 to 9 | How long it waits. |" in tables.fill(tables.PAGE.read_text("utf-8"))
 print("everywhere")
 """
 
