@@ -131,16 +131,16 @@ class Elsewhere(Backend):
         raise event.error
 
 
-def seconds_needed(asked: Request, settings: Settings) -> int:
+def seconds_needed(request: Request, settings: Settings) -> int:
     """How long a run may take on a shared GPU; what is not used is not charged."""
     # Every arm, at worst in full, and one more run to watch every block.
-    steps = asked.steps * (len(asked.arms) + int(asked.trace))
-    return min(MOST_S, int(SPARE_S + steps * STEP_S[asked.spec.task]))
+    steps = request.steps * (len(request.arms) + int(request.trace))
+    return min(MOST_S, int(SPARE_S + steps * STEP_S[request.spec.task]))
 
 
-def seconds_to_draw(asked: Request, block: int, settings: Settings) -> int:
+def seconds_to_draw(request: Request, block: int, settings: Settings) -> int:
     """How long a block's path may take on a shared GPU."""
-    return min(MOST_S, int(SPARE_S + asked.steps * STEP_S[asked.spec.task]))
+    return min(MOST_S, int(SPARE_S + request.steps * STEP_S[request.spec.task]))
 
 
 def shared_gpu(function: Callable[..., Any], duration: Callable[..., int]) -> Callable[..., Any]:
