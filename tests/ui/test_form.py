@@ -29,7 +29,7 @@ def test_controls_filled_from_a_request_make_it_again(asked):
     again = read_request(fill_controls(asked))
     # Whoever fills in the controls fills in all of an arm's settings, defaults too.
     assert recipe_of(again) | {"options": 0} == recipe_of(asked) | {"options": 0}
-    assert all(again.plan(arm, computed=5) == asked.set_up(arm, computed=5) for arm in asked.arms)
+    assert all(again.set_up(arm, computed=5) == asked.set_up(arm, computed=5) for arm in asked.arms)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_bad_input_is_refused_with_a_message(change, words):
 
 def test_an_empty_setting_is_the_arms_default():
     asked = read_request({**GOOD, "arm": "toca", "toca_ratio": None})
-    assert asked.set_up("toca") == make_request("scenes-t2i", PROMPT, arms=["toca"]).plan("toca")
+    assert asked.set_up("toca") == make_request("scenes-t2i", PROMPT, arms=["toca"]).set_up("toca")
 
 
 def test_a_seed_is_drawn_where_asked():
@@ -89,7 +89,7 @@ def test_a_sweep_asks_for_every_cell_once_and_for_its_rival():
         (2, 0), (2, 1), (2, None), (3, 0), (3, 1), (3, None),
     ]  # fmt: skip
     assert places[2].request.arms == ("full", "fewer-steps")
-    assert all(remake(from_query(to_query(recipe_of(p.request)))).plan(p.arm) for p in places)
+    assert all(remake(from_query(to_query(recipe_of(p.request)))).set_up(p.arm) for p in places)
 
 
 @pytest.mark.parametrize(

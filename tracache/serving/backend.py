@@ -19,6 +19,10 @@ from tracache.settings import Settings
 #: How often somebody who waits looks up, seconds.
 PATIENCE_S = 0.25
 
+#: How long work elsewhere may take to end when it was asked to, seconds, before what does it is
+#: ended: a step that is under way is let through, a process that hangs is not waited for.
+GRACE_S = 30.0
+
 #: What a shared GPU is asked for, seconds: for each model, what a step of full compute takes on an
 #: H200 slice, generously, and what goes before and after.
 STEP_S = {"text-to-image": 0.15, "class-to-image": 0.1, "text-to-video": 4.0}
@@ -44,6 +48,9 @@ class Backend(ABC):
     @abstractmethod
     def run(self, name: str, *arguments: Any) -> Generator[Any, None, None]:
         """Yield what some work yields; closing the generator ends the work soon after.
+
+        Work elsewhere yields :class:`~tracache.serving.work.Quiet` as well, where nothing came for
+        a while, so that who asked can give up what hangs.
 
         Parameters
         ----------

@@ -69,6 +69,11 @@ class BlockPath:
 
 
 @dataclass(frozen=True)
+class Quiet:
+    """Nothing came for a while: whoever waits can look whether it should wait any longer."""
+
+
+@dataclass(frozen=True)
 class Failure:
     """The error that ended some work, on its way to another process."""
 

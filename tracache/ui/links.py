@@ -84,7 +84,7 @@ def opener(
         try:
             request = job.request if job is not None else remake(from_query(urlencode(query)))
         except (ValueError, ModelUnavailableError) as error:
-            gr.Warning(plain(f"This link could not be read: {error}."))
+            gr.Warning(plain(f"This link could not be read: {error}.", *query))
             yield gr.skip()
             return
         changes = fill(request)

@@ -21,7 +21,7 @@ _QUOTED = [
 _WORD = re.compile(rf"(\S{{{MAX_QUOTED}}})\S{{{MAX_WORD - MAX_QUOTED},}}")
 
 
-def plain(message: str) -> str:
+def plain(message: str, *sent: str) -> str:
     """Return a message as a toast may show it.
 
     Gradio renders toasts as HTML, with forms, styles and pictures, and messages quote what was
@@ -31,6 +31,8 @@ def plain(message: str) -> str:
     ----------
     message : str
         For people; it may quote anything.
+    sent : str
+        Texts that it may hold without quotation marks.
 
     Returns
     -------
@@ -38,6 +40,9 @@ def plain(message: str) -> str:
         Beginning with a capital, its markup as text, what it quotes no longer than
         :data:`MAX_QUOTED` characters.
     """
+    for text in sent:
+        if len(text) > MAX_QUOTED:
+            message = message.replace(text, f"{text[:MAX_QUOTED]}…")
     for quoted in _QUOTED:
         message = quoted.sub(r"“\1…”", message)
     message = _WORD.sub(r"\1…", message)
