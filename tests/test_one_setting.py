@@ -55,7 +55,8 @@ assert (control.minimum, control.maximum, control.value) == (1, 9, 3)
 (compare,) = [f.fn for f in page.fns.values() if f.api_name == "compare"]
 assert "patience (1 to 9): How long it waits." in compare.__doc__
 # The manual.
-assert "| `patience` | `3` | 1 to 9 | How long it waits. |" in tables.fill(tables.PAGE.read_text("utf-8"))
+manual = tables.fill(tables.PAGE.read_text("utf-8"))
+assert "| `patience` | `3` | 1 to 9 | How long it waits. |" in manual
 print("everywhere")
 """
 

@@ -46,8 +46,11 @@ def browser():
 
 @pytest.fixture
 def open_page(browser, server):
-    """Open the page at a size and theme; requests to anywhere else are refused and noted."""
-    contexts, errors, strays = [], [], []
+    """Open the page at a size and theme; requests to anywhere else are refused and noted.
+
+    What its own policy forbids it is noted too, wanted or not.
+    """
+    contexts, errors, strays, forbidden = [], [], [], []
 
     def route(request):
         if request.request.url.startswith((server, "data:", "blob:")):
@@ -56,12 +59,17 @@ def open_page(browser, server):
             strays.append(request.request.url)
             request.abort()
 
+    def listen(message):
+        if "Content Security Policy" in message.text:
+            forbidden.append(message.text)
+
     def open_(width=1440, height=1000, theme="light", address="", wait_for="Generate"):
         context = browser.new_context(viewport={"width": width, "height": height})
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", listen)
         page.route("**/*", route)
         page.goto(address or f"{server}/?__theme={theme}")
         if wait_for:
@@ -73,3 +81,4 @@ def open_page(browser, server):
         context.close()
     assert errors == []
     assert strays == []
+    assert forbidden == []

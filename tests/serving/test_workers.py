@@ -19,6 +19,7 @@ from tracache.serving.backend import WorkerLostError
 from tracache.serving.work import BlockPath, portable
 from tracache.serving.workers import Workers, count_workers
 from tracache.settings import Settings
+from tracache.ui.jobs import Jobs
 
 PROMPT = "a shiny red sphere on water at sunset"
 
@@ -95,8 +96,8 @@ def test_stopped_work_ends_soon_and_leaves_the_worker_free(workers):
 
 
 def test_a_block_is_drawn_there_too(workers):
-    (path,) = workers.run("path", ask(steps=8), 2)
-    assert isinstance(path, BlockPath)
+    heard = list(workers.run("path", ask(steps=8), 2))
+    (path,) = [event for event in heard if isinstance(event, BlockPath)]
     assert path.figure.data
     with pytest.raises(ValueError, match="block"):
         list(workers.run("path", ask(), 999))
@@ -120,6 +121,56 @@ def test_a_worker_that_is_lost_is_replaced(workers):
     for events in both:
         first_step(events)
     assert all(report(events) for events in both)
+
+
+def test_a_worker_that_hangs_is_given_up_at_the_deadline_and_replaced(
+    workers, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(module, "GRACE_S", 0.5)
+    job, hung = begin_and_suspend(workers, Jobs(tmp_path, deadline_s=3.0))
+    end = list(job.follow())[-1]
+    assert end.state == "failed"
+    assert "longer than the 3 seconds allowed" in end.error
+    assert_replaced(workers, hung)
+
+
+def test_stop_works_while_a_worker_hangs(workers, monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "GRACE_S", 0.5)
+    jobs = Jobs(tmp_path, deadline_s=600)
+    job, hung = begin_and_suspend(workers, jobs)
+    assert jobs.stop("me")
+    before = time.monotonic()
+    assert list(job.follow())[-1].state == "stopped"
+    assert time.monotonic() - before < 5
+    assert_replaced(workers, hung)
+
+
+def begin_and_suspend(workers, jobs):
+    """Return a job, and the process that would do it if it had not been suspended in a step."""
+    job = jobs.start(ask(steps=100), "me", lambda request: workers.run("compare", request))
+    for now in job.follow(every_s=0):
+        if now.progress.arms and now.progress.arms[0].done:
+            break
+    (busy,) = [worker for worker in workers._workers if worker not in workers._free.queue]
+    os.kill(busy._process.pid, signal.SIGSTOP)
+    return job, psutil.Process(busy._process.pid)
+
+
+def assert_replaced(workers, hung):
+    """It is gone, and all work again, each at once."""
+    hung.wait(timeout=20)
+    both = [workers.run("compare", ask(steps=40, seed=seed)) for seed in (1, 2)]
+    for events in both:
+        first_step(events)
+    assert all(report(events) for events in both)
+
+
+def test_a_worker_that_hangs_does_not_hold_up_the_end():
+    alone = Workers(Settings.from_environment(), "scenes-t2i", 1)
+    process = alone._workers[0]._process
+    os.kill(process.pid, signal.SIGSTOP)
+    alone.close()
+    assert not process.is_alive()
 
 
 def test_a_model_that_fails_there_is_remembered_and_tried_again(workers, tmp_path):

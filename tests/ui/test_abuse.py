@@ -5,6 +5,7 @@ import math
 import random
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -132,6 +133,32 @@ def test_no_file_is_given_away(server, path):
     assert "root:x:0" not in text
 
 
+@pytest.mark.parametrize("path", ["/", "/sweep", "/config", "/gradio_api/info", "/nothing/here"])
+def test_browsers_are_told_what_the_page_may_do(server, path):
+    try:
+        answer = urllib.request.urlopen(f"{server}{path}", timeout=60)
+    except urllib.error.HTTPError as error:
+        answer = error
+    with answer:
+        headers = answer.headers
+    policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == policy["form-action"] == policy["base-uri"] == "'self'"
+    assert policy["object-src"] == "'none'"
+    assert policy["frame-ancestors"] == "'self' https://huggingface.co https://*.hf.space"
+    sources = {source for value in policy.values() for source in value.split(" ")}
+    assert {s for s in sources if "//" in s} == {"https://huggingface.co", "https://*.hf.space"}
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "same-origin"
+
+
+@pytest.mark.parametrize("door", ["queue/join", "call/compare", "call/v2/compare"])
+def test_a_call_that_is_too_large_is_refused(server, door):
+    body = {"data": ["x" * 1_000_000], "fn_index": 0, "session_hash": "large"}
+    status, text = send(f"{server}/gradio_api/{door}", body)
+    assert status == 413
+    assert "1,000,000 bytes" in text
+
+
 def test_an_upload_that_is_too_big_is_refused(server):
     boundary = "x"
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="a.bin"\r\n\r\n'
@@ -186,6 +213,19 @@ def test_one_session_holds_no_more_than_its_share(server, compare_call):
     outcome(server, "greedy")
 
 
+def test_nobody_gets_more_by_asking_all_at_once(server, compare_call):
+    join = f"{server}/gradio_api/queue/join"
+    with ThreadPoolExecutor(12) as visitors:
+        answers = [
+            visitors.submit(send, join, {**compare_call, "session_hash": "burst"})
+            for _ in range(24)
+        ]
+    codes = [answer.result()[0] for answer in answers]
+    assert set(codes) == {200, 503}
+    assert 2 <= codes.count(200) <= 4
+    outcome(server, "burst")
+
+
 def test_programs_without_a_session_leave_half_the_queue_to_others(server, compare_call):
     call = f"{server}/gradio_api/call/compare"
     answers = [send(call, {"data": compare_call["data"]}) for _ in range(16)]
@@ -194,6 +234,8 @@ def test_programs_without_a_session_leave_half_the_queue_to_others(server, compa
     assert set(codes) == {200, 503}
     assert 8 <= codes.count(200) <= 11
     assert "session" in next(text for status, text in answers if status == 503)
+    nameless = send(f"{server}/gradio_api/queue/join", {**compare_call, "session_hash": ""})
+    assert nameless[0] == 503
     assert other[0] == 200
     end = outcome(server, "visitor")
     assert '"success": true' in end or '"success":true' in end

@@ -88,8 +88,8 @@ def test_a_sweep_asks_for_every_cell_once_and_for_its_rival():
     assert [(p.stride, p.order) for p in places] == [
         (2, 0), (2, 1), (2, None), (3, 0), (3, 1), (3, None),
     ]  # fmt: skip
-    assert places[2].asked.arms == ("full", "fewer-steps")
-    assert all(remake(from_query(to_query(recipe_of(p.asked)))).set_up(p.arm) for p in places)
+    assert places[2].request.arms == ("full", "fewer-steps")
+    assert all(remake(from_query(to_query(recipe_of(p.request)))).set_up(p.arm) for p in places)
 
 
 @pytest.mark.parametrize(

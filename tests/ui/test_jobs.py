@@ -18,14 +18,16 @@ from tracache.models.loading import ModelUnavailableError, load_model
 from tracache.serving.backend import Here, seconds_needed
 from tracache.serving.work import run_comparison
 from tracache.settings import Settings
-from tracache.ui import jobs as module
+from tracache.ui import job as module
+from tracache.ui import jobs as keeping
 from tracache.ui.jobs import Jobs
+from tracache.ui.widgets.share import share_job
 
 PROMPT = "a shiny red sphere on water at sunset"
 
 
 @pytest.fixture
-def runs(tmp_path):
+def jobs(tmp_path):
     return Jobs(tmp_path / "runs", deadline_s=120)
 
 
@@ -33,56 +35,56 @@ def ask(**changes):
     return make_request("scenes-t2i", PROMPT, **{"seed": 1, "steps": 4, "trace": False, **changes})
 
 
-def work(asked):
-    yield from compare(load_model(asked.model), asked)
+def work(request):
+    yield from compare(load_model(request.model), request)
 
 
-def last(run):
-    return list(run.follow(every_s=0))[-1]
+def last(job):
+    return list(job.follow(every_s=0))[-1]
 
 
-def test_a_run_leaves_its_pictures_and_an_archive(runs):
-    run = runs.start(ask(), "me", work)
-    seen = list(run.follow(every_s=0))
+def test_a_run_leaves_its_pictures_and_an_archive(jobs):
+    job = jobs.start(ask(), "me", work)
+    seen = list(job.follow(every_s=0))
     assert [now.state for now in seen[:-1]] == ["running"] * (len(seen) - 1)
     end = seen[-1]
     assert end.state == "done"
     assert [arm.arm for arm in end.progress.arms] == ["full", "tracache"]
     assert all(arm.done == 4 for arm in end.progress.arms)
-    assert sorted(p.name for p in run.folder.iterdir()) == [
+    assert sorted(p.name for p in job.folder.iterdir()) == [
         "full.png",
         "report.json",
-        f"tracache-{run.id}.zip",
+        f"tracache-{job.id}.zip",
         "tracache.png",
     ]
-    assert runs.find(run.id) is run
+    assert jobs.find(job.id) is job
 
 
-def test_whoever_comes_late_sees_the_end(runs):
-    run = runs.start(ask(), "me", work)
-    last(run)
-    assert [now.state for now in run.follow()] == ["done"]
+def test_whoever_comes_late_sees_the_end(jobs):
+    job = jobs.start(ask(), "me", work)
+    last(job)
+    assert [now.state for now in job.follow()] == ["done"]
 
 
-def test_a_run_goes_on_when_its_session_is_gone(runs):
-    run = runs.start(ask(steps=12), "me", work)
-    next(run.follow())
-    runs.leave("me")
-    assert last(runs.find(run.id)).state == "done"
+def test_a_run_goes_on_when_its_session_is_gone(jobs):
+    job = jobs.start(ask(steps=12), "me", work)
+    next(job.follow())
+    jobs.leave("me")
+    assert last(jobs.find(job.id)).state == "done"
 
 
-def test_stop_ends_it_where_it_is(runs):
-    run = runs.start(ask(steps=100), "me", work)
-    for now in run.follow(every_s=0):
+def test_stop_ends_it_where_it_is(jobs):
+    job = jobs.start(ask(steps=100), "me", work)
+    for now in job.follow(every_s=0):
         if now.progress.arms and now.progress.arms[0].done >= 3:
-            assert runs.stop("me")
+            assert jobs.stop("me")
             break
-    end = last(run)
+    end = last(job)
     assert end.state == "stopped"
     assert end.progress.message.startswith("Stopped after step ")
-    assert not runs.stop("me")
+    assert not jobs.stop("me")
     # The device is free for the next.
-    assert last(runs.start(ask(), "me", work)).state == "done"
+    assert last(jobs.start(ask(), "me", work)).state == "done"
 
 
 PHASES = {
@@ -98,21 +100,21 @@ PHASES = {
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_stop_works_in_every_phase(runs, phase):
+def test_stop_works_in_every_phase(jobs, phase):
     """At once and with nothing left behind: the next run is as if there had been none."""
-    asked = ask(steps=6, trace=True, arms=["tracache", "pab"])
-    before = last(runs.start(ask(), "me", work)).results
+    request = ask(steps=6, trace=True, arms=["tracache", "pab"])
+    before = last(jobs.start(ask(), "me", work)).results
     heard = []
 
-    def make(asked):
-        for event in run_comparison(asked, Settings.from_environment()):
+    def make(request):
+        for event in run_comparison(request, Settings.from_environment()):
             heard.append(event)
             if PHASES[phase](event):
-                runs.stop("me")
+                jobs.stop("me")
             yield event
 
-    run = runs.start(asked, "me", make)
-    assert last(run).state == "stopped"
+    job = jobs.start(request, "me", make)
+    assert last(job).state == "stopped"
     assert PHASES[phase](heard[-1])
     model = load_model("scenes-t2i")
     # Held until the step that was under way is over.
@@ -120,101 +122,128 @@ def test_stop_works_in_every_phase(runs, phase):
         modules = model.pipe.transformer.modules()
         hooks = [m for m in modules if m._forward_pre_hooks or m._forward_hooks]
     assert hooks == []
-    after = last(runs.start(ask(), "me", work)).results
+    after = last(jobs.start(ask(), "me", work)).results
     assert [arm.latent_error for arm in after] == [arm.latent_error for arm in before]
 
 
-def test_a_session_has_one_run_at_a_time(runs):
-    first = runs.start(ask(steps=100), "me", work)
+def test_a_session_has_one_run_at_a_time(jobs):
+    first = jobs.start(ask(steps=100), "me", work)
     next(first.follow())
-    second = runs.start(ask(), "me", work)
+    second = jobs.start(ask(), "me", work)
     assert last(second).state == "done"
     assert last(first).state == "stopped"
 
 
-def test_programs_do_not_stop_each_other(runs):
-    both = [runs.start(ask(seed=i), "", work) for i in range(2)]
-    assert [last(run).state for run in both] == ["done", "done"]
+def test_whoever_has_the_link_can_look_on_and_not_stop(jobs):
+    """Nor by a job of their own; the owner can, also as the session that comes after a reload."""
+    job = jobs.start(ask(steps=100), "owner", work)
+    next(job.follow())
+    for token in ("", job.id, job.token[:-1], "é" * 32):
+        assert not jobs.adopt("visitor", jobs.find(job.id), token)
+    assert not jobs.stop("visitor")
+    theirs = jobs.start(ask(), "visitor", work)
+    on = job.follow(every_s=0)
+    assert [next(on).state for _ in range(5)] == ["running"] * 5
+    jobs.leave("owner")
+    assert jobs.adopt("owner again", jobs.find(job.id), job.token)
+    assert jobs.stop("owner again")
+    assert last(job).state == "stopped"
+    assert last(theirs).state == "done"
 
 
-def test_who_waits_for_the_device_hears_it_and_can_give_up(runs):
+def test_what_stops_a_job_is_neither_in_its_files_nor_in_the_log(jobs, caplog):
+    caplog.set_level("INFO")
+    job = jobs.start(ask(), "me", work)
+    end = last(job)
+    assert len(job.token) >= 32
+    assert job.token not in json.dumps(job.summary(prompt=True)) + caplog.text
+    assert job.token not in json.dumps(share_job(job, end))
+    assert all(job.token.encode() not in file.read_bytes() for file in job.folder.iterdir())
+
+
+def test_programs_do_not_stop_each_other(jobs):
+    both = [jobs.start(ask(seed=i), "", work) for i in range(2)]
+    assert [last(job).state for job in both] == ["done", "done"]
+
+
+def test_who_waits_for_the_device_hears_it_and_can_give_up(jobs):
     model = load_model("scenes-t2i")
     with model.lock:
-        run = runs.start(ask(), "me", work)
-        for now in run.follow(every_s=0):
+        job = jobs.start(ask(), "me", work)
+        for now in job.follow(every_s=0):
             if now.progress.message.startswith("Waiting for another run"):
                 break
-        runs.stop("me")
-        assert last(run).state == "stopped"
+        jobs.stop("me")
+        assert last(job).state == "stopped"
 
 
 def test_a_deadline_ends_it(tmp_path):
-    run = Jobs(tmp_path, deadline_s=0.0).start(ask(steps=50), "me", work)
-    end = last(run)
+    job = Jobs(tmp_path, deadline_s=0.0).start(ask(steps=50), "me", work)
+    end = last(job)
     assert end.state == "failed"
     assert "longer than the 0 seconds allowed" in end.error
 
 
-def test_failures_are_told(runs):
-    def refused(asked):
+def test_failures_are_told(jobs):
+    def refused(request):
         yield Stage("load", "Loading")
         raise ModelUnavailableError("no such files")
 
-    def broken(asked):
+    def broken(request):
         yield Stage("load", "Loading")
         raise ZeroDivisionError
 
-    assert last(runs.start(ask(), "a", refused)).error == "no such files"
-    end = last(runs.start(ask(), "b", broken))
+    assert last(jobs.start(ask(), "a", refused)).error == "no such files"
+    end = last(jobs.start(ask(), "b", broken))
     assert end.state == "failed"
     assert "the server's log says why" in end.error
 
 
-def test_previews_show_while_a_run_goes_on(runs):
-    run = runs.start(ask(steps=60), "me", work)
+def test_previews_show_while_a_run_goes_on(jobs):
+    job = jobs.start(ask(steps=60), "me", work)
     found = {}
-    while not found and run.snapshot().state == "running":
-        found = run.previews()
+    while not found and job.snapshot().state == "running":
+        found = job.previews()
         time.sleep(0.02)
     assert found["full"].startswith("data:image/png;base64,")
-    runs.stop("me")
-    last(run)
-    assert run.previews() == {}
+    jobs.stop("me")
+    last(job)
+    assert job.previews() == {}
 
 
-def test_old_runs_go_with_their_files(runs, monkeypatch):
-    old = runs.start(ask(), "me", work)
+def test_old_runs_go_with_their_files(jobs, monkeypatch):
+    old = jobs.start(ask(), "me", work)
     last(old)
-    monkeypatch.setattr(module, "KEPT_S", 0.0)
-    new = runs.start(ask(), "me", work)
+    monkeypatch.setattr(keeping, "KEPT_S", 0.0)
+    new = jobs.start(ask(), "me", work)
     last(new)
-    assert runs.find(old.id) is None
+    assert jobs.find(old.id) is None
     assert not old.folder.exists()
-    assert runs.find(new.id) is new
+    assert jobs.find(new.id) is new
 
 
-def test_only_so_many_are_kept(runs, monkeypatch):
-    monkeypatch.setattr(module, "KEPT_RUNS", 2)
+def test_only_so_many_are_kept(jobs, monkeypatch):
+    monkeypatch.setattr(keeping, "KEPT_JOBS", 2)
     made = []
     for seed in range(3):
-        made.append(runs.start(ask(seed=seed), "me", work))
+        made.append(jobs.start(ask(seed=seed), "me", work))
         last(made[-1])
-    last(runs.start(ask(seed=9), "me", work))
-    kept = [run for run in made if runs.find(run.id) is not None]
+    last(jobs.start(ask(seed=9), "me", work))
+    kept = [job for job in made if jobs.find(job.id) is not None]
     assert len(kept) <= 2
     assert made[0] not in kept
 
 
-def test_ids_cannot_be_guessed(runs):
-    run = runs.start(ask(), "me", work)
-    last(run)
-    assert len(run.id) >= 16
-    assert runs.find("") is None
-    assert runs.find("../" + run.id) is None
+def test_ids_cannot_be_guessed(jobs):
+    job = jobs.start(ask(), "me", work)
+    last(job)
+    assert len(job.id) >= 16
+    assert jobs.find("") is None
+    assert jobs.find("../" + job.id) is None
     assert threading.active_count() < 50
 
 
-def test_running_out_of_memory_is_survived(runs):
+def test_running_out_of_memory_is_survived(jobs):
     """In the middle of a run, in a block; the next one works."""
     model = load_model("scenes-t2i")
     block = model.pipe.transformer.transformer_blocks[3]
@@ -227,15 +256,15 @@ def test_running_out_of_memory_is_survived(runs):
 
     hook = block.register_forward_pre_hook(full)
     try:
-        end = last(runs.start(ask(steps=20), "me", work))
+        end = last(jobs.start(ask(steps=20), "me", work))
     finally:
         hook.remove()
     assert end.state == "failed"
     assert end.error.startswith("The device ran out of memory. What the run held has been freed")
-    assert last(runs.start(ask(), "me", work)).state == "done"
+    assert last(jobs.start(ask(), "me", work)).state == "done"
 
 
-def test_latents_that_are_not_finite_are_named(runs):
+def test_latents_that_are_not_finite_are_named(jobs):
     model = load_model("scenes-t2i")
     block = model.pipe.transformer.transformer_blocks[0]
     calls = []
@@ -247,16 +276,16 @@ def test_latents_that_are_not_finite_are_named(runs):
 
     hook = block.register_forward_hook(spoil)
     try:
-        end = last(runs.start(ask(steps=6), "me", work))
+        end = last(jobs.start(ask(steps=6), "me", work))
     finally:
         hook.remove()
     assert end.state == "failed"
     assert end.error.startswith("TraCache gave latents that are not finite")
     assert "full" in end.files
-    assert last(runs.start(ask(), "me", work)).state == "done"
+    assert last(jobs.start(ask(), "me", work)).state == "done"
 
 
-def test_an_exception_in_a_block_leaves_no_cache_behind(runs):
+def test_an_exception_in_a_block_leaves_no_cache_behind(jobs):
     model = load_model("scenes-t2i")
     block = model.pipe.transformer.transformer_blocks[5]
     calls = []
@@ -266,14 +295,14 @@ def test_an_exception_in_a_block_leaves_no_cache_behind(runs):
         if len(calls) == 12:
             raise RuntimeError("a kernel that is not there")
 
-    before = last(runs.start(ask(), "me", work)).results
+    before = last(jobs.start(ask(), "me", work)).results
     hook = block.register_forward_pre_hook(broken)
     try:
-        end = last(runs.start(ask(steps=6), "me", work))
+        end = last(jobs.start(ask(steps=6), "me", work))
     finally:
         hook.remove()
     assert "the server's log says why" in end.error
-    after = last(runs.start(ask(), "me", work)).results
+    after = last(jobs.start(ask(), "me", work)).results
     assert [arm.latent_error for arm in after] == [arm.latent_error for arm in before]
     assert all(a.image.tobytes() == b.image.tobytes() for a, b in zip(after, before, strict=True))
 
@@ -288,40 +317,41 @@ def test_a_model_that_cannot_be_loaded_is_told_and_may_be_repaired(tmp_path):
     whole = weights.read_bytes()
     weights.write_bytes(whole[: len(whole) // 2])
     assert backend.introduce().device == ""
-    runs = Jobs(settings.runs, 120)
-    end = last(runs.start(ask(), "me", lambda asked: backend.run("compare", asked)))
+    jobs = Jobs(settings.runs, 120)
+    end = last(jobs.start(ask(), "me", lambda request: backend.run("compare", request)))
     assert end.state == "failed"
     assert "are incomplete or damaged" in end.error
     assert "incomplete or damaged" in backend.why_unavailable("scenes-t2i")
-    assert last(runs.start(ask(), "other", work)).state == "done"
+    assert last(jobs.start(ask(), "other", work)).state == "done"
     weights.write_bytes(whole)
     assert (
-        last(runs.start(ask(), "me", lambda asked: backend.run("compare", asked))).state == "done"
+        last(jobs.start(ask(), "me", lambda request: backend.run("compare", request))).state
+        == "done"
     )
     assert backend.why_unavailable("scenes-t2i") == ""
 
 
-def test_a_full_disk_is_told(runs, monkeypatch):
+def test_a_full_disk_is_told(jobs, monkeypatch):
     def full(*args, **more):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(module, "save_arm", full)
-    end = last(runs.start(ask(), "me", work))
+    end = last(jobs.start(ask(), "me", work))
     assert end.error == module.DISK_FULL
     monkeypatch.undo()
-    assert last(runs.start(ask(), "me", work)).state == "done"
+    assert last(jobs.start(ask(), "me", work)).state == "done"
 
 
-def test_the_log_has_a_line_for_each_run_and_no_prompt(runs, caplog):
+def test_the_log_has_a_line_for_each_run_and_no_prompt(jobs, caplog):
     caplog.set_level("INFO", logger="tracache.ui.jobs")
-    run = runs.start(ask(), "me", work)
-    last(run)
+    job = jobs.start(ask(), "me", work)
+    last(job)
     for _ in range(100):
         if caplog.records:
             break
         time.sleep(0.02)
     line = json.loads(caplog.records[-1].getMessage())
-    assert (line["run"], line["outcome"], line["model"]) == (run.id, "done", "scenes-t2i")
+    assert (line["run"], line["outcome"], line["model"]) == (job.id, "done", "scenes-t2i")
     assert set(line["denoising_s"]) == {"full", "tracache"}
     assert PROMPT not in caplog.text
 

@@ -13,12 +13,12 @@ REQUESTS = 200
 SESSIONS = 8
 
 
-def work(asked):
-    yield from compare(load_model(asked.model), asked)
+def work(request):
+    yield from compare(load_model(request.model), request)
 
 
 def draw_request(draw):
-    """Short runs of every kind of arm, two models, many settings."""
+    """Short jobs of every kind of arm, two models, many settings."""
     common = {"seed": draw.randrange(3), "steps": draw.choice((2, 3, 4)), "trace": False}
     arm = draw.choice(("tracache", "reuse", "taylorseer", "tracache-fixed", "teacache", "pab"))
     if draw.random() < 0.2:
@@ -29,8 +29,8 @@ def draw_request(draw):
     return make_request("scenes-t2i", prompt, arms=[arm], stride=stride, max_order=order, **common)
 
 
-def outcome(run):
-    end = list(run.follow(every_s=0))[-1]
+def outcome(job):
+    end = list(job.follow(every_s=0))[-1]
     assert end.state == "done", end.error
     return [(arm.arm, arm.full_steps, arm.image.tobytes()) for arm in end.results]
 
@@ -38,11 +38,11 @@ def outcome(run):
 def test_two_hundred_interleaved_requests_each_equal_their_solo_run(tmp_path):
     draw = random.Random(7)
     distinct = [draw_request(draw) for _ in range(REQUESTS // 5)]
-    runs = Jobs(tmp_path, deadline_s=600)
-    solo = [outcome(runs.start(asked, "", work)) for asked in distinct]
+    jobs = Jobs(tmp_path, deadline_s=600)
+    solo = [outcome(jobs.start(request, "", work)) for request in distinct]
     order = [i % len(distinct) for i in range(REQUESTS)]
     draw.shuffle(order)
     with ThreadPoolExecutor(SESSIONS) as sessions:
-        found = list(sessions.map(lambda i: outcome(runs.start(distinct[i], "", work)), order))
+        found = list(sessions.map(lambda i: outcome(jobs.start(distinct[i], "", work)), order))
     assert len(found) == REQUESTS
     assert all(result == solo[i] for i, result in zip(order, found, strict=True))

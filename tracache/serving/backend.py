@@ -19,6 +19,10 @@ from tracache.settings import Settings
 #: How often somebody who waits looks up, seconds.
 PATIENCE_S = 0.25
 
+#: How long work elsewhere may take to end when it was asked to, seconds, before what does it is
+#: ended: a step that is under way is let through, a process that hangs is not waited for.
+GRACE_S = 30.0
+
 #: What a shared GPU is asked for, seconds: for each model, what a step of full compute takes on an
 #: H200 slice, generously, and what goes before and after.
 STEP_S = {"text-to-image": 0.15, "class-to-image": 0.1, "text-to-video": 4.0}
@@ -44,6 +48,9 @@ class Backend(ABC):
     @abstractmethod
     def run(self, name: str, *arguments: Any) -> Generator[Any, None, None]:
         """Yield what some work yields; closing the generator ends the work soon after.
+
+        Work elsewhere yields :class:`~tracache.serving.work.Quiet` as well, where nothing came for
+        a while, so that who asked can give up what hangs.
 
         Parameters
         ----------
@@ -131,16 +138,16 @@ class Elsewhere(Backend):
         raise event.error
 
 
-def seconds_needed(asked: Request, settings: Settings) -> int:
+def seconds_needed(request: Request, settings: Settings) -> int:
     """How long a run may take on a shared GPU; what is not used is not charged."""
     # Every arm, at worst in full, and one more run to watch every block.
-    steps = asked.steps * (len(asked.arms) + int(asked.trace))
-    return min(MOST_S, int(SPARE_S + steps * STEP_S[asked.spec.task]))
+    steps = request.steps * (len(request.arms) + int(request.trace))
+    return min(MOST_S, int(SPARE_S + steps * STEP_S[request.spec.task]))
 
 
-def seconds_to_draw(asked: Request, block: int, settings: Settings) -> int:
+def seconds_to_draw(request: Request, block: int, settings: Settings) -> int:
     """How long a block's path may take on a shared GPU."""
-    return min(MOST_S, int(SPARE_S + asked.steps * STEP_S[asked.spec.task]))
+    return min(MOST_S, int(SPARE_S + request.steps * STEP_S[request.spec.task]))
 
 
 def shared_gpu(function: Callable[..., Any], duration: Callable[..., int]) -> Callable[..., Any]:

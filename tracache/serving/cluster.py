@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -20,8 +21,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 
 from tracache.compare.events import Stage
-from tracache.serving.backend import PATIENCE_S, Elsewhere
-from tracache.serving.work import Failure, do, portable
+from tracache.serving.backend import GRACE_S, PATIENCE_S, Elsewhere
+from tracache.serving.work import Failure, Quiet, do, portable
 from tracache.settings import Settings
 
 #: What ``serve run app:cluster name=value …`` may set: replicas at least and at most, and the GPUs
@@ -85,6 +86,8 @@ class Replica:
         self._settings = Settings.from_environment()
         # One thread: what runs a generator must be through with it before another closes it.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="work")
+        self._ending: Future[None] | None = None
+        self._since = 0.0
 
     async def run(self, name: str, *arguments: Any) -> AsyncGenerator[Any, None]:
         """Yield what the work yields; cancelled, it ends after the step it is at."""
@@ -98,7 +101,16 @@ class Replica:
                 yield event
         finally:
             # In its turn, after the step that is under way.
-            self._thread.submit(events.close)
+            self._ending, self._since = self._thread.submit(events.close), time.monotonic()
+
+    def check_health(self) -> None:
+        """Raise where work that was cancelled does not end, so that Ray Serve starts another.
+
+        A process that answers nothing at all fails Ray Serve's checks by itself.
+        """
+        hangs = self._ending is not None and not self._ending.done()
+        if hangs and time.monotonic() - self._since > GRACE_S:
+            raise RuntimeError(f"work that was cancelled has not ended within {GRACE_S:g} s")
 
 
 @serve.deployment(max_ongoing_requests=100)
@@ -147,10 +159,11 @@ class Cluster(Elsewhere):
         try:
             while True:
                 try:
-                    event = heard.get(timeout=PATIENCE_S if waiting else None)
+                    event = heard.get(timeout=PATIENCE_S)
                 except queue.Empty:
                     # Whoever waits can be told so, and can give up.
-                    yield Stage("wait", "Waiting for another run to end")
+                    wait = Stage("wait", "Waiting for another run to end")
+                    yield wait if waiting else Quiet()
                     continue
                 if event is None:
                     return

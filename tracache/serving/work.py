@@ -69,20 +69,25 @@ class BlockPath:
 
 
 @dataclass(frozen=True)
+class Quiet:
+    """Nothing came for a while: whoever waits can look whether it should wait any longer."""
+
+
+@dataclass(frozen=True)
 class Failure:
     """The error that ended some work, on its way to another process."""
 
     error: Exception
 
 
-def run_comparison(asked: Request, settings: Settings) -> Generator[Event, None, None]:
+def run_comparison(request: Request, settings: Settings) -> Generator[Event, None, None]:
     """Load the model, which is quick where it was loaded before, and compare the arms."""
-    message = f"Loading {asked.spec.title}"
-    if asked.spec.footprint is not None and downloads(asked.spec, settings):
-        message = f"Downloading {asked.spec.title}, {asked.spec.footprint.download_gb:g} GB"
+    message = f"Loading {request.spec.title}"
+    if request.spec.footprint is not None and downloads(request.spec, settings):
+        message = f"Downloading {request.spec.title}, {request.spec.footprint.download_gb:g} GB"
     yield Stage("load", message)
     shown = 0.0
-    for event in compare(load_model(asked.model, settings), asked):
+    for event in compare(load_model(request.model, settings), request):
         if isinstance(event, StepDone):
             now, glimpse = time.monotonic(), event.glimpse
             if glimpse is not None and now - shown >= SECONDS_BETWEEN_PREVIEWS:
@@ -93,7 +98,7 @@ def run_comparison(asked: Request, settings: Settings) -> Generator[Event, None,
         yield event
 
 
-def draw_path(asked: Request, block: int, settings: Settings) -> Generator[BlockPath, None, None]:
+def draw_path(request: Request, block: int, settings: Settings) -> Generator[BlockPath, None, None]:
     """Run full compute once more, untimed, and draw a block's path beside what it is foretold.
 
     Raises
@@ -101,10 +106,10 @@ def draw_path(asked: Request, block: int, settings: Settings) -> Generator[Block
     ValueError
         If there is no such block, or its features would not fit.
     """
-    model = load_model(asked.model, settings)
+    model = load_model(request.model, settings)
     with model.lock:
-        watched = watch(model, asked, [block], parts=False)
-    cache = asked.cache if asked.cache.stride != "auto" else replace(asked.cache, stride=3)
+        watched = watch(model, request, [block], parts=False)
+    cache = request.cache if request.cache.stride != "auto" else replace(request.cache, stride=3)
     figure, _, errors = paths(watched, replace(cache, last_step=False, granularity="block"))
     yield BlockPath(figure, {error["way"]: error for error in errors})
 

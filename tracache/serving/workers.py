@@ -10,8 +10,10 @@ import logging
 import multiprocessing
 import os
 import queue
+import threading
+import time
 from collections.abc import Generator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
@@ -21,8 +23,8 @@ import torch
 
 from tracache.compare.events import Stage
 from tracache.models.loading import pick_device
-from tracache.serving.backend import PATIENCE_S, Elsewhere, WorkerLostError
-from tracache.serving.work import About, do
+from tracache.serving.backend import GRACE_S, PATIENCE_S, Elsewhere, WorkerLostError
+from tracache.serving.work import About, Quiet, do
 from tracache.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,9 @@ LOST = (
     "The process that did the work was ended, for want of memory as a rule. Another has taken its "
     "place: try again with fewer arms, a lower max order or a smaller model."
 )
+
+#: How long a process has to end when it is told to, seconds.
+_END_S = 2.0
 
 _STOP = "stop"
 _DONE = "done"
@@ -62,7 +67,8 @@ class Workers(Elsewhere):
         abouts = []
         try:
             for worker in self._workers:
-                abouts += [self._heard("introduce", (), e) for e in worker.run("introduce", first)]
+                events = [e for e in worker.run("introduce", first) if not isinstance(e, Quiet)]
+                abouts += [self._heard("introduce", (), event) for event in events]
         except BaseException:
             self.close()
             raise
@@ -79,8 +85,9 @@ class Workers(Elsewhere):
                 # Whoever waits can be told so, and can give up.
                 yield Stage("wait", "Waiting for another run to end")
         try:
-            for event in worker.run(name, *arguments):
-                yield self._heard(name, arguments, event)
+            with closing(worker.run(name, *arguments)) as events:
+                for event in events:
+                    yield self._heard(name, arguments, event)
         finally:
             self._free.put(worker)
 
@@ -90,7 +97,11 @@ class Workers(Elsewhere):
 
 
 class _Worker:
-    """One process and the line to it; used by one thread at a time."""
+    """One process and the line to it; used by one thread at a time.
+
+    A second thread listens, for as long as the process lives: who waits for an event can then give
+    up, whatever the process does or does not.
+    """
 
     def __init__(self, settings: Settings, gpu: str | None, count: int) -> None:
         self._given = (settings, gpu, count)
@@ -106,39 +117,79 @@ class _Worker:
         self._process.start()
         # With the other end open here too, the end of the process would not be noticed.
         theirs.close()
+        self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._listener = threading.Thread(
+            target=_listen, args=(self._line, self._events), name="worker-line", daemon=True
+        )
+        self._listener.start()
 
     def run(self, name: str, *arguments: Any) -> Generator[Any, None, None]:
         """Yield what the work yields; closed early, it ends after the step it is at."""
         over = True
         try:
             if not self._process.is_alive():
-                self._begin()
+                self._replace()
             self._line.send((name, arguments))
             over = False
-            while (event := self._line.recv()) != _DONE:
+            while (event := self._next()) != _DONE:
                 yield event
             over = True
         except (EOFError, OSError):
             over = True
-            self._process.join()
-            code = self._process.exitcode
-            self._begin()
-            log.error("a worker ended with exit code %s; another has taken its place", code)
+            self._replace()
             raise WorkerLostError(LOST) from None
         finally:
             if not over:
                 self._stop()
 
+    def _next(self) -> Any:
+        """Return what comes next, or Quiet where nothing comes."""
+        try:
+            event = self._events.get(timeout=PATIENCE_S)
+        except queue.Empty:
+            return Quiet()
+        if event is None:
+            raise EOFError
+        return event
+
     def _stop(self) -> None:
-        with suppress(EOFError, OSError):
+        """Ask for the end of the work; a process that does not hear it is replaced."""
+        until = time.monotonic() + GRACE_S
+        try:
             self._line.send(_STOP)
-            while self._line.recv() != _DONE:
-                pass
+            while self._next() != _DONE:
+                if time.monotonic() > until:
+                    log.error("a worker did not stop within %g s", GRACE_S)
+                    self._replace()
+                    return
+        except (EOFError, OSError):
+            self._replace()
+
+    def _replace(self) -> None:
+        self.end()
+        log.error(
+            "a worker ended with exit code %s; another takes its place", self._process.exitcode
+        )
+        self._begin()
 
     def end(self) -> None:
-        self._line.close()
+        """End the process, which may hang or be gone."""
         self._process.terminate()
-        self._process.join()
+        self._process.join(_END_S)
+        # What was suspended, or waits for a device that does not answer, hears nothing else.
+        self._process.kill()
+        self._process.join(_END_S)
+        self._listener.join(_END_S)
+        if not self._listener.is_alive():
+            self._line.close()
+
+
+def _listen(line: Connection, events: queue.SimpleQueue[Any]) -> None:
+    """Hand on what a process says, and None when it has ended."""
+    with suppress(EOFError, OSError):
+        while True:
+            events.put(line.recv())
+    events.put(None)
 
 
 def visible_gpus() -> list[str]:

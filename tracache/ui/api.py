@@ -17,9 +17,10 @@ from tracache.models.registry import DEFAULT_MODEL, find_model
 from tracache.models.sources import labels_of
 from tracache.settings import Settings
 from tracache.ui.controls import MAX_ARMS, NOT_HERE
-from tracache.ui.handlers import Handlers, tell
+from tracache.ui.handlers import Handlers
 from tracache.ui.numbers import whole
 from tracache.ui.offer import offered, require_offered
+from tracache.ui.toast import fail, tell
 from tracache.ui.widgets.viewer import file_url
 
 
@@ -45,7 +46,7 @@ class Api:
                     raise ValueError(f"{name} must be a mapping of names to values")
             require_offered(model, self._settings)
             self._handlers.backend.require_available(model)
-            asked = make_request(
+            request = make_request(
                 model,
                 **_subject(model, given["prompt"], given["class_label"]),
                 arms=arms,
@@ -57,15 +58,15 @@ class Api:
             )
         except (ValueError, TypeError, ModelUnavailableError) as error:
             raise tell(error) from error
-        run = self._handlers.runs.start(asked, "", self._handlers.make)
-        for now in run.follow():
+        job = self._handlers.jobs.start(request, "", self._handlers.make)
+        for now in job.follow():
             if now.state in ("failed", "stopped"):
-                raise gr.Error(now.error or now.progress.message, print_exception=False)
+                raise fail(now.error or now.progress.message)
         assert now.report is not None
         assert now.archive is not None
         return {
-            "run": run.id,
-            "link": f"?{to_query(recipe_of(asked))}&run={run.id}",
+            "run": job.id,
+            "link": f"?{to_query(recipe_of(request))}&run={job.id}",
             "files": {arm: f"/{file_url(file)}" for arm, file in now.files.items()},
             "archive": f"/{file_url(now.archive)}",
             "report": now.report.to_dict(),

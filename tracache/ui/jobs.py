@@ -2,300 +2,39 @@
 
 from __future__ import annotations
 
-import base64
 import contextvars
-import errno
-import io
 import json
 import logging
 import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
-from copy import deepcopy
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from tracache.compare.arms import REFERENCE
-from tracache.compare.comparison import NotFiniteError
-from tracache.compare.estimate import note_pace
-from tracache.compare.events import ArmDone, ArmStarted, Event, Finished, Stage, StepDone
-from tracache.compare.preview import Glimpse, Palette
-from tracache.compare.report import ArmResult, Report
 from tracache.compare.request import Request
-from tracache.compare.saving import save_arm, zip_report
-from tracache.compare.serialise import recipe_of
-from tracache.models.loading import ModelUnavailableError, free_unused
-from tracache.serving.backend import WorkerLostError
-from tracache.ui.progress import ArmProgress, Progress
+from tracache.ui.job import OVER, Job, Work
 from tracache.ui.prometheus import Metrics
 
 log = logging.getLogger(__name__)
 
-#: How long a result stays under its run id, seconds, and how many stay at most.
+#: How long a result stays under its job's id, seconds, and how many stay at most.
 KEPT_S = 3600.0
-KEPT_RUNS = 64
-
-FAILED = "The run failed; the server's log says why. Try again, or other settings."
-OUT_OF_MEMORY = (
-    "The device ran out of memory. What the run held has been freed: try again with fewer arms, a "
-    "lower max order or a smaller model."
-)
-DISK_FULL = "The server's disk is full, so the result could not be kept. Try again later."
-
-#: States in which nothing more will come.
-OVER = ("done", "stopped", "failed")
-
-#: Makes the events of a request.
-Work = Callable[[Request], Generator[Event, None, None]]
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What is known of a run at one moment.
-
-    Attributes
-    ----------
-    state : {"running", "done", "stopped", "failed"}
-        Where it is.
-    progress : Progress
-        How far the arms have come; nobody changes it any more.
-    results : tuple of ArmResult
-        Arms that are done.
-    files : dict
-        Arm → its picture's file.
-    report : Report or None
-        Once all is done.
-    archive : Path or None
-        Everything in one file, once all is done.
-    error : str
-        Why it failed; for people.
-    version : int
-        Grows with every change.
-    """
-
-    state: str = "running"
-    progress: Progress = field(default_factory=Progress)
-    results: tuple[ArmResult, ...] = ()
-    files: dict[str, Path] = field(default_factory=dict)
-    report: Report | None = None
-    archive: Path | None = None
-    error: str = ""
-    version: int = 0
-
-
-class Job:
-    """One run; written by its own thread, read by whoever looks on.
-
-    Parameters
-    ----------
-    asked : Request
-        What is run.
-    folder : Path
-        Its own, for files.
-
-    Attributes
-    ----------
-    id : str
-        Cannot be guessed: whoever has it may see the run.
-    started : float
-        Monotonic clock, seconds.
-    """
-
-    def __init__(self, asked: Request, root: Path) -> None:
-        self.id = secrets.token_urlsafe(12)
-        self.asked = asked
-        self.folder = root / self.id
-        self.started = time.monotonic()
-        self._stop = threading.Event()
-        self._changed = threading.Condition()
-        self._now = Snapshot(progress=Progress(message="Waiting for the device …"))
-        self._looks: dict[str, tuple[Palette, Glimpse | None]] = {}
-
-    def snapshot(self) -> Snapshot:
-        """Return what is known now."""
-        with self._changed:
-            return replace(self._now, progress=deepcopy(self._now.progress))
-
-    def previews(self) -> dict[str, str]:
-        """Return small pictures of the arms under way, as data URIs."""
-        with self._changed:
-            looks = dict(self._looks)
-        return {
-            arm: _data_uri(palette, glimpse)
-            for arm, (palette, glimpse) in looks.items()
-            if glimpse is not None
-        }
-
-    def follow(self, every_s: float = 0.25) -> Iterator[Snapshot]:
-        """Yield the run's state at once, then when it has changed, until it is over.
-
-        Parameters
-        ----------
-        every_s : float
-            Shortest time between two, seconds: an update at every step would take the processor
-            from what is being timed.
-        """
-        seen = -1
-        while True:
-            self._wait_for_change(seen)
-            now = self.snapshot()
-            if now.version != seen:
-                yield now
-            seen = now.version
-            if now.state in OVER:
-                return
-            time.sleep(every_s)
-
-    def _wait_for_change(self, seen: int) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._now.version != seen, timeout=10)
-
-    def stop(self) -> None:
-        """Ask the run to end after the step it is at."""
-        self._stop.set()
-
-    def work(self, make: Work, deadline_s: float) -> None:
-        """Do the run; called once, in the run's own thread."""
-        out_of_memory = False
-        try:
-            self.folder.mkdir(parents=True)
-            self._drive(make, deadline_s)
-        except (ModelUnavailableError, NotFiniteError, WorkerLostError, ValueError) as error:
-            self._end("failed", "It could not be done.", str(error))
-        except (torch.OutOfMemoryError, MemoryError):
-            out_of_memory = True
-        except OSError as error:
-            log.exception("run %s failed", self.id)
-            full = error.errno == errno.ENOSPC
-            self._end("failed", "It failed.", DISK_FULL if full else FAILED)
-        except Exception:
-            log.exception("run %s failed", self.id)
-            self._end("failed", "It failed.", FAILED)
-        if out_of_memory:
-            # The traceback held the tensors that filled it; here they can go.
-            free_unused()
-            self._end("failed", "It ran out of memory.", OUT_OF_MEMORY)
-
-    def _drive(self, make: Work, deadline_s: float) -> None:
-        with closing(make(self.asked)) as events:
-            for event in events:
-                self._take(event)
-                if self._now.state in OVER:
-                    return
-                if self._stop.is_set():
-                    self._end("stopped", f"Stopped {self._now.progress.where()}.")
-                    return
-                if time.monotonic() - self.started > deadline_s:
-                    why = (
-                        f"This took longer than the {deadline_s:g} seconds allowed here, and was "
-                        "stopped; choose fewer steps."
-                    )
-                    self._end("failed", why, why)
-                    return
-
-    def summary(self, prompt: bool = False) -> dict[str, Any]:
-        """Return what the log says of the run; the prompt only where that is wanted."""
-        recipe = recipe_of(self.asked)
-        if not prompt:
-            recipe.pop("prompt", None)
-        now = self._now
-        return {
-            "run": self.id,
-            "outcome": now.state,
-            "seconds": round(time.monotonic() - self.started, 2),
-            **recipe,
-            "denoising_s": {a.arm: round(a.denoising_s, 3) for a in now.results if not a.reused},
-            **({"error": now.error} if now.error else {}),
-        }
-
-    def _take(self, event: Event) -> None:
-        match event:
-            case Stage():
-                self._set(lambda p: setattr(p, "message", f"{event.message} …"))
-            case ArmStarted():
-                self._looks[event.arm] = (event.palette, None)
-                arm = ArmProgress(event.arm, event.title, event.num_steps)
-                self._set(lambda p: _begin(p, arm))
-            case StepDone():
-                if event.glimpse is not None:
-                    self._looks[event.arm] = (self._looks[event.arm][0], event.glimpse)
-                self._set(lambda p: _advance(p.arms[-1], event))
-            case ArmDone():
-                if event.result.arm == REFERENCE and not event.result.reused:
-                    note_pace(self.asked, event.result.denoising_s)
-                self._arm_done(event.result)
-            case Finished():
-                archive = zip_report(event.report, self.folder, f"tracache-{self.id}")
-                self._set(
-                    lambda p: setattr(p, "message", "Done."),
-                    state="done",
-                    report=event.report,
-                    archive=archive,
-                )
-
-    def _arm_done(self, result: ArmResult) -> None:
-        file = save_arm(result, self.asked, self.folder)
-        self._looks.pop(result.arm, None)
-
-        def note(progress: Progress) -> None:
-            if result.reused:
-                arm = ArmProgress(result.arm, result.title, result.num_steps, reused=True)
-                arm.computed = [True] * result.num_steps
-                arm.elapsed_s = result.denoising_s
-                progress.arms.append(arm)
-
-        self._set(
-            note,
-            results=(*self._now.results, result),
-            files={**self._now.files, result.arm: file},
-        )
-
-    def _end(self, state: str, message: str, error: str = "") -> None:
-        self._looks.clear()
-        self._set(lambda p: setattr(p, "message", message), state=state, error=error)
-
-    def _set(self, change: Callable[[Progress], object], **changes: object) -> None:
-        with self._changed:
-            change(self._now.progress)
-            self._now = replace(self._now, version=self._now.version + 1, **changes)  # type: ignore[arg-type]
-            self._changed.notify_all()
-
-
-def _begin(progress: Progress, arm: ArmProgress) -> None:
-    progress.message = f"{arm.title} …"
-    progress.arms.append(arm)
-
-
-def _advance(arm: ArmProgress, event: StepDone) -> None:
-    arm.computed.append(event.computed)
-    arm.elapsed_s = event.elapsed_s
-
-
-def _data_uri(palette: Palette, glimpse: Glimpse) -> str:
-    buffer = io.BytesIO()
-    palette.render(glimpse.estimate()).save(buffer, format="png")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+KEPT_JOBS = 64
 
 
 class Jobs:
-    """All runs of a server, by id and by session.
+    """All jobs of a server, by id and by session.
 
     Parameters
     ----------
     root : Path
-        Folder for their files; each run has its own in it.
+        Folder for their files; each job has its own in it.
     deadline_s : float
-        Longest time that a run may take.
+        Longest time that a job may take.
     log_prompts : bool, default False
         Whether the log says what was asked for.
     metrics : Metrics, optional
-        Hears of every run that ends.
+        Hears of every job that ends.
     """
 
     def __init__(
@@ -310,73 +49,80 @@ class Jobs:
         self._deadline_s = deadline_s
         self._metrics = metrics
         self._lock = threading.Lock()
-        self._runs: dict[str, Job] = {}
+        self._jobs: dict[str, Job] = {}
         self._latest: dict[str, Job] = {}
 
-    def start(self, asked: Request, session: str, make: Work) -> Job:
-        """Begin a run; a session has one at a time, so its earlier one is asked to stop.
+    def start(self, request: Request, session: str, make: Work) -> Job:
+        """Begin a job; a session has one at a time, so its earlier one is asked to stop.
 
-        Without a session, as for programs, nobody but the run itself can end it.
+        Without a session, as for programs, nobody but the job itself can end it.
         """
-        run = Job(asked, self._root)
+        job = Job(request, self._root)
         with self._lock:
             self._expire()
-            self._runs[run.id] = run
+            self._jobs[job.id] = job
             if session:
                 if session in self._latest:
                     self._latest[session].stop()
-                self._latest[session] = run
+                self._latest[session] = job
         # Whatever the request's context holds, such as whose quota it is, goes along.
         context = contextvars.copy_context()
         threading.Thread(
-            target=lambda: context.run(self._work, run, make),
-            name=f"run-{run.id}",
+            target=lambda: context.run(self._work, job, make),
+            name=f"job-{job.id}",
             daemon=True,
         ).start()
-        return run
+        return job
 
-    def _work(self, run: Job, make: Work) -> None:
-        run.work(make, self._deadline_s)
-        log.info("%s", json.dumps(run.summary(self._log_prompts), ensure_ascii=False))
+    def _work(self, job: Job, make: Work) -> None:
+        job.work(make, self._deadline_s)
+        log.info("%s", json.dumps(job.summary(self._log_prompts), ensure_ascii=False))
         if self._metrics is not None:
-            self._metrics.note(run.summary())
+            self._metrics.note(job.summary())
 
     def under_way(self) -> int:
-        """Return how many runs are not over."""
+        """Return how many jobs are not over."""
         with self._lock:
-            runs = list(self._runs.values())
-        return sum(run.snapshot().state not in OVER for run in runs)
+            jobs = list(self._jobs.values())
+        return sum(job.snapshot().state not in OVER for job in jobs)
 
-    def find(self, run_id: str) -> Job | None:
-        """Return the run of that id, if it is still kept."""
+    def find(self, job_id: str) -> Job | None:
+        """Return the job of that id, if it is still kept."""
         with self._lock:
-            return self._runs.get(run_id)
+            return self._jobs.get(job_id)
 
     def stop(self, session: str) -> bool:
-        """Ask a session's run to stop; return whether one was under way."""
+        """Ask a session's own job to stop; return whether one was under way."""
         with self._lock:
-            run = self._latest.get(session)
-        if run is None or run.snapshot().state in OVER:
+            job = self._latest.get(session)
+        if job is None or job.snapshot().state in OVER:
             return False
-        run.stop()
+        job.stop()
         return True
 
-    def adopt(self, session: str, run: Job) -> None:
-        """Make a run that another session began this session's own, so that it can be stopped."""
+    def adopt(self, session: str, job: Job, token: str) -> bool:
+        """Make a job this session's own, so that it can stop it, where it has the job's token.
+
+        Its id alone, which is in every link to it, lets nobody do more than look on. Whoever began
+        it has the token, and comes as another session when the page is loaded again.
+        """
+        if not secrets.compare_digest(token.encode(), job.token.encode()):
+            return False
         with self._lock:
-            self._latest[session] = run
+            self._latest[session] = job
+        return True
 
     def leave(self, session: str) -> None:
-        """Forget a session; its run goes on, and stays under its id."""
+        """Forget a session; its job goes on, and stays under its id."""
         with self._lock:
             self._latest.pop(session, None)
 
     def _expire(self) -> None:
         """Drop what is too old or too much; with the lock held."""
         now = time.monotonic()
-        over = [run for run in self._runs.values() if run.snapshot().state in OVER]
-        old = [run for run in over if now - run.started > KEPT_S]
-        spare = len(self._runs) - len(old) - KEPT_RUNS
-        for run in [*old, *[run for run in over if run not in old][: max(0, spare)]]:
-            del self._runs[run.id]
-            shutil.rmtree(run.folder, ignore_errors=True)
+        over = [job for job in self._jobs.values() if job.snapshot().state in OVER]
+        old = [job for job in over if now - job.started > KEPT_S]
+        spare = len(self._jobs) - len(old) - KEPT_JOBS
+        for job in [*old, *[job for job in over if job not in old][: max(0, spare)]]:
+            del self._jobs[job.id]
+            shutil.rmtree(job.folder, ignore_errors=True)

@@ -1,8 +1,9 @@
-"""Links that lead to a run, or to its settings."""
+"""Links that lead to a job, or to its settings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from importlib.resources import files
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -14,89 +15,97 @@ from tracache.models.loading import ModelUnavailableError
 from tracache.settings import Settings
 from tracache.ui.controls import Controls
 from tracache.ui.form import fill_controls
-from tracache.ui.handlers import OUTPUTS, Handlers
+from tracache.ui.handlers import Handlers
 from tracache.ui.models import model_changes, preset_choices
+from tracache.ui.toast import plain
 from tracache.ui.widgets.share import share_request
+
+_STATIC = files("tracache.ui.widgets")
 
 GONE = "That run is no longer kept. Its settings are here: press Generate to make it again."
 
 
-#: Tells of a link once, when the page opens; a plain visit asks the server nothing.
-TELL = """
-const query = new URLSearchParams(location.search);
-if (query.has("run") || query.has("model")) {
-  props.value = location.search;
-  trigger("submit");
-}
-"""
-
-
 def add_address() -> gr.HTML:
-    """Add what knows the page's address; its value is the part from the question mark on."""
+    """Add what knows the page's address.
+
+    Its value is a mapping: ``search``, the address from the question mark on, and ``token``, which
+    the browser keeps of a job that it began; empty for everybody else's.
+    """
     return gr.HTML(
         "",
         html_template="<span hidden></span>",
-        js_on_load=TELL,
+        js_on_load=(_STATIC / "address.js").read_text("utf-8"),
         elem_id="address",
         container=False,
     )
 
 
-def link_outputs(controls: Controls) -> dict[str, Any]:
-    """Return every component that a link sets, by name, but for what a run shows."""
-    about = {f"about_{name}": part for name, part in controls.subject.outputs.items()}
-    return {**about, **controls.inputs}
+def link_outputs(controls: Controls) -> list[Any]:
+    """Return every component that a link sets, but for what a job shows."""
+    return [*controls.subject.outputs.values(), *controls.inputs.values()]
 
 
 def opener(
-    handlers: Handlers, controls: Controls, settings: Settings
-) -> Callable[..., Iterator[tuple[Any, ...]]]:
-    """Return what opens a link: fills in the controls, and shows the run if it is kept.
+    handlers: Handlers, controls: Controls, outputs: Mapping[str, Any], settings: Settings
+) -> Callable[..., Iterator[dict[Any, Any]]]:
+    """Return what opens a link: fills in the controls, and shows the job if it is kept.
 
-    Its outputs are those of :func:`link_outputs` and then those of a run.
+    Parameters
+    ----------
+    handlers : Handlers
+        Of the page.
+    controls : Controls
+        Of the page.
+    outputs : mapping
+        Components of what a job shows, by name.
+    settings : Settings
+        Of the process.
     """
-    names = list(link_outputs(controls))
 
-    def fill(asked: Request) -> list[Any]:
-        spec, values = asked.spec, fill_controls(asked)
+    def fill(request: Request) -> dict[Any, Any]:
+        spec, values = request.spec, fill_controls(request)
         about = model_changes(controls.subject, spec, values["prompt"], settings, handlers.backend)
-        changes: dict[str, Any] = {f"about_{name}": change for name, change in about.items()}
-        changes |= values
-        changes["scheduler"] = gr.update(choices=list(spec.schedulers), value=asked.scheduler)
-        changes["preset"] = gr.update(
-            choices=preset_choices(spec), value=asked.preset, visible=bool(spec.presets)
+        values["class_label"] = about["class_label"] | {"value": request.class_label}
+        values["scheduler"] = gr.update(choices=list(spec.schedulers), value=request.scheduler)
+        values["preset"] = gr.update(
+            choices=preset_choices(spec), value=request.preset, visible=bool(spec.presets)
         )
-        # The prompt and the class are among both; both must say the same.
-        changes["about_prompt"] = values["prompt"]
-        label = about["class_label"]
-        label["value"] = asked.class_label
-        changes["class_label"] = changes["about_class_label"] = label
-        return [changes.get(name, gr.skip()) for name in names]
+        changes = {controls.subject.outputs[name]: change for name, change in about.items()}
+        # The prompt and the class are among both: what the link says of them counts.
+        return changes | {controls.inputs[name]: value for name, value in values.items()}
 
-    def open_link(request: gr.Request, search: str, mine: list[str]) -> Iterator[tuple[Any, ...]]:
+    def open_link(http: gr.Request, address: Any, mine: list[str]) -> Iterator[dict[Any, Any]]:
+        search, token = _read_address(address)
         query = dict(parse_qsl(search.removeprefix("?")))
-        skip = [gr.skip()] * len(names)
-        run = handlers.runs.find(query.get("run", ""))
-        if run is None and "model" not in query:
-            yield (*skip, *[gr.skip()] * len(OUTPUTS))
+        job = handlers.jobs.find(query.get("run", ""))
+        if job is None and "model" not in query:
+            yield gr.skip()
             return
         try:
-            asked = run.asked if run is not None else remake(from_query(urlencode(query)))
+            request = job.request if job is not None else remake(from_query(urlencode(query)))
         except (ValueError, ModelUnavailableError) as error:
-            gr.Warning(f"This link could not be read: {error}.")
-            yield (*skip, *[gr.skip()] * len(OUTPUTS))
+            gr.Warning(plain(f"This link could not be read: {error}.", *query))
+            yield gr.skip()
             return
-        if run is None:
+        changes = fill(request)
+        if job is None:
             if "run" in query:
                 gr.Info(GONE)
-            share = {"run": "", "archive": "", **share_request(asked)}
-            shown = [share if name == "share" else gr.skip() for name in OUTPUTS]
-            yield (*fill(asked), *shown)
+            changes[outputs["share"]] = {"run": "", "archive": "", **share_request(request)}
+            yield changes
             return
-        handlers.runs.adopt(request.session_hash or "", run)
-        first = True
-        for update in handlers.show(run, mine):
-            yield (*(fill(asked) if first else skip), *update)
-            first = False
+        # A link shows a job to everybody; whoever began it may stop it as well.
+        own = handlers.jobs.adopt(http.session_hash or "", job, token)
+        for shown in handlers.show(job, mine, own):
+            yield changes | {outputs[name]: value for name, value in shown.items()}
+            changes = {}
 
     return open_link
+
+
+def _read_address(address: Any) -> tuple[str, str]:
+    """Return (search, token) of what the page says of its address; anything else is empty."""
+    if not isinstance(address, dict):
+        return "", ""
+    search, token = address.get("search"), address.get("token")
+    return (search if isinstance(search, str) else "", token if isinstance(token, str) else "")

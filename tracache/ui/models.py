@@ -122,13 +122,13 @@ def follow_model(
     names = ("steps", "guidance_scale", "scheduler", "stride", "max_order", "last_step", "preset")
     outputs = {**subject.outputs, **{name: controls[name] for name in names}}
 
-    def follow(chosen: str, prompt: str | None) -> list[Any]:
+    def follow(chosen: str, prompt: str | None) -> dict[Any, Any]:
         spec = find_model(chosen)
         changes = {
             **model_changes(subject, spec, prompt or "", settings, backend),
             **_defaults(spec),
         }
-        return [changes[name] for name in outputs]
+        return {outputs[name]: change for name, change in changes.items()}
 
     # Only what a visitor chooses: a link that is opened brings its own settings along.
     subject.model.input(

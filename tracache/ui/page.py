@@ -12,7 +12,7 @@ from tracache.serving.backend import Backend
 from tracache.settings import Settings
 from tracache.ui.api import add_api
 from tracache.ui.controls import add_controls
-from tracache.ui.handlers import OUTPUTS, Handlers
+from tracache.ui.handlers import Handlers
 from tracache.ui.how_page import add_how
 from tracache.ui.links import add_address, link_outputs, opener
 from tracache.ui.manual_page import add_manual
@@ -52,7 +52,7 @@ def build_page(settings: Settings, backend: Backend, metrics: Metrics | None = N
     backend : Backend
         Does the work.
     metrics : Metrics, optional
-        Hears of every run that ends.
+        Hears of every job that ends.
     """
     handlers = Handlers(settings, backend, metrics)
     # As many runs at once as there are devices, whoever asks for them.
@@ -84,14 +84,15 @@ def _add_compare(
         with gr.Column(scale=4, min_width=300):
             controls = add_controls(offered(settings)[0], settings, handlers.backend)
         with gr.Column(scale=7, min_width=300):
-            outputs = _results(settings)
+            outputs, draw, path_text = _results(settings)
     outputs |= {"mine": gr.State([]), "current": gr.State(""), "seed": controls.inputs["seed"]}
-    results = [outputs[name] for name in OUTPUTS]
+    results = list(outputs.values())
     names = list(controls.inputs)
 
-    def generate(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
+    def generate(http: gr.Request, *values: Any) -> Iterator[dict[Any, Any]]:
         *given, mine = values
-        yield from handlers.generate(dict(zip(names, given, strict=True)), mine, request)
+        for changes in handlers.generate(dict(zip(names, given, strict=True)), mine, http):
+            yield {outputs[name]: value for name, value in changes.items()}
 
     gr.on(
         [controls.generate.click, controls.inputs["prompt"].submit],
@@ -115,19 +116,19 @@ def _add_compare(
     )
     # On a phone the results are below the controls.
     controls.generate.click(None, js=TO_RESULTS, **QUIET)
-    controls.stop.click(handlers.stop, queue=False, **QUIET)
-    outputs["draw"].click(
+    controls.stop.click(handlers.stop, outputs["current"], queue=False, **QUIET)
+    draw.click(
         handlers.draw_path,
         [outputs["current"], outputs["path_block"]],
-        [outputs["path"], outputs["path_text"]],
+        [outputs["path"], path_text],
         api_visibility="private",
         **turns,
     )
     address = add_address()
     address.submit(
-        opener(handlers, controls, settings),
+        opener(handlers, controls, outputs, settings),
         [address, outputs["mine"]],
-        [*link_outputs(controls).values(), *results],
+        list(dict.fromkeys([*link_outputs(controls), *results])),
         # Those who only look on do not wait for those who run.
         concurrency_limit=16,
         **QUIET,
@@ -150,8 +151,8 @@ def _banner(backend: Backend, first: str) -> str:
     )
 
 
-def _results(settings: Settings) -> dict[str, Any]:
-    """Lay out the right column; keys as in ``OUTPUTS``."""
+def _results(settings: Settings) -> tuple[dict[str, Any], gr.Button, gr.Markdown]:
+    """Lay out the right column: what a job shows, by name, and what draws a block's path."""
     status = gr.HTML(EMPTY_STATUS, padding=False, elem_id="status")
     headline = gr.Markdown(elem_id="headline")
     viewer = add_viewer(first_look(offered(settings)[0], settings))
@@ -180,8 +181,7 @@ def _results(settings: Settings) -> dict[str, Any]:
         path_text = gr.Markdown(elem_id="path-text", elem_classes="tc-quiet")
     gr.Markdown(READING, elem_classes="tc-quiet")
     gallery = gr.HTML(padding=False, elem_id="gallery")
-    parts = {"draw": draw, "path_text": path_text}
-    return parts | {
+    outputs = {
         "status": status,
         "headline": headline,
         "viewer": viewer,
@@ -196,3 +196,4 @@ def _results(settings: Settings) -> dict[str, Any]:
         "path": path,
         "gallery": gallery,
     }
+    return outputs, draw, path_text

@@ -1,4 +1,4 @@
-"""How far a run has come."""
+"""How far a job has come."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ArmProgress:
 
 @dataclass
 class Progress:
-    """How far a run has come."""
+    """How far a job has come."""
 
     arms: list[ArmProgress] = field(default_factory=list)
     message: str = ""

@@ -16,7 +16,7 @@ _BUCKETS = (0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120, 300, 600)
 
 
 class Metrics:
-    """Counts of one server's runs; no word of what was asked for."""
+    """Counts of one server's jobs; no word of what was asked for."""
 
     def __init__(self) -> None:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -52,11 +52,11 @@ class Metrics:
             return None
 
     def watch(self, under_way: Callable[[], int]) -> None:
-        """Ask for the number of runs under way whenever it is wanted."""
+        """Ask for the number of jobs under way whenever it is wanted."""
         self._under_way.set_function(under_way)
 
     def note(self, summary: Mapping[str, Any]) -> None:
-        """Count a run that is over, by its line in the log."""
+        """Count a job that is over, by its line in the log."""
         model, outcome = summary["model"], summary["outcome"]
         self._runs.labels(model, outcome).inc()
         self._seconds.labels(model, outcome).observe(summary["seconds"])

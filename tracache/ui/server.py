@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from starlette.middleware import Middleware
+
 from tracache.serving.backend import Backend
 from tracache.settings import Settings
 from tracache.ui.faults import refuse
+from tracache.ui.headers import SecureHeaders
 from tracache.ui.page import build_page
 from tracache.ui.prometheus import Metrics
-from tracache.ui.queue import limit_share
+from tracache.ui.queue import FairShare
 from tracache.ui.style import CSS, THEME
 
 
@@ -37,7 +40,6 @@ def launch(settings: Settings, backend: Backend, **more: Any) -> None:
     metrics = Metrics.if_installed()
     page = build_page(settings, backend, metrics)
     page.queue(max_size=settings.queue, default_concurrency_limit=1, api_open=False)
-    limit_share(page)
     page.launch(
         server_name=settings.host,
         server_port=settings.port,
@@ -56,6 +58,7 @@ def launch(settings: Settings, backend: Backend, **more: Any) -> None:
         state_session_capacity=256,
         app_kwargs={
             "exception_handlers": {Exception: refuse},
+            "middleware": [Middleware(SecureHeaders), Middleware(FairShare)],
             "routes": [metrics.route(settings.auth)] if metrics is not None else [],
         },
         footer_links=["api", "settings"] if settings.api else ["settings"],

@@ -15,10 +15,11 @@ from tracache.compare.request import Request, make_request
 from tracache.models.loading import ModelUnavailableError
 from tracache.models.registry import find_model, takes_class
 from tracache.settings import Settings
-from tracache.ui.handlers import Handlers, tell
-from tracache.ui.jobs import Job
+from tracache.ui.handlers import Changes, Handlers
+from tracache.ui.job import Job
 from tracache.ui.numbers import whole
 from tracache.ui.offer import offered, require_offered
+from tracache.ui.toast import fail, tell
 from tracache.ui.views import SweepCell, sweep_grid
 from tracache.ui.widgets.viewer import file_url
 
@@ -42,7 +43,7 @@ class Place:
 
     stride: int
     order: int | None
-    asked: Request
+    request: Request
 
     @property
     def arm(self) -> str:
@@ -81,19 +82,22 @@ def add_sweep(handlers: Handlers, settings: Settings, **one_at_a_time: Any) -> N
             grid = gr.HTML(elem_id="sweep-grid")
             plot = gr.Plot(show_label=False, visible=False, elem_id="sweep-plot")
 
+    outputs = {"status": status, "grid": grid, "plot": plot}
+
     def follow(model_id: str) -> tuple[str, int]:
         chosen = find_model(model_id)
         return chosen.example_prompts[0], chosen.steps
 
     model.input(follow, model, [subject, steps], show_progress="hidden", api_visibility="private")
 
-    def run(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
-        yield from run_sweep(handlers, settings, request.session_hash or "", *values)
+    def run(http: gr.Request, *values: Any) -> Iterator[dict[Any, Any]]:
+        for changes in run_sweep(handlers, settings, http.session_hash or "", *values):
+            yield {outputs[name]: value for name, value in changes.items()}
 
     start.click(
         run,
         [model, subject, seed, steps, strides, orders],
-        [status, grid, plot],
+        list(outputs.values()),
         show_progress="minimal",
         show_progress_on=[status],
         api_visibility="private",
@@ -126,7 +130,7 @@ def make_places(
     places = []
     for stride in sorted(map(whole, strides)):
         for order in [*sorted(map(whole, orders)), None]:
-            asked = make_request(
+            request = make_request(
                 model,
                 **what,
                 seed=whole(seed),
@@ -138,7 +142,7 @@ def make_places(
                 trace=False,
                 environment=settings,
             )
-            places.append(Place(stride, order, asked))
+            places.append(Place(stride, order, request))
     return places
 
 
@@ -152,13 +156,13 @@ def run_sweep(
     steps: Any,
     strides: Sequence[Any],
     orders: Sequence[Any],
-) -> Iterator[tuple[Any, ...]]:
-    """Make one cell after another; every cell is a run of its own, which stays for an hour.
+) -> Iterator[Changes]:
+    """Make one cell after another; every cell is a job of its own, which stays for an hour.
 
     Raises
     ------
     gr.Error
-        If something is not allowed, or a run fails.
+        If something is not allowed, or a job fails.
     """
     try:
         require_offered(model, settings)
@@ -174,42 +178,42 @@ def run_sweep(
             message = f"Stopped after {settings.deadline_s:g} seconds, the longest allowed here."
             yield _show(places, found, message)
             return
-        run = handlers.runs.start(place.asked, session, handlers.make)
-        for now in run.follow():
+        job = handlers.jobs.start(place.request, session, handlers.make)
+        for now in job.follow():
             if now.state == "stopped":
                 yield _show(places, found, f"Stopped after {i} of {len(places)} cells.")
                 return
             if now.state == "failed":
-                raise gr.Error(now.error, print_exception=False)
+                raise fail(now.error)
         arm = next(result for result in now.results if result.arm == place.arm)
-        found[i] = (run, arm)
+        found[i] = (job, arm)
         yield _show(places, found, f"{i + 1} of {len(places)} cells …")
     yield _show(places, found, "Done.")
 
 
 def _show(
     places: Sequence[Place], found: dict[int, tuple[Job, ArmResult]], message: str
-) -> tuple[Any, ...]:
+) -> Changes:
     cells = []
     for i, place in enumerate(places):
         made = found.get(i)
         if made is None:
             cells.append(SweepCell(place.stride, place.order))
             continue
-        run, result = made
-        source = file_url(run.snapshot().files[place.arm])
-        cells.append(SweepCell(place.stride, place.order, run.id, source, result))
+        job, result = made
+        source = file_url(job.snapshot().files[place.arm])
+        cells.append(SweepCell(place.stride, place.order, job.id, source, result))
     done = [cell for cell in cells if cell.result is not None]
-    plot = gr.skip()
+    status = f'<p class="tc-message" role="status">{message}</p>'
+    changes: Changes = {"status": status, "grid": sweep_grid(cells)}
     if done:
         points = [
             (_name(cell), cell.result.speed_up, cell.result.psnr, cell.order is None)
             for cell in done
             if cell.result is not None
         ]
-        plot = gr.update(value=speed_and_fidelity(points), visible=True)
-    status = f'<p class="tc-message" role="status">{message}</p>'
-    return status, sweep_grid(cells), plot
+        changes["plot"] = gr.update(value=speed_and_fidelity(points), visible=True)
+    return changes
 
 
 def _name(cell: SweepCell) -> str:

@@ -1,4 +1,4 @@
-"""What the page shows of a run, as HTML and sentences; pure functions of reports and progress."""
+"""What the page shows of a job, as HTML and sentences; pure functions of reports and progress."""
 
 from __future__ import annotations
 
@@ -138,24 +138,24 @@ def filmstrip(source: str, titles: Sequence[str]) -> str:
     )
 
 
-def gallery(runs: Sequence[tuple[str, Request, Report, dict[str, str]]]) -> str:
-    """Show finished runs as thumbnails that lead back to them; the last first.
+def gallery(jobs: Sequence[tuple[str, Request, Report, dict[str, str]]]) -> str:
+    """Show finished jobs as thumbnails that lead back to them; the last first.
 
     Parameters
     ----------
-    runs : sequence of (run id, Request, Report, {arm: address of its picture})
+    jobs : sequence of (job id, Request, Report, {arm: address of its picture})
         As they were made.
     """
-    if not runs:
+    if not jobs:
         return ""
-    items = "".join(_thumbnail(*run) for run in reversed(runs))
+    items = "".join(_thumbnail(*job) for job in reversed(jobs))
     return f'<ul class="tc-gallery">{items}</ul>'
 
 
-def _thumbnail(run_id: str, asked: Request, report: Report, files: dict[str, str]) -> str:
+def _thumbnail(job_id: str, request: Request, report: Report, files: dict[str, str]) -> str:
     arm = report.arms[min(1, len(report.arms) - 1)]
     source = escape(files[arm.arm])
-    alt = escape(f"{asked.prompt}, by {arm.title}")
+    alt = escape(f"{request.prompt}, by {arm.title}")
     picture = f'<img src="{source}" alt="{alt}">'
     if arm.frame_psnr:
         picture = (
@@ -163,8 +163,8 @@ def _thumbnail(run_id: str, asked: Request, report: Report, files: dict[str, str
         )
     words = f"{arm.title}, {arm.speed_up:.1f}×" if len(report.arms) > 1 else arm.title
     return (
-        f'<li><a href="?run={escape(run_id)}">{picture}<span>{escape(words)}</span>'
-        f'<span class="tc-quiet">{escape(asked.prompt)}</span></a></li>'
+        f'<li><a href="?run={escape(job_id)}">{picture}<span>{escape(words)}</span>'
+        f'<span class="tc-quiet">{escape(request.prompt)}</span></a></li>'
     )
 
 
@@ -178,7 +178,7 @@ class SweepCell:
         Its row.
     order : int or None
         Its column; None is fewer steps at equal cost.
-    run_id, source : str
+    job_id, source : str
         Where its comparison and its picture are.
     result : ArmResult or None
         What came of it.
@@ -186,7 +186,7 @@ class SweepCell:
 
     stride: int
     order: int | None
-    run_id: str = ""
+    job_id: str = ""
     source: str = ""
     result: ArmResult | None = None
 
@@ -223,7 +223,7 @@ def _sweep_cell(cell: SweepCell) -> str:
             f'<video src="{escape(cell.source)}" aria-label="{escape(alt)}" muted playsinline loop '
             "autoplay></video>"
         )
-    return f'<td><a href="./?run={escape(cell.run_id)}">{picture}<span>{words}</span></a></td>'
+    return f'<td><a href="./?run={escape(cell.job_id)}">{picture}<span>{words}</span></a></td>'
 
 
 def arm_note(arm: str, spec: ModelSpec, not_here: Sequence[str] = ()) -> str:

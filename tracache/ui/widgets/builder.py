@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from tracache.models.vocabulary import ClipWords, SceneWords, Vocabulary
+from tracache.ui.toast import fail
 
 ALONE = "nothing else"
 
@@ -128,5 +129,4 @@ def _told(write: Callable[[], str]) -> str:
     try:
         return write()
     except ValueError as error:
-        text = str(error)
-        raise gr.Error(text[:1].upper() + text[1:], print_exception=False) from error
+        raise fail(str(error)) from error

@@ -1,15 +1,31 @@
 // Link, script and command of the run on the page. `element`, `props`, `watch` come from Gradio.
 
+// Tokens of the last runs that this browser began, by id. Whoever has one may stop the run, so they
+// are in no link. address.js reads them.
+const TOKENS = "tracache-tokens";
+const KEPT = 8;
+
 const root = element.querySelector(".tcs");
 const said = root.querySelector(".tcs-said");
 let forget = null;
 
 const link = () => `${location.origin}${location.pathname}?${props.value.recipe}`;
 
+function remember(run, token) {
+  try {
+    const kept = Object.entries(JSON.parse(localStorage.getItem(TOKENS) || "{}"));
+    const others = kept.filter(([id]) => id !== run).slice(1 - KEPT);
+    localStorage.setItem(TOKENS, JSON.stringify(Object.fromEntries([...others, [run, token]])));
+  } catch {
+    // A browser that keeps nothing can stop its run until the page is loaded again.
+  }
+}
+
 function draw() {
   const value = props.value;
   root.hidden = !value;
   if (!value) return;
+  if (value.token) remember(value.run, value.token);
   root.querySelector(".tcs-python").textContent = value.python;
   root.querySelector(".tcs-command").textContent = value.command;
   const archive = root.querySelector(".tcs-archive");

@@ -9,14 +9,14 @@ import gradio as gr
 
 from tracache.compare.request import Request
 from tracache.compare.serialise import recipe_of, to_command, to_python, to_query
-from tracache.ui.jobs import Job, Snapshot
+from tracache.ui.job import Job, Snapshot
 from tracache.ui.widgets.viewer import file_url
 
 _STATIC = files("tracache.ui.widgets")
 
 
 def add_share() -> gr.HTML:
-    """Add the row of buttons; its value is what :func:`share_run` returns."""
+    """Add the row of buttons; its value is what :func:`share_job` returns."""
     return gr.HTML(
         None,
         html_template=(_STATIC / "share.html").read_text("utf-8"),
@@ -26,15 +26,26 @@ def add_share() -> gr.HTML:
     )
 
 
-def share_run(run: Job, now: Snapshot) -> dict[str, Any]:
-    """Return what can be taken along of a run: all but the archive as soon as it has begun."""
+def share_job(job: Job, now: Snapshot, token: str = "") -> dict[str, Any]:
+    """Return what can be taken along of a job: all but the archive as soon as it has begun.
+
+    Parameters
+    ----------
+    job : Job
+        The job.
+    now : Snapshot
+        Its state.
+    token : str, default ""
+        The job's, for the page of whoever began it: kept by the browser and put in no link, it
+        lets them stop the job after the page was loaded again.
+    """
     archive = file_url(now.archive) if now.archive is not None else ""
-    return {"run": run.id, "archive": archive, **share_request(run.asked)}
+    return {"run": job.id, "archive": archive, "token": token, **share_request(job.request)}
 
 
-def share_request(asked: Request) -> dict[str, str]:
+def share_request(request: Request) -> dict[str, str]:
     """Return a request as link, script and command."""
-    recipe = recipe_of(asked)
+    recipe = recipe_of(request)
     try:
         command = to_command(recipe)
     except ValueError as error:

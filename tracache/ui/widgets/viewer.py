@@ -14,13 +14,13 @@ from tracache.compare.report import ArmResult
 from tracache.compare.request import Request
 from tracache.compare.saving import arm_file
 from tracache.media import VideoSize
-from tracache.ui.jobs import Snapshot
+from tracache.ui.job import Snapshot
 
 _STATIC = files("tracache.ui.widgets")
 
 
 def add_viewer(value: dict[str, Any] | None = None) -> gr.HTML:
-    """Add a viewer; its value is what :func:`show_run` returns."""
+    """Add a viewer; its value is what :func:`show_job` returns."""
     return gr.HTML(
         value,
         html_template=(_STATIC / "viewer.html").read_text("utf-8"),
@@ -35,13 +35,13 @@ def file_url(file: Path) -> str:
     return f"gradio_api/file={file.as_posix()}"
 
 
-def show_run(asked: Request, now: Snapshot, previews: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the viewer shows of a run, finished or not.
+def show_job(request: Request, now: Snapshot, previews: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the viewer shows of a job, finished or not.
 
     Parameters
     ----------
-    asked : Request
-        What is run.
+    request : Request
+        What the job is for.
     now : Snapshot
         Its state.
     previews : mapping
@@ -49,12 +49,12 @@ def show_run(asked: Request, now: Snapshot, previews: Mapping[str, str]) -> dict
     """
     results = {result.arm: result for result in now.results}
     begun = [arm.arm for arm in now.progress.arms]
-    size = asked.size
+    size = request.size
     arms = []
-    for arm in asked.arms:
+    for arm in request.arms:
         shown: dict[str, Any] = {"id": arm, "title": ARMS[arm].title, "state": "waiting"}
         if arm in results:
-            shown |= _finished(results[arm], asked, now.files[arm])
+            shown |= _finished(results[arm], request, now.files[arm])
         elif arm in begun and now.state == "running":
             shown |= {"state": "running", "preview": previews.get(arm, "")}
         arms.append(shown)
@@ -69,13 +69,13 @@ def show_run(asked: Request, now: Snapshot, previews: Mapping[str, str]) -> dict
     return common
 
 
-def _finished(result: ArmResult, asked: Request, file: Path) -> dict[str, Any]:
+def _finished(result: ArmResult, request: Request, file: Path) -> dict[str, Any]:
     return {
         "state": "done",
         "src": file_url(file),
         "download": arm_file(result),
         "note": note(result),
-        "alt": f"{asked.prompt}, by {result.title}",
+        "alt": f"{request.prompt}, by {result.title}",
     }
 
 
