@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import gradio
@@ -101,6 +102,16 @@ def roots(path):
 def needs(path):
     """What a file imports: modules of the house by full name, others by their root."""
     return {name if name.startswith("tracache") else name.split(".")[0] for name in imports(path)}
+
+
+def test_no_module_imports_in_a_circle():
+    """Not even for a type checker."""
+    names = {}
+    for path in modules("tracache/**/*.py"):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        names[name.removesuffix(".__init__")] = path
+    graph = {name: (imports(path) & names.keys()) - {name} for name, path in names.items()}
+    TopologicalSorter(graph).prepare()
 
 
 def test_only_the_page_knows_gradio():
