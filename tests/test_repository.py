@@ -140,7 +140,8 @@ def test_the_app_never_imports_the_recipe():
         ("checks", set()),
         ("declare", {"tracache.caching.checks"}),
         ("trace", {"numpy"}),
-        ("clock", {"torch"}),
+        ("clock", {"torch", "tracache.caching.evidence"}),
+        ("evidence", {"torch"}),
     ],
 )
 def test_the_maths_stands_alone(module, allowed):
