@@ -176,8 +176,13 @@ class CacheHandle:
             clock, method = run.clock, run.method
             latents = self._latents(call.args, call.kwargs)
             timestep = self._timestep(call.args, call.kwargs)
-            self._threads.check(lambda: copy(clock).tick(latents, timestep))
-            if clock.tick(latents, timestep):
+            others = [
+                value
+                for value in (*call.args, *call.kwargs.values())
+                if value is not latents and value is not timestep
+            ]
+            self._threads.check(lambda: copy(clock).tick(latents, timestep, others))
+            if clock.tick(latents, timestep, others):
                 run.forget()
             # Until the forward has ended well, its step counts as broken off.
             clock.broken = True
@@ -252,7 +257,8 @@ def attach(
         Denoising steps per run; ``last_step=True`` and Δ-DiT need it if ``scheduler`` is not given.
     scheduler : optional
         The pipeline's scheduler: saves reading the timestep back from an accelerator at every
-        step, and tells the number of steps.
+        step, and tells the number of steps and where a run begins. Without it that shows from the
+        forwards' inputs, see :class:`~tracache.caching.clock.RunClock`.
     trace : {"last", "all"} or sequence of int or str, default "last"
         Which blocks' orders are recorded: of the last, of all, or of the last and of these, given
         as rows of the trace (from 0, or from the end by negative numbers) or by their labels.
@@ -273,7 +279,7 @@ def attach(
         names a row that there is not.
     RuntimeError
         If a cache is already attached; from a forward, if two threads run the transformer at
-        once.
+        once, or if nothing shows which run it belongs to.
 
     Notes
     -----

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor
+
+from tracache.caching.evidence import Evidence
 
 _TWICE = (
     "the transformer ran twice at the same timestep. If this pipeline calls it twice per step, "
     "name each call: with handle.context('cond'): … (and the other). Schedulers "
     "that visit timesteps twice (Heun, KDPM2) are not supported. If an earlier run was broken off "
     "here, call handle.reset() first"
+)
+
+#: Runs of one step, one after the other, that are taken for runs broken off.
+_SHORT_RUNS = 3
+_ALL_NEW = (
+    "every forward comes with new tensors, at a timestep that falls: the steps of one run cannot "
+    "be told from runs broken off after a step. Attach with scheduler=…, or make the conditions "
+    "(text embeddings, classes) once per run, not once per step. If a step takes two forwards, "
+    "name each: with handle.context('cond'): … (and the other). If runs were broken off, call "
+    "handle.reset() before the next"
 )
 
 
@@ -20,6 +33,21 @@ class RunClock:
     A new run starts when the scheduler got new timesteps, when the timestep does not fall (a
     denoising run only descends), when the latents change shape, dtype or device, or when
     :attr:`broken` was set because a forward raised.
+
+    Without a scheduler, one more case is left: a run was broken off between two forwards, and the
+    next begins at a timestep that could continue it. What tells is whose memory the inputs lie in,
+    see :class:`~tracache.caching.evidence.Evidence`:
+
+    - Where timesteps are entries of one tensor, as pipelines go through ``scheduler.timesteps``,
+      the next entry continues the run, and an entry of another tensor starts one.
+    - Else the conditions decide, the tensors that come with latents and timestep: pipelines make
+      them once per run and hand the same to each step. A forward that shares none of them with the
+      run's first, or lacks one of those that all of the run's had, starts a run.
+
+    A loop that makes everything anew at each step looks like runs broken off after one step; after
+    the third of these in a row it is refused. What no evidence can tell apart is a loop of one's
+    own that makes its timesteps one by one and hands the same conditions to two runs: reset between
+    them, or attach with the scheduler.
 
     Parameters
     ----------
@@ -45,12 +73,17 @@ class RunClock:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the run."""
+        """Forget the run, and those before it."""
+        self._short_runs = 0
+        self._forget()
+
+    def _forget(self) -> None:
         self.step = -1
         self.timestep = float("inf")
         self.broken = False
         self._identity: tuple[Any, ...] = ()
         self._ahead: list[float] = []
+        self._evidence = Evidence()
 
     @property
     def next_timestep(self) -> float | None:
@@ -62,18 +95,28 @@ class RunClock:
         """Steps in the current run, if known."""
         return len(self._ahead) or self._told
 
-    def tick(self, latents: Tensor, timestep: Any) -> bool:
+    def tick(self, latents: Tensor, timestep: Any, conditions: Iterable[Any] = ()) -> bool:
         """Advance to the step of the coming forward; return whether it starts a new run.
+
+        Parameters
+        ----------
+        latents, timestep
+            What the forward is called with.
+        conditions : iterable, optional
+            Its other inputs.
 
         Raises
         ------
         RuntimeError
-            If the second step's timestep comes twice: two trajectories would be taken for one.
+            If the second step's timestep comes twice: two trajectories would be taken for one. If
+            every forward comes with new tensors, so that nothing shows which run it belongs to.
         """
         schedule = getattr(self._scheduler, "timesteps", None)
         identity = (schedule, latents.shape, latents.dtype, latents.device)
+        evidence = Evidence() if schedule is not None else Evidence.of(timestep, conditions)
         if self.broken or not _same(identity, self._identity):
-            self._start(identity, timestep)
+            self._short_runs = 0
+            self._start(identity, timestep, evidence)
             return True
         value = self._value(self.step + 1, timestep)
         # Two forwards per step look like a run that starts again at every step: the first step's
@@ -82,15 +125,27 @@ class RunClock:
             self.broken = True
             raise RuntimeError(_TWICE)
         if value >= self.timestep:
-            self._start(identity, timestep)
+            if value > self.timestep or self.step > 0:
+                self._short_runs = 0
+            self._start(identity, timestep, evidence)
+            return True
+        if not evidence.continues(self._evidence, settled=self.step > 0):
+            self._short_runs = self._short_runs + 1 if self.step == 0 else 0
+            if self._short_runs > _SHORT_RUNS:
+                self.broken = True
+                raise RuntimeError(_ALL_NEW)
+            self._start(identity, timestep, evidence)
             return True
         self.step += 1
         self.timestep = value
+        self._short_runs = 0
+        self._evidence = evidence.joined_to(self._evidence)
         return False
 
-    def _start(self, identity: tuple[Any, ...], timestep: Any) -> None:
-        self.reset()
+    def _start(self, identity: tuple[Any, ...], timestep: Any, evidence: Evidence) -> None:
+        self._forget()
         self.step = 0
+        self._evidence = evidence
         self.timestep = read_timestep(timestep)
         self._identity = identity
         schedule = identity[0]

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 from diffusers.hooks import HookRegistry, ModelHook
 from diffusers.hooks.hooks import StateManager
 from torch import nn
 
 from tracache.caching.methods.base import Call
-
-if TYPE_CHECKING:
-    from tracache.caching.attach import CacheHandle
 
 #: Name under which our hooks are registered, one per module.
 HOOK = "tracache"
@@ -65,10 +62,22 @@ class Detour(ModelHook):
         return cast(Any, self.fn_ref).original_forward(*args, **kwargs)
 
 
+class Cache(Protocol):
+    """What the hook on the transformer tells a cache."""
+
+    def set_context(self, name: str | None) -> None:
+        """Enter a context of diffusers' ``cache_context``, or leave it with None."""
+        ...
+
+    def reset(self) -> None:
+        """Forget the run."""
+        ...
+
+
 class _Contexts(StateManager):
     """Hears of diffusers' ``cache_context``, by which pipelines name the forwards of a step."""
 
-    def __init__(self, cache: CacheHandle) -> None:
+    def __init__(self, cache: Cache) -> None:
         super().__init__(cast(Any, None))
         self._cache = cache
 
@@ -81,7 +90,7 @@ class TransformerDetour(Detour):
 
     _is_stateful = True
 
-    def __init__(self, cache: CacheHandle, answer: Callable[[Call], Any]) -> None:
+    def __init__(self, cache: Cache, answer: Callable[[Call], Any]) -> None:
         super().__init__(answer, compiled=False)
         self._contexts = _Contexts(cache)
         self._cache = cache

@@ -6,12 +6,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from tracache.compare.report import ArmResult
+from tracache.compare.report import ArmResult
+from tracache.models.loading import LoadedModel
 
 #: Results kept for each model: pictures and latents, no features.
 KEPT = 4
@@ -46,3 +46,14 @@ class Baselines:
             self._kept.move_to_end(key)
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
+
+
+#: Of every model in memory; they go with it.
+_OF: WeakKeyDictionary[LoadedModel, Baselines] = WeakKeyDictionary()
+_LOCK = threading.Lock()
+
+
+def baselines_of(model: LoadedModel) -> Baselines:
+    """Return the baselines of a model, the same object as long as the model is in memory."""
+    with _LOCK:
+        return _OF.setdefault(model, Baselines())

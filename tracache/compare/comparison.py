@@ -24,7 +24,7 @@ from tracache.compare.all_blocks import (
     watch_blocks,
 )
 from tracache.compare.arms import ARMS, REFERENCE, Setup
-from tracache.compare.baselines import Baseline
+from tracache.compare.baselines import Baseline, baselines_of
 from tracache.compare.events import ArmDone, ArmStarted, Event, Finished, Stage, StepDone
 from tracache.compare.preview import Glimpses, Palette
 from tracache.compare.report import ArmResult, Report
@@ -253,7 +253,7 @@ class _Comparison:
             measured_at=time.time(),
         )
         if arm == REFERENCE:
-            model.baselines.put(self._baseline_key(), Baseline(result, done.latents))
+            baselines_of(model).put(self._baseline_key(), Baseline(result, done.latents))
         return result
 
     def _baseline_key(self) -> Hashable:
@@ -272,7 +272,7 @@ class _Comparison:
         """Return full compute's result where an identical one is at hand and will do."""
         if arm != REFERENCE or not self.request.reuse_baseline:
             return None
-        known = self.model.baselines.get(self._baseline_key())
+        known = baselines_of(self.model).get(self._baseline_key())
         if known is None:
             return None
         result = replace(known.result, reused=True)

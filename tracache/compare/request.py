@@ -20,22 +20,16 @@ from tracache.compare.arms import (
     require_may_set,
 )
 from tracache.media import VideoSize, pixels_of
-from tracache.models.families.opensora.sizes import (
-    DEFAULT_RATIO,
-    DEFAULT_RESOLUTION,
-    MAX_FRAMES,
-    RATIOS,
-    RESOLUTIONS,
-    name_of,
-    size_of,
-)
 from tracache.models.presets import CUSTOM
-from tracache.models.registry import find_model
+from tracache.models.registry import find_model, sizes_shown
 from tracache.models.sources import labels_of, missing
 from tracache.models.spec import ModelSpec
 from tracache.settings import Settings
 
 MAX_SEED = 2**32 - 1
+
+#: What the declarations say of videos.
+_SIZES = sizes_shown()
 
 
 @dataclass(frozen=True)
@@ -162,7 +156,7 @@ class Sampling:
         None,
         kind="whole",
         low=1,
-        high=MAX_FRAMES,
+        high=_SIZES.max_frames,
         label="Frames",
         help="Of a video, where the model makes more than one length.",
     )
@@ -170,13 +164,13 @@ class Sampling:
         None,
         kind="text",
         label="Resolution",
-        help=f"Of a video, where there is a choice: {', '.join(RESOLUTIONS)}.",
+        help=f"Of a video, where there is a choice: {', '.join(_SIZES.resolutions)}.",
     )
     aspect: str | None = setting(
         None,
         kind="text",
         label="Height to width",
-        help=f"Of a video, where there is a choice: {', '.join(RATIOS)}.",
+        help=f"Of a video, where there is a choice: {', '.join(_SIZES.ratios)}.",
     )
     preset: str = setting(
         CUSTOM,
@@ -284,17 +278,18 @@ def _check_size(
     """Return what the picture will measure."""
     if frames is resolution is aspect is None:
         return spec.size
-    if not spec.resizable or not isinstance(spec.size, VideoSize):
+    sizes, own = spec.sizes, spec.size
+    if sizes is None or not isinstance(own, VideoSize):
         raise ValueError(
             f"{spec.title} makes one size only: leave out frames, resolution and aspect"
         )
-    height, width = spec.size.height, spec.size.width
+    height, width = own.height, own.width
     if resolution is not None or aspect is not None:
-        named = name_of(height, width) or (DEFAULT_RESOLUTION, DEFAULT_RATIO)
-        height, width = size_of(resolution or named[0], aspect or named[1])
-    if frames is None:
-        frames = spec.size.frames
-    return VideoSize(height, width, require_integer("frames", frames, 1, MAX_FRAMES), spec.size.fps)
+        named = sizes.name_or_default(own)
+        height, width = sizes.size_of(resolution or named[0], aspect or named[1])
+    frames = own.frames if frames is None else frames
+    frames = require_integer("frames", frames, 1, sizes.max_frames)
+    return VideoSize(height, width, frames, own.fps)
 
 
 def _check_cost(request: Request, share: float) -> None:

@@ -12,7 +12,6 @@ from tracache.caching.declare import ANYONE, PYTHON, Setting
 from tracache.compare.arms import ARMS, REFERENCE
 from tracache.compare.request import SETTINGS, Request, make_request
 from tracache.media import VideoSize
-from tracache.models.families.opensora.sizes import name_of
 from tracache.models.presets import CUSTOM
 
 
@@ -56,7 +55,8 @@ def _size(request: Request) -> dict[str, Any]:
     if size == own or not isinstance(size, VideoSize) or not isinstance(own, VideoSize):
         return {}
     asked: dict[str, Any] = {} if size.frames == own.frames else {"frames": size.frames}
-    named = name_of(size.height, size.width)
+    sizes = request.spec.sizes
+    named = None if sizes is None else sizes.name_of(size)
     if (size.height, size.width) != (own.height, own.width) and named is not None:
         asked |= dict(zip(("resolution", "aspect"), named, strict=True))
     return asked

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from tracache.compare.baselines import Baselines
 from tracache.models.failures import explain
 from tracache.models.placement import (
     DoesNotFitError,
@@ -34,9 +33,9 @@ class ModelUnavailableError(RuntimeError):
     """A model cannot be loaded here; the message says why and what to do."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A model that is ready to run.
+    """A model that is ready to run; equal to itself alone.
 
     Attributes
     ----------
@@ -55,8 +54,6 @@ class LoadedModel:
     lock : threading.Lock
         Held by whoever runs it. Models on one device share it: what else runs there would spoil
         the times.
-    baselines : Baselines
-        Its last results of full compute.
     """
 
     spec: ModelSpec
@@ -66,8 +63,7 @@ class LoadedModel:
     dtype: torch.dtype
     placement: Placement
     reader: Reader
-    lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
-    baselines: Baselines = field(default_factory=Baselines, repr=False, compare=False)
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def weights_on(self, kind: str) -> int:
         """Bytes of its weights on a kind of device, such as ``cpu``."""

@@ -8,8 +8,9 @@ from tracache.models.families.dit import DIT
 from tracache.models.families.opensora.family import OPEN_SORA
 from tracache.models.families.opensora.family import SCENES as SCENES_VIDEO
 from tracache.models.families.opensora.loading import AUTOENCODER, TEXT_ENCODER, TRANSFORMER
-from tracache.models.families.opensora.sizes import DEFAULT_FRAMES, size_of
+from tracache.models.families.opensora.sizes import SIZES
 from tracache.models.families.pixart import PIXART
+from tracache.models.sizes import VideoSizes
 from tracache.models.spec import Footprint, ModelSpec
 
 _SCENES = ModelSpec(
@@ -89,7 +90,7 @@ _OPEN_SORA = ModelSpec(
     embedded=False,
     family=OPEN_SORA,
     schedulers=("rflow",),
-    size=VideoSize(*size_of(), frames=DEFAULT_FRAMES, fps=24.0),
+    size=VideoSize(*SIZES.size_of(), frames=SIZES.frames, fps=24.0),
     steps=30,
     guidance_scale=7.0,
     cache=TraCacheConfig(stride=3, max_order=2, warmup=1),
@@ -104,7 +105,7 @@ _OPEN_SORA = ModelSpec(
         "waves roll onto a black sand beach at dusk, seen from above",
     ),
     max_prompt_length=800,
-    resizable=True,
+    sizes=SIZES,
     # 102 frames at 480p in 50 steps.
     max_cost=480 * 854 * 102 * 50,
     note="Made for a GPU. T5-XXL, which reads the prompt, is three times the size of the rest: "
@@ -188,6 +189,15 @@ def find_model(model_id: str) -> ModelSpec:
     if not isinstance(model_id, str) or model_id not in MODELS:
         raise ValueError(f"unknown model {model_id!r}; choose from {', '.join(MODELS)}")
     return MODELS[model_id]
+
+
+def sizes_shown(spec: ModelSpec | None = None) -> VideoSizes:
+    """Return a model's choice of sizes, or else the first model's that has one.
+
+    For what is common to all models: a page, a command's help.
+    """
+    there = (spec, *MODELS.values())
+    return next(s.sizes for s in there if s is not None and s.sizes is not None)
 
 
 def takes_class(model_id: str) -> bool:

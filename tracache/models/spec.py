@@ -8,6 +8,7 @@ from tracache.caching.config import TraCacheConfig
 from tracache.media import VideoSize, pixels_of
 from tracache.models.families.base import Family
 from tracache.models.presets import Preset, load_presets
+from tracache.models.sizes import VideoSizes
 from tracache.settings import assets_folder
 
 GB = 10**9
@@ -72,9 +73,9 @@ class ModelSpec:
         Keys of :data:`tracache.models.schedulers.SCHEDULERS`; the first is the default.
     size : int or VideoSize
         Height and width of the image, pixels; or what a video measures.
-    resizable : bool
-        Whether a video of other frames, resolution and ratio may be asked for; see
-        :mod:`tracache.models.families.opensora.sizes`.
+    sizes : VideoSizes or None
+        What frames, resolutions and ratios may be asked for in place of ``size``; None where there
+        is one size only.
     steps, guidance_scale : int, float
         Defaults.
     cache : TraCacheConfig
@@ -118,7 +119,7 @@ class ModelSpec:
     classes: str = ""
     note: str = ""
     further: tuple[str, ...] = ()
-    resizable: bool = False
+    sizes: VideoSizes | None = None
 
     def __post_init__(self) -> None:
         if not self.max_cost:
@@ -133,6 +134,11 @@ class ModelSpec:
     def index(self) -> str:
         """The file by which each of them is known to be there."""
         return "config.json" if self.further else "model_index.json"
+
+    @property
+    def resizable(self) -> bool:
+        """Whether a video of other frames, resolution and ratio may be asked for."""
+        return self.sizes is not None
 
     @property
     def makes_video(self) -> bool:

@@ -12,16 +12,8 @@ from tracache.caching.config import PREDICTION, SCHEDULE, TraCacheConfig
 from tracache.caching.declare import Setting, settings_of
 from tracache.compare.arms import ARMS, REFERENCE
 from tracache.compare.request import MAX_SEED
-from tracache.models.families.opensora.sizes import (
-    DEFAULT_FRAMES,
-    DEFAULT_RATIO,
-    DEFAULT_RESOLUTION,
-    MAX_FRAMES,
-    RATIOS,
-    RESOLUTIONS,
-)
 from tracache.models.presets import CUSTOM
-from tracache.models.registry import MODELS, find_model
+from tracache.models.registry import MODELS, find_model, sizes_shown
 from tracache.models.spec import ModelSpec
 from tracache.serving.backend import Backend
 from tracache.settings import Settings
@@ -325,18 +317,19 @@ def _sampling(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Any]:
 
 def _video_size(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Any]:
     """What a video measures, for models that make more than one size."""
+    sizes = sizes_shown(spec)
     with gr.Row(visible=spec.resizable) as row:
-        frames = gr.Slider(1, MAX_FRAMES, DEFAULT_FRAMES, step=1, label="Frames", min_width=140)
+        frames = gr.Slider(1, sizes.max_frames, sizes.frames, step=1, label="Frames", min_width=140)
         resolution = gr.Dropdown(
-            list(RESOLUTIONS),
-            value=DEFAULT_RESOLUTION,
+            list(sizes.resolutions),
+            value=sizes.resolution,
             label="Resolution",
             interactive=True,
             min_width=110,
         )
         aspect = gr.Dropdown(
-            list(RATIOS),
-            value=DEFAULT_RATIO,
+            list(sizes.ratios),
+            value=sizes.ratio,
             label="Height to width",
             interactive=True,
             min_width=110,

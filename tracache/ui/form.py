@@ -9,14 +9,8 @@ from tracache.caching.declare import ANYONE
 from tracache.compare.arms import ARMS, REFERENCE
 from tracache.compare.request import Request, make_request
 from tracache.media import VideoSize
-from tracache.models.families.opensora.sizes import (
-    DEFAULT_FRAMES,
-    DEFAULT_RATIO,
-    DEFAULT_RESOLUTION,
-    name_of,
-)
 from tracache.models.presets import CUSTOM
-from tracache.models.registry import find_model, takes_class
+from tracache.models.registry import find_model, sizes_shown, takes_class
 from tracache.settings import Settings
 from tracache.ui.controls import MAX_ARMS, NOT_HERE, ON_PAGE, arm_options, option_name
 from tracache.ui.numbers import whole
@@ -119,8 +113,8 @@ def fill_controls(asked: Request) -> dict[str, Any]:
 
 
 def _size(asked: Request) -> dict[str, Any]:
-    size = asked.size
+    size, sizes = asked.size, sizes_shown(asked.spec)
     if not isinstance(size, VideoSize):
-        return {"frames": DEFAULT_FRAMES, "resolution": DEFAULT_RESOLUTION, "aspect": DEFAULT_RATIO}
-    named = name_of(size.height, size.width) or (DEFAULT_RESOLUTION, DEFAULT_RATIO)
+        return {"frames": sizes.frames, "resolution": sizes.resolution, "aspect": sizes.ratio}
+    named = sizes.name_or_default(size)
     return {"frames": size.frames, "resolution": named[0], "aspect": named[1]}

@@ -156,9 +156,6 @@ class Method:
         """
         return None
 
-    def detach(self) -> None:
-        """Undo what the method itself changed on the transformer."""
-
 
 def find_rows(watch: Watch, labels: Sequence[str]) -> tuple[int, ...]:
     """Return the rows to watch, rising; the last, which makes the image, is always one.

@@ -211,7 +211,7 @@ class BlockForecast(Forecast):
 
 
 class ModuleForecast(Forecast):
-    """Each attention's and MLP's output has a trajectory (Table 7, METHOD.md)."""
+    """Each attention's and MLP's output has a trajectory (Table 7)."""
 
     takes_modules = True
 

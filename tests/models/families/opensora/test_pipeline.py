@@ -16,7 +16,7 @@ from tracache.models.families.opensora.schedule import (
     set_timesteps,
     time_shift,
 )
-from tracache.models.families.opensora.sizes import RATIOS, RESOLUTIONS, size_of
+from tracache.models.families.opensora.sizes import SIZES
 from tracache.models.families.opensora.stdit3 import STDiT3
 from tracache.models.families.opensora.text import clean_caption, with_scores
 from tracache.models.families.opensora.vae import VideoAutoencoder
@@ -213,16 +213,16 @@ def test_bad_input_is_refused(pipe, changes, words):
 
 
 def test_sizes_keep_area_and_ratio():
-    assert size_of() == (480, 854)
-    for resolution, short in RESOLUTIONS.items():
-        for ratio in RATIOS:
-            height, width = size_of(resolution, ratio)
+    assert SIZES.size_of() == (480, 854)
+    for resolution, short in SIZES.resolutions.items():
+        for ratio in SIZES.ratios:
+            height, width = SIZES.size_of(resolution, ratio)
             tall, wide = map(int, ratio.split(":"))
             assert height % 2 == width % 2 == 0
             assert height / width == pytest.approx(tall / wide, rel=0.02)
             assert height * width == pytest.approx(short**2 * 16 / 9, rel=0.02)
     with pytest.raises(ValueError, match="unknown aspect ratio '5:4'"):
-        size_of("480p", "5:4")
+        SIZES.size_of("480p", "5:4")
 
 
 def test_scores_are_appended_unless_said():

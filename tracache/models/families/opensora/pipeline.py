@@ -15,12 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from tracache.models.families.opensora.schedule import set_timesteps, time_shift
-from tracache.models.families.opensora.sizes import (
-    DEFAULT_FRAMES,
-    DEFAULT_RATIO,
-    DEFAULT_RESOLUTION,
-    size_of,
-)
+from tracache.models.families.opensora.sizes import SIZES
 from tracache.models.families.opensora.stdit3 import STDiT3
 from tracache.models.families.opensora.text import clean_caption, encode_text, with_scores
 from tracache.models.families.opensora.vae import VideoAutoencoder
@@ -129,11 +124,11 @@ class OpenSoraPipeline(_Pipeline):
         self,
         prompt: str | Sequence[str] | None = None,
         *,
-        num_frames: int = DEFAULT_FRAMES,
+        num_frames: int = SIZES.frames,
         height: int | None = None,
         width: int | None = None,
-        resolution: str = DEFAULT_RESOLUTION,
-        aspect_ratio: str = DEFAULT_RATIO,
+        resolution: str = SIZES.resolution,
+        aspect_ratio: str = SIZES.ratio,
         fps: float = 24.0,
         num_inference_steps: int = 30,
         guidance_scale: float = 7.0,
@@ -191,7 +186,7 @@ class OpenSoraPipeline(_Pipeline):
         if (height is None) != (width is None):
             raise ValueError("height and width go together: give both or neither")
         if height is None or width is None:
-            height, width = size_of(resolution, aspect_ratio)
+            height, width = SIZES.size_of(resolution, aspect_ratio)
         if prompt_embeds is None:
             if prompt is None:
                 raise ValueError("give a prompt, or prompt_embeds and prompt_mask")
