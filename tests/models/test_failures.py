@@ -38,7 +38,7 @@ SCRIPT = """
 import json, sys
 from dataclasses import replace
 from tracache.models import loading
-from tracache.models.placement import Footprint
+from tracache.models.spec import Footprint
 from tracache.models.registry import MODELS
 from tracache.settings import Settings
 

@@ -114,7 +114,7 @@ STOP_SCRIPT = """
 import ray
 from ray import serve
 
-from tracache.compare.report import Finished, StepDone
+from tracache.compare.events import Finished, StepDone
 from tracache.compare.request import make_request
 from tracache.serving.cluster import Cluster
 
