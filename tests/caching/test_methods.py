@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import tracache
+from tests.pairwise import pairwise
 from tests.tiny import denoise, dit, pixart, scheduler, stdit3
 from tracache import TraCacheConfig
 from tracache.caching.layouts import (
@@ -157,14 +158,18 @@ OTHERS = [{"num_steps": 7}, {"batch": 4}, {"size": 16}, {"stop": 4}, {"num_steps
 BOUND = ("gates", "learned", "chosen-steps")
 
 
-@pytest.mark.parametrize(
-    "arm, other",
-    [(a, o) for a in ARMS for o in OTHERS if a not in BOUND or "num_steps" not in o],
-    ids=str,
+BEFORE = pairwise(
+    tuple(ARMS),
+    OTHERS,
+    tuple(MODELS),
+    possible=lambda arm, other, model: (
+        possible(model, arm) and (arm not in BOUND or "num_steps" not in other)
+    ),
 )
-def test_whatever_ran_before_the_next_run_equals_the_first(model, arm, other):
-    if arm == "toca" and isinstance(model, STDiT3):
-        pytest.skip("refused, see the fixture arm")
+
+
+@pytest.mark.parametrize("arm, other, model", BEFORE, ids=str, indirect=["model"])
+def test_whatever_ran_before_the_next_run_equals_the_first(arm, other, model):
     made = scheduler("ddim")
     handle = attach(model, ARMS[arm][0], made)
     first = denoise(model, made=made)
