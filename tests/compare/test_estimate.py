@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.models.hub import write_model
 from tests.compare.test_video import assets as video_assets
+from tests.models.hub import write_model
 from tracache.cli.main import main
 from tracache.compare.comparison import run
 from tracache.compare.estimate import estimate, note_pace

@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import T5Config, T5EncoderModel
 
-from tests.models.hub import write_tokenizer
 from tests.models.families.opensora.conftest import about, weights
 from tests.models.families.opensora.test_vae import CONFIG as VAE_CONFIG
+from tests.models.hub import write_tokenizer
 from tracache.models.families.opensora.loading import load_opensora, load_stdit3, load_vae
 
 #: As the repository's configuration is: more than the constructor takes, and defaults left out.
