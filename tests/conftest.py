@@ -13,7 +13,6 @@ import pytest
 
 from tests.app import ROOT, start_app
 
-
 #: Longest first, so that no process is left with one of them at the end.
 LONGEST = ("browser", "server", "tests/serving/test_cluster.py", "tests/caching/test_methods.py")
 

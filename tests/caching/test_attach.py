@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 import tracache
+from tests.grids import pairwise
 from tests.literal import LiteralTraCache
-from tests.pairwise import pairwise
 from tests.tiny import denoise, dit, pixart, scheduler
 from tracache import TraCacheConfig, Trace
 from tracache.caching.layouts import count_module_calls, find_blocks, find_layout

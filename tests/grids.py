@@ -1,6 +1,8 @@
-"""Fewer cases of a grid, where what breaks is a setting or two of them together."""
+"""Grids of cases: those that meet every pair of settings, and those of the quick set."""
 
 from itertools import combinations, product
+
+import pytest
 
 
 def pairwise(*axes, possible=lambda *row: True):
@@ -14,6 +16,16 @@ def pairwise(*axes, possible=lambda *row: True):
         missing -= pairs[best]
         chosen.append(named[best])
     return chosen
+
+
+def in_turn(first, second, turn=0):
+    """Return a grid of two axes; all are slow but, for each of the second, one of the first."""
+    first, cases = tuple(first), []
+    for i, two in enumerate(second):
+        for j, one in enumerate(first):
+            quick = j == (i + turn) % len(first)
+            cases.append(pytest.param(one, two, marks=() if quick else pytest.mark.slow))
+    return cases
 
 
 def _pick(axes, places):
