@@ -13,6 +13,26 @@ import pytest
 
 from tests.app import ROOT, start_app
 
+#: Longest first, so that no process is left with one of them at the end.
+LONGEST = ("browser", "server", "tests/serving/test_cluster.py", "tests/caching/test_methods.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Keep together, in one of several processes, what shares a server, a model or a file."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=lambda item: _rank(_group(item)))
+
+
+def _group(item):
+    if item.get_closest_marker("browser"):
+        return "browser"
+    return "server" if "server" in item.fixturenames else item.nodeid.partition("::")[0]
+
+
+def _rank(group):
+    return LONGEST.index(group) if group in LONGEST else len(LONGEST)
+
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):

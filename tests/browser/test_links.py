@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_page import PROMPT, box, press, set_number
+from tests.browser.visitor import PROMPT, box, press, set_number
 
 pytestmark = pytest.mark.browser
 

@@ -9,7 +9,9 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.app import start_app
-from tests.browser.test_page import press, set_number, shown
+from tests.browser.visitor import press, set_number, shown
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PIXELS = """image => {
   const canvas = document.createElement("canvas");

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import tracache
+from tests.grids import pairwise
 from tests.literal import LiteralTraCache
 from tests.tiny import denoise, dit, pixart, scheduler
 from tracache import TraCacheConfig, Trace
@@ -25,21 +26,21 @@ def relative(a, b):
     return ((a.double() - b.double()).norm() / b.double().norm()).item()
 
 
-@pytest.mark.parametrize("kind", ["ddim", "dpm", "uneven"])
-@pytest.mark.parametrize("stride, max_order", [(2, 1), (2, 3), (3, 2), (4, 3), (3, 0)])
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"local_extrapolation": True},
-        {"local_extrapolation": False, "warmup": 2},
-        {"order": "fixed"},
-        {"granularity": "module"},
-        {"criterion": "mean"},
-    ],
-    ids=["with", "without", "fixed", "module", "mean"],
+SETTINGS = (
+    {"local_extrapolation": True},
+    {"local_extrapolation": False, "warmup": 2},
+    {"order": "fixed"},
+    {"granularity": "module"},
+    {"criterion": "mean"},
 )
-def test_equals_the_literal_method(model, kind, stride, max_order, settings):
+PLANS = ((2, 1), (2, 3), (3, 2), (4, 3), (3, 0))
+LITERAL = pairwise(PLANS, SETTINGS, ("ddim", "dpm", "uneven"), tuple(MODELS))
+
+
+@pytest.mark.parametrize("plan, settings, kind, model", LITERAL, ids=str, indirect=["model"])
+def test_equals_the_literal_method(plan, settings, kind, model):
     """Predicting the last block alone gives the image and every block's orders of Eq. 5–7."""
+    stride, max_order = plan
     config = TraCacheConfig(stride=stride, max_order=max_order, spread="batch", **settings)
     handle = tracache.attach(model, config, trace="all")
     actual = denoise(model, kind)

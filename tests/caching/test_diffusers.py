@@ -11,6 +11,7 @@ from diffusers.hooks.hooks import CacheContext, _set_cache_context
 from peft import LoraConfig, inject_adapter_in_model
 
 import tracache
+from tests.grids import pairwise
 from tests.tiny import conditions, denoise, dit, pixart, scheduler
 from tracache import TraCacheConfig
 from tracache.caching.methods import PABConfig, TeaCacheConfig
@@ -90,9 +91,13 @@ def denoise_with_two_models(first, second, num_steps=12):
     return latents
 
 
-@pytest.mark.parametrize("how", ["ours", "diffusers"])
-@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
-def test_contexts_keep_two_forwards_per_step_apart(make, config, how):
+@pytest.mark.parametrize(
+    "config, kind, how",
+    pairwise(tuple(CONFIGS), tuple(MODELS), ("ours", "diffusers")),
+    indirect=["config"],
+)
+def test_contexts_keep_two_forwards_per_step_apart(config, kind, how):
+    make = MODELS[kind]
     pair = make(), make()
     for transformer in pair:
         tracache.attach(transformer, config)
@@ -123,6 +128,11 @@ def test_two_forwards_without_contexts_are_refused(model):
 # Compiled
 
 
+@pytest.mark.parametrize(
+    "config",
+    ["block", *(pytest.param(c, marks=pytest.mark.slow) for c in CONFIGS if c != "block")],
+    indirect=True,
+)
 def test_compiled_blocks_give_the_same(model, config):
     expected_full = denoise(model)
     handle = tracache.attach(model, config)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import tracache
+from tests.grids import in_turn, pairwise
 from tests.tiny import denoise, dit, pixart, scheduler, stdit3
 from tracache import TraCacheConfig
 from tracache.caching.layouts import (
@@ -105,12 +106,17 @@ def model(request):
     return MODELS[request.param]()
 
 
+def battery(turn):
+    """Every arm on every model; in the quick set, each on the one whose turn it is."""
+    return pytest.mark.parametrize("model, arm", in_turn(MODELS, ARMS, turn), indirect=True)
+
+
 def possible(model, arm):
     """ToCa must see attention's probabilities, which the video model's does not show."""
     return (model, arm) != ("stdit3", "toca")
 
 
-@pytest.fixture(params=ARMS)
+@pytest.fixture
 def arm(request):
     if not possible(request.node.callspec.params["model"], request.param):
         with pytest.raises(TypeError, match="ToCa needs to see attention's probabilities"):
@@ -129,6 +135,7 @@ def counted(model, made, **settings):
     return latents, calls
 
 
+@battery(0)
 def test_its_neutral_setting_is_full_compute_bit_for_bit(model, arm):
     made = scheduler("ddim")
     expected = denoise(model, made=made)
@@ -140,6 +147,7 @@ def test_its_neutral_setting_is_full_compute_bit_for_bit(model, arm):
     assert len(handle.trace) == STEPS
 
 
+@battery(1)
 def test_it_leaves_something_out_and_stays_finite(model, arm):
     made = scheduler("ddim")
     expected = denoise(model, made=made)
@@ -157,14 +165,18 @@ OTHERS = [{"num_steps": 7}, {"batch": 4}, {"size": 16}, {"stop": 4}, {"num_steps
 BOUND = ("gates", "learned", "chosen-steps")
 
 
-@pytest.mark.parametrize(
-    "arm, other",
-    [(a, o) for a in ARMS for o in OTHERS if a not in BOUND or "num_steps" not in o],
-    ids=str,
+BEFORE = pairwise(
+    tuple(ARMS),
+    OTHERS,
+    tuple(MODELS),
+    possible=lambda arm, other, model: (
+        possible(model, arm) and (arm not in BOUND or "num_steps" not in other)
+    ),
 )
-def test_whatever_ran_before_the_next_run_equals_the_first(model, arm, other):
-    if arm == "toca" and isinstance(model, STDiT3):
-        pytest.skip("refused, see the fixture arm")
+
+
+@pytest.mark.parametrize("arm, other, model", BEFORE, ids=str, indirect=["model"])
+def test_whatever_ran_before_the_next_run_equals_the_first(arm, other, model):
     made = scheduler("ddim")
     handle = attach(model, ARMS[arm][0], made)
     first = denoise(model, made=made)
@@ -178,6 +190,7 @@ def test_whatever_ran_before_the_next_run_equals_the_first(model, arm, other):
     assert np.array_equal(handle.trace.orders, orders)
 
 
+@battery(2)
 def test_another_dtype_starts_afresh(model, arm):
     made = scheduler("ddim")
     handle = attach(model, ARMS[arm][0], made)
@@ -189,6 +202,7 @@ def test_another_dtype_starts_afresh(model, arm):
     assert after.dtype == torch.bfloat16
 
 
+@battery(3)
 def test_an_exception_in_the_middle_leaves_no_half_run(model, arm):
     made = scheduler("ddim")
     attach(model, ARMS[arm][0], made)
@@ -204,6 +218,7 @@ def test_an_exception_in_the_middle_leaves_no_half_run(model, arm):
     assert torch.equal(denoise(model, made=made), first)
 
 
+@battery(4)
 def test_detached_is_never_attached(model, arm):
     made = scheduler("ddim")
     before = {name: dict(module.__dict__) for name, module in model.named_modules()}

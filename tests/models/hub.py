@@ -1,6 +1,10 @@
 """Tiny checkpoints in the exact layouts of the Hub's repositories: files, indexes, fields."""
 
 import json
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
 
 import sentencepiece
 import torch
@@ -52,9 +56,26 @@ TINY_VAE = {
 
 def write_model(root, model_id):
     """Write the tiny twin of a model of the registry under its repositories' names."""
+    shutil.copytree(_made(model_id), root, dirs_exist_ok=True)
+    return root / MODELS[model_id].source
+
+
+_SHELF = tempfile.TemporaryDirectory(prefix="tracache-twins-")
+
+
+@cache
+def _made(model_id):
+    """Make a twin, once for all tests of this process, for them to copy and to damage."""
+    root = Path(_SHELF.name) / model_id
+    _make(root, model_id)
+    return root
+
+
+def _make(root, model_id):
     spec = MODELS[model_id]
     if spec.further:
-        return _write_open_sora(*(root / source for source in spec.sources))
+        _write_open_sora(*(root / source for source in spec.sources))
+        return
     folder = root / spec.source
     folder.mkdir(parents=True)
     _write_vae(folder / "vae")
@@ -64,7 +85,6 @@ def write_model(root, model_id):
         _write_dit(folder, spec.source)
     else:
         _write_pixart(folder, spec.source)
-    return folder
 
 
 def _write_open_sora(transformer, autoencoder, text_encoder):
@@ -78,7 +98,6 @@ def _write_open_sora(transformer, autoencoder, text_encoder):
     _write_whole(autoencoder, {**TINY_VAE, "model_type": "VideoAutoencoderPipeline"}, vae)
     write_tokenizer(text_encoder)
     _write_t5(text_encoder, pickled=True)
-    return transformer
 
 
 def _write_whole(folder, config, model):

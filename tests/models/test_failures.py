@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import constants
 
 from tests.models.hub import write_model
 from tracache.models.failures import explain
@@ -38,7 +39,7 @@ SCRIPT = """
 import json, sys
 from dataclasses import replace
 from tracache.models import loading
-from tracache.models.placement import Footprint
+from tracache.models.spec import Footprint
 from tracache.models.registry import MODELS
 from tracache.settings import Settings
 
@@ -102,6 +103,7 @@ def ask(models, tmp_path, **environment):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_what_the_hub_refuses(hub, tmp_path):
     names = {source: spec.id for spec in MODELS.values() for source in spec.sources}
     found = ask([names[source] for source in ANSWERS], tmp_path, HF_ENDPOINT=hub)
@@ -122,16 +124,13 @@ def test_what_the_hub_refuses(hub, tmp_path):
         assert after == message
 
 
+@pytest.mark.slow
 def test_a_hub_that_cannot_be_reached(tmp_path):
     found = ask(["dit-xl-2-256"], tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
     assert (
         "facebook/DiT-XL-2-256 is not downloaded and the Hub cannot be reached"
         in (found["dit-xl-2-256"][1])
     )
-    found = ask(["pixart-256"], tmp_path, HF_HUB_OFFLINE="1")
-    before, message, _ = found["pixart-256"]
-    assert before == message
-    assert "is not downloaded and the Hub is switched off here; unset HF_HUB_OFFLINE" in message
 
 
 @pytest.fixture
@@ -139,6 +138,27 @@ def settings(tmp_path):
     return Settings(
         assets=tmp_path, device="cpu", host="127.0.0.1", port=7860, deadline_s=60, models=tmp_path
     )
+
+
+@pytest.fixture
+def empty_cache(monkeypatch, tmp_path):
+    """Nothing was downloaded before; and all tests run with the Hub switched off."""
+    assert constants.is_offline_mode()
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+
+
+def refuse(name, settings):
+    """Load what cannot be loaded; return what is said, before and after alike."""
+    before = why_unavailable(name, settings)
+    with pytest.raises(ModelUnavailableError) as error:
+        load_model(name, settings)
+    assert before == str(error.value) == why_unavailable(name, settings)
+    return before
+
+
+def test_a_hub_that_is_switched_off(settings, empty_cache):
+    message = refuse("pixart-256", settings)
+    assert "is not downloaded and the Hub is switched off here; unset HF_HUB_OFFLINE" in message
 
 
 @pytest.fixture(autouse=True)
@@ -203,16 +223,14 @@ def test_of_several_repositories_the_damaged_one_is_named(settings, source, file
     assert why_unavailable("open-sora-1.2", settings) == message
 
 
-def test_of_several_repositories_those_that_are_not_here_are_named(settings, tmp_path):
+def test_of_several_repositories_those_that_are_not_here_are_named(settings, empty_cache):
     """Offline, before anything is loaded: which of the three are neither in a folder nor cached."""
+    message = refuse("open-sora-1.2", settings)
+    assert f"{TRANSFORMER} and {AUTOENCODER} and {TEXT_ENCODER} are not downloaded" in message
     write_model(settings.models, "open-sora-1.2")
     (settings.models / AUTOENCODER / "config.json").unlink()
     words = f"could not be loaded: {AUTOENCODER} is not downloaded and the Hub is switched off"
-    assert words in why_unavailable("open-sora-1.2", settings)
-    found = ask(["open-sora-1.2"], tmp_path, HF_HUB_OFFLINE="1")
-    before, message, _ = found["open-sora-1.2"]
-    assert before == message
-    assert f"{TRANSFORMER} and {AUTOENCODER} and {TEXT_ENCODER} are not downloaded" in message
+    assert words in refuse("open-sora-1.2", settings)
 
 
 class Bomb:

@@ -70,6 +70,13 @@ def compare(address, **given):
     return client.predict(prompt=PROMPT, api_name="/compare", **given)
 
 
+def under_way(address):
+    """Whether a run has begun, as Prometheus reads it."""
+    with urllib.request.urlopen(f"{address}/metrics", timeout=30) as answer:
+        return b"\ntracache_runs_under_way 0.0" not in answer.read()
+
+
+@pytest.mark.slow
 def test_the_page_says_what_it_runs_on(cluster):
     config = json.loads(urllib.request.urlopen(f"{cluster}/config").read())
     texts = [str(part["props"].get("value")) for part in config["components"]]
@@ -77,6 +84,7 @@ def test_the_page_says_what_it_runs_on(cluster):
     assert "timings below are rough where others run" in banner
 
 
+@pytest.mark.slow
 def test_a_result_is_what_it_would_be_without(cluster):
     found = compare(cluster, steps=6, seed=3)
     here = run(load_model("scenes-t2i"), make_request("scenes-t2i", PROMPT, steps=6, seed=3))
@@ -86,6 +94,7 @@ def test_a_result_is_what_it_would_be_without(cluster):
         assert arms[arm.arm]["ssim"] == arm.ssim
 
 
+@pytest.mark.slow
 def test_two_work_at_once_and_each_has_its_own_result(cluster):
     """The short one begins after the long one and is done before it, as it could not in turn."""
     ends, found = [], {}
@@ -97,7 +106,9 @@ def test_two_work_at_once_and_each_has_its_own_result(cluster):
     lengthy = {"steps": 100, "seed": 1, "arms": ["tracache", "pab", "taylorseer"]}
     long = threading.Thread(target=ask, args=("long",), kwargs=lengthy)
     long.start()
-    time.sleep(1)
+    while not under_way(cluster):
+        assert long.is_alive()
+        time.sleep(0.05)
     for seed in (5, 6):
         ask(seed, steps=4, seed=seed)
     long.join()
@@ -114,7 +125,7 @@ STOP_SCRIPT = """
 import ray
 from ray import serve
 
-from tracache.compare.report import Finished, StepDone
+from tracache.compare.events import Finished, StepDone
 from tracache.compare.request import make_request
 from tracache.serving.cluster import Cluster
 
@@ -139,6 +150,7 @@ print("free after", len(ran))
 """
 
 
+@pytest.mark.slow
 def test_stopped_work_ends_there_too(cluster):
     """In a process of its own, since Ray stays in one for good."""
     done = subprocess.run(
@@ -154,11 +166,13 @@ def test_stopped_work_ends_there_too(cluster):
     assert int(re.search(r"free after (\d+)", done.stdout).group(1)) < 20
 
 
+@pytest.mark.slow
 def test_whoever_asks_ray_is_led_to_the_page(cluster):
     with urllib.request.urlopen("http://127.0.0.1:8000/", timeout=30) as answer:
         assert answer.url.rstrip("/") == cluster
 
 
+@pytest.mark.slow
 def test_an_error_there_is_a_message_here(cluster):
     with pytest.raises(Exception, match="PixArt"):
         compare(cluster, model="pixart-256")

@@ -1,0 +1,74 @@
+"""Arms and their settings: other kinds, an adaptive stride, presets, paces."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.visitor import PROMPT, add_arm, box, choose, press, set_number
+
+pytestmark = pytest.mark.browser
+
+
+def test_an_arm_of_another_kind_brings_its_own_settings(open_page):
+    """Its note, its settings and no stride; what it left out shows part by part."""
+    page = open_page()
+    box(page).fill(PROMPT)
+    choose(page, "Accelerated by", "ToCa")
+    expect(page.locator("#arm-note")).to_contain_text("Needs attention scores")
+    expect(page.get_by_label("Share cached")).to_be_visible()
+    expect(page.get_by_label("Share of blocks")).to_be_hidden()
+    expect(page.get_by_role("spinbutton", name=re.compile("Stride"))).to_be_hidden()
+    page.get_by_label("Interval").fill("2")
+    page.get_by_label("Interval").blur()
+    press(page, "Generate")
+    expect(page.locator("#status")).to_contain_text("Done.")
+    expect(page.locator("#figures tbody tr").nth(1)).to_contain_text("ToCa10 / 10")
+    expect(page.locator("#heatmap")).to_contain_text("computed in part")
+    expect(page.locator("#heatmap-text")).to_contain_text("parts of blocks")
+
+
+def test_an_arm_that_cannot_run_here_says_why(open_page):
+    page = open_page()
+    box(page).fill(PROMPT)
+    choose(page, "Accelerated by", "Gates from a file")
+    alert = page.locator("#arm-note").get_by_role("alert")
+    expect(alert).to_contain_text("Not available here. Needs a gate file")
+    press(page, "Generate")
+    expect(page.get_by_text("The arm gates is not on the page")).to_be_visible()
+
+
+def test_an_adaptive_stride_takes_a_tolerance(open_page):
+    page = open_page()
+    box(page).fill(PROMPT)
+    page.get_by_label("Adaptive: compute where the predicted error grows").check()
+    expect(page.get_by_role("spinbutton", name=re.compile("Stride"))).to_be_hidden()
+    set_number(page, "Tolerance", 0.02)
+    add_arm(page, "Fewer steps")
+    press(page, "Generate")
+    expect(page.locator("#status")).to_contain_text("Done.")
+    rows = page.locator("#figures tbody tr")
+    computed = int(re.match(r"TraCache(\d+) /", rows.nth(1).inner_text().replace("\t", ""))[1])
+    assert 2 < computed < 20
+    # Equal cost is what was really computed.
+    expect(rows.nth(2)).to_contain_text(f"Fewer steps{computed} / 0")
+
+
+def test_a_preset_takes_the_place_of_the_sliders(open_page):
+    page = open_page()
+    box(page).fill(PROMPT)
+    choose(page, "Preset", "20 steps, 6 computed (3.3× fewer block calls)")
+    expect(page.locator("#preset-note")).to_contain_text("Computes the 6 steps")
+    expect(page.get_by_role("spinbutton", name=re.compile("Stride"))).to_be_hidden()
+    press(page, "Generate")
+    expect(page.locator("#figures tbody tr").nth(1)).to_contain_text("TraCache6 / 14")
+
+
+def test_paces_set_the_schedule(open_page):
+    page = open_page()
+    press(page, "Fast")
+    expect(page.get_by_label("Preset", exact=True)).to_have_value(re.compile("5 computed"))
+    expect(page.locator("#preset-note")).to_contain_text("Computes the 5 steps")
+    choose(page, "Model", "Scenes by class (embedded, class to image)")
+    press(page, "Fast")
+    expect(page.get_by_role("spinbutton", name=re.compile("Stride"))).to_have_value("4")

@@ -1,0 +1,130 @@
+"""Generate: two images and their figures; more arms, Stop, what is refused."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.visitor import PROMPT, add_arm, box, image_width, press, set_number, shown
+
+pytestmark = pytest.mark.browser
+
+
+def test_the_main_job(open_page):
+    """Press Generate, see two images, figures and the heatmap."""
+    page = open_page()
+    expect(page.locator("#status")).to_contain_text("Press Generate")
+    expect(page.get_by_text(re.compile(r"Runs on .*(CPU|GPU|NVIDIA|Apple)"))).to_be_visible()
+    expect(box(page)).to_have_value(PROMPT)
+    press(page, "Generate")
+    expect(page.locator("#status")).to_contain_text("Done.")
+    expect(page.locator("#status")).to_contain_text(re.compile(r"20 of 20 steps, \d+\.\d s"))
+    assert image_width(page, "full") == 128
+    assert image_width(page, "tracache") == 128
+    assert shown(page, "full").get_attribute("src").endswith("/full.png")
+    assert shown(page, "tracache").get_attribute("alt") == f"{PROMPT}, by TraCache"
+    rows = page.locator("#figures tbody tr")
+    assert rows.count() == 2
+    expect(rows.nth(0)).to_contain_text("Full compute20 / 0")
+    expect(rows.nth(1)).to_contain_text(re.compile(r"TraCache\d+ / \d+.*s.*×.*MiB.*dB"))
+    expect(page.locator("#headline")).to_contain_text("than full compute")
+    expect(page.locator("#heatmap .js-plotly-plot .heatmaplayer image").first).to_be_attached()
+    expect(page.locator("#heatmap")).to_contain_text("timestep, noisiest first")
+    expect(page.locator("#heatmap-text")).to_contain_text("of 20 steps computed all")
+    expect(page.locator(".tc-gallery li")).to_have_count(1)
+
+
+def test_a_preview_shows_before_the_picture(open_page):
+    page = open_page()
+    page.get_by_role("button", name="Steps, guidance, seed").click()
+    set_number(page, "Steps", 100)
+    press(page, "Generate")
+    rough = page.locator('.tcv-tile[data-arm="full"] img.tcv-rough')
+    rough.wait_for()
+    assert rough.get_attribute("src").startswith("data:image/png")
+    expect(page.locator('.tcv-tile[data-arm="tracache"]')).to_contain_text("not begun")
+    press(page, "Stop")
+    expect(page.locator("#status")).to_contain_text("Stopped")
+
+
+def test_more_arms_are_one_choice_away(open_page):
+    page = open_page()
+    add_arm(page, "Fewer steps")
+    press(page, "Generate")
+    expect(page.locator("#status")).to_contain_text("Done.")
+    assert image_width(page, "fewer-steps") == 128
+    expect(page.locator("#figures tbody tr").nth(2)).to_contain_text("Fewer steps")
+
+
+def test_stop_ends_the_run_and_another_can_start(open_page):
+    page = open_page()
+    box(page).fill(PROMPT)
+    page.get_by_role("button", name="Steps, guidance, seed").click()
+    set_number(page, "Steps", 100)
+    press(page, "Generate")
+    status = page.locator("#status")
+    expect(status).to_contain_text(re.compile(r"[1-9]\d* of 100 steps"))
+    press(page, "Stop")
+    expect(status).to_contain_text(re.compile(r"Stopped after step \d+ of 100 of Full compute"))
+    set_number(page, "Steps", 4)
+    press(page, "Generate")
+    expect(status).to_contain_text("Done.")
+    assert image_width(page, "tracache") == 128
+
+
+def test_bad_input_says_what_to_do_and_keeps_the_results(open_page):
+    page = open_page()
+    page.get_by_role("button", name="Steps, guidance, seed").click()
+    set_number(page, "Steps", 4)
+    box(page).fill(PROMPT)
+    press(page, "Generate")
+    expect(page.locator("#status")).to_contain_text("Done.")
+    box(page).fill("")
+    press(page, "Generate")
+    expect(
+        page.get_by_text("The prompt is empty: describe what the image should show")
+    ).to_be_visible()
+    assert image_width(page, "full") == 128
+    expect(page.locator("#figures tbody tr")).to_have_count(2)
+
+
+def test_a_baseline_that_is_reused_says_so(open_page):
+    page = open_page()
+    page.get_by_role("button", name="Steps, guidance, seed").click()
+    set_number(page, "Steps", 5)
+    set_number(page, "Guidance", 4.5)
+    press(page, "Generate")
+    expect(page.locator("#figures tbody tr").nth(0)).to_contain_text("Full compute5 / 0")
+    took = page.locator("#figures tbody tr").nth(0).inner_text().split("\t")[2]
+    set_number(page, "Stride", 2)
+    press(page, "Generate")
+    row = page.locator("#figures tbody tr").nth(0)
+    expect(row).to_contain_text("Full compute, reused")
+    expect(row).to_contain_text(took)
+    expect(page.locator("#status")).to_contain_text("reused")
+
+
+def test_what_a_run_will_cost_is_known_before(open_page):
+    page = open_page()
+    add_arm(page, "Fewer steps")
+    press(page, "What will it cost?")
+    cost = page.locator("#cost li")
+    expect(cost).to_have_count(3)
+    expect(cost.nth(0)).to_contain_text(re.compile(r"Full compute: 20 steps, .* MACs"))
+    expect(cost.nth(1)).to_contain_text(re.compile(r"TraCache: 0\.4\d+ of those MACs, 2\.\d+×"))
+    expect(page.locator("#status")).to_contain_text("Press Generate")
+
+
+def test_the_whole_of_it_by_keyboard(open_page):
+    """From the prompt to the picture without a mouse."""
+    page = open_page()
+    box(page).focus()
+    page.keyboard.press("ControlOrMeta+A")
+    page.keyboard.type("a matte blue cube on snow in daylight")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent").strip() == "Generate"
+    page.keyboard.press("Enter")
+    expect(page.locator("#status")).to_contain_text("Done.")
+    page.get_by_role("button", name="Difference").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".tcv-pair")).to_be_visible()

@@ -1,0 +1,116 @@
+"""Models and what they are asked for: prompts and their words, classes, sizes."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.visitor import PROMPT, box, choose, image_width, press, set_number
+
+pytestmark = pytest.mark.browser
+
+
+def test_an_example_fills_the_prompt(open_page):
+    page = open_page()
+    page.locator("#examples").get_by_role("button", name="a shiny yellow ring").click()
+    expect(box(page)).to_have_value("a shiny yellow ring on grass at night")
+
+
+def test_words_that_the_model_does_not_know(open_page):
+    page = open_page()
+    box(page).fill("a shiny cat on water at sunset")
+    note = page.locator("#vocabulary")
+    expect(note).to_contain_text("“cat” is not a word of this model; try sphere, cube")
+    box(page).fill(PROMPT)
+    expect(note).not_to_contain_text("not a word")
+    expect(note).to_contain_text("Known: a, shiny, red, sphere")
+
+
+def test_the_prompt_builder_writes_the_prompt(open_page):
+    page = open_page()
+    page.get_by_role("button", name="Build a prompt").click()
+    for label, word in (("First colour", "blue"), ("When", "at night")):
+        page.get_by_label(label).click()
+        page.get_by_role("option", name=word, exact=True).click()
+    expect(box(page)).to_have_value(re.compile(r"^a shiny blue sphere on \w+ at night$"))
+
+
+def test_a_video_prompt_is_built_from_its_own_words(open_page):
+    page = open_page()
+    choose(page, "Model", "Moving scenes (embedded, text to video)")
+    expect(box(page)).to_have_value("a red cube slides to the right on grass")
+    page.get_by_role("button", name="Build a prompt").click()
+    choose(page, "Motion", "orbits clockwise")
+    expect(box(page)).to_have_value(
+        re.compile(r"^a \w+ (sphere|cube|cone) orbits clockwise around a \w+ \w+ on \w+$")
+    )
+    choose(page, "Motion", "rolls to the left")
+    expect(box(page)).to_have_value(re.compile(r"^a \w+ (sphere|ring) rolls to the left on \w+$"))
+
+
+def test_a_model_of_classes_asks_for_a_class(open_page):
+    """The prompt gives way to a class with search; steps and the rest follow the model."""
+    page = open_page()
+    choose(page, "Model", "Scenes by class (embedded, class to image)")
+    expect(box(page)).to_be_hidden()
+    expect(page.get_by_role("button", name="Build a prompt")).to_be_hidden()
+    expect(page.locator("#model-note")).to_contain_text("single rendered solids")
+    page.get_by_role("button", name="Steps, guidance, seed").click()
+    expect(page.get_by_role("spinbutton", name=re.compile("Steps"))).to_have_value("50")
+    expect(page.get_by_role("spinbutton", name=re.compile("Guidance"))).to_have_value("1.5")
+    expect(page.get_by_label("Scheduler", exact=True)).to_have_value("ddim")
+    set_number(page, "Steps", 6)
+    search = page.get_by_label("Class", exact=True)
+    search.click()
+    search.fill("blue cu")
+    page.get_by_role("option", name="blue cube", exact=True).click()
+    press(page, "Generate")
+    expect(page.locator("#status")).to_contain_text("Done.")
+    assert image_width(page, "tracache") == 128
+    # A warm-up of two steps, and every third after it.
+    expect(page.locator("#figures tbody tr").nth(1)).to_contain_text("TraCache3 / 3")
+    choose(page, "Model", "Scenes (embedded, text to image)")
+    expect(box(page)).to_be_visible()
+    expect(search).to_be_hidden()
+    expect(page.get_by_role("spinbutton", name=re.compile("Steps"))).to_have_value("20")
+
+
+def test_a_class_that_is_not_there_brings_near_names(open_page):
+    page = open_page()
+    choose(page, "Model", "Scenes by class (embedded, class to image)")
+    search = page.get_by_label("Class", exact=True)
+    search.click()
+    search.fill("purpel cube")
+    search.press("Enter")
+    press(page, "Generate")
+    message = re.compile("no class 'purpel cube'; did you mean .*purple cube")
+    expect(page.get_by_text(message)).to_be_visible()
+
+
+def test_a_model_of_many_sizes_offers_them_and_has_a_ceiling(open_page):
+    page = open_page()
+    choose(page, "Model", "Open-Sora 1.2, 480p, 51 frames (text to video)")
+    expect(page.locator("#model-note").get_by_role("alert")).to_contain_text("Not available here.")
+    page.get_by_role("button", name="Steps, guidance, seed").click()
+    set_number(page, "Frames", 408)
+    choose(page, "Resolution", "720p")
+    press(page, "What will it cost?")
+    expect(page.get_by_text(re.compile("times what Open-Sora 1.2.* may take"))).to_be_visible()
+
+
+def test_a_model_that_cannot_run_here_says_why(open_page):
+    page = open_page()
+    choose(page, "Model", "DiT-XL/2, 256 × 256 (class to image)")
+    alert = page.locator("#model-note").get_by_role("alert")
+    expect(alert).to_contain_text("Not available here.")
+    expect(alert).to_contain_text("facebook/DiT-XL-2-256 is not downloaded and the Hub is switched")
+    press(page, "Generate")
+    expect(page.get_by_text("facebook/DiT-XL-2-256 is not downloaded")).to_have_count(2)
+    # The rest of the page works.
+    choose(page, "Model", "Scenes (embedded, text to image)")
+    expect(alert).to_be_hidden()
+    page.get_by_role("button", name="Steps, guidance, seed").click()
+    set_number(page, "Steps", 4)
+    box(page).fill(PROMPT)
+    press(page, "Generate")
+    expect(page.locator("#status")).to_contain_text("Done.")

@@ -1,0 +1,72 @@
+"""Every page: the sweep, how it works, on a phone, for those who cannot see it."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.visitor import PROMPT, box, press, set_number
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_sweep_fills_in_and_leads_to_its_cells(open_page, server):
+    page = open_page(address=f"{server}/sweep", wait_for="Run the sweep")
+    set_number(page, "Steps", 6)
+    for box_ in ("4", "5"):
+        page.get_by_label(box_, exact=True).first.uncheck()
+    press(page, "Run the sweep")
+    expect(page.locator("#sweep-status")).to_contain_text("Done.")
+    cells = page.locator(".tc-sweep td a")
+    assert cells.count() == 2 * 5
+    expect(cells.nth(0)).to_contain_text(re.compile(r"\d+\.\d×, (\d+\.\d dB|the same)"))
+    expect(page.locator("#sweep-plot .js-plotly-plot")).to_be_visible()
+    cells.nth(3).click()
+    page.get_by_role("button", name="Generate").wait_for()
+    expect(page.locator("#status")).to_contain_text("Done.")
+    expect(page.get_by_role("spinbutton", name=re.compile("Stride"))).to_have_value("2")
+    expect(page.get_by_role("spinbutton", name=re.compile("Max order"))).to_have_value("3")
+
+
+def test_how_it_works_shows_equations_and_figures(open_page, server):
+    page = open_page(address=f"{server}/how", wait_for=None)
+    expect(page.get_by_role("heading", name="How it works")).to_be_visible()
+    assert page.locator(".katex-display").count() == 2
+    expect(page.locator("#how-curve .js-plotly-plot")).to_be_visible()
+    expect(page.locator("#how-choice .js-plotly-plot")).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_on_a_phone_nothing_is_wider_than_the_screen(open_page, theme):
+    page = open_page(width=390, height=844, theme=theme)
+    page.get_by_role("button", name="Steps, guidance, seed").click()
+    set_number(page, "Steps", 4)
+    box(page).fill(PROMPT)
+    press(page, "Generate")
+    expect(page.locator("#status")).to_contain_text("Done.")
+    expect(page.locator("#heatmap .js-plotly-plot")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    dark = page.evaluate("document.body.classList.contains('dark')")
+    assert dark == (theme == "dark")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("route", ["", "sweep", "how"])
+def test_nothing_that_axe_can_find(open_page, server, route, theme):
+    """WCAG 2 A and AA, after a run where there is one."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    names = {"": "Generate", "sweep": "Run the sweep", "how": None}
+    address = f"{server}/{route}?__theme={theme}"
+    page = open_page(address=address, wait_for=names[route])
+    if not route:
+        page.get_by_role("button", name="Steps, guidance, seed").click()
+        set_number(page, "Steps", 4)
+        press(page, "Generate")
+        expect(page.locator("#status")).to_contain_text("Done.")
+        expect(page.locator("#heatmap .js-plotly-plot")).to_be_visible()
+    if route == "how":
+        expect(page.locator("#how-choice .js-plotly-plot")).to_be_visible()
+    wanted = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa"]}}
+    found = Axe().run(page, options=wanted).response["violations"]
+    assert {v["id"]: [node["target"] for node in v["nodes"]] for v in found} == {}
