@@ -40,7 +40,8 @@ def _described(config: type, name: str) -> str:
     """What the docstring says of a field that declares no sentence of its own."""
     pattern = rf"^(?:\w+, )*{name}(?:, \w+)* : .*\n((?:    .*\n?|\n)+)"
     found = re.search(pattern, inspect.getdoc(config) or "", re.M)
-    return " ".join(found[1].split()).replace("``", "`") if found else ""
+    text = " ".join(found[1].split()) if found else ""
+    return re.sub(r":\w+:`~?", "`", text).replace("``", "`")
 
 
 def _row(name: str, declared: Setting, meaning: str) -> str:
