@@ -6,6 +6,8 @@ says when the two differ.
 
 from __future__ import annotations
 
+import inspect
+import re
 from pathlib import Path
 
 from tracache import methods
@@ -27,12 +29,22 @@ def fill(page: str) -> str:
 def _table(config: type) -> str:
     about = (config.__doc__ or "").strip().splitlines()[0]
     head = "| setting | default | allowed | meaning |\n|---|---|---|---|"
-    rows = [_row(name, declared) for name, declared in settings_of(config).items()]
+    rows = [
+        _row(name, declared, declared.help or _described(config, name) or declared.label)
+        for name, declared in settings_of(config).items()
+    ]
     return "\n".join([f"## `{config.__name__}`\n\n{about}\n", head, *rows])
 
 
-def _row(name: str, declared: Setting) -> str:
-    meaning = declared.help or declared.label
+def _described(config: type, name: str) -> str:
+    """What the docstring says of a field that declares no sentence of its own."""
+    pattern = rf"^(?:\w+, )*{name}(?:, \w+)* : .*\n((?:    .*\n?|\n)+)"
+    found = re.search(pattern, inspect.getdoc(config) or "", re.M)
+    text = " ".join(found[1].split()) if found else ""
+    return re.sub(r":\w+:`~?", "`", text).replace("``", "`")
+
+
+def _row(name: str, declared: Setting, meaning: str) -> str:
     if declared.only is not None:
         other, value = declared.only
         meaning += f" Only with `{other}={value}`."
