@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from tests.browser.visitor import PROMPT, add_arm, box, choose, press, set_number
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def test_an_arm_of_another_kind_brings_its_own_settings(open_page):

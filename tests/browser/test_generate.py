@@ -34,6 +34,7 @@ def test_the_main_job(open_page):
     expect(page.locator(".tc-gallery li")).to_have_count(1)
 
 
+@pytest.mark.slow
 def test_a_preview_shows_before_the_picture(open_page):
     page = open_page()
     page.get_by_role("button", name="Steps, guidance, seed").click()
@@ -47,6 +48,7 @@ def test_a_preview_shows_before_the_picture(open_page):
     expect(page.locator("#status")).to_contain_text("Stopped")
 
 
+@pytest.mark.slow
 def test_more_arms_are_one_choice_away(open_page):
     page = open_page()
     add_arm(page, "Fewer steps")
@@ -72,6 +74,7 @@ def test_stop_ends_the_run_and_another_can_start(open_page):
     assert image_width(page, "tracache") == 128
 
 
+@pytest.mark.slow
 def test_bad_input_says_what_to_do_and_keeps_the_results(open_page):
     page = open_page()
     page.get_by_role("button", name="Steps, guidance, seed").click()
@@ -88,6 +91,7 @@ def test_bad_input_says_what_to_do_and_keeps_the_results(open_page):
     expect(page.locator("#figures tbody tr")).to_have_count(2)
 
 
+@pytest.mark.slow
 def test_a_baseline_that_is_reused_says_so(open_page):
     page = open_page()
     page.get_by_role("button", name="Steps, guidance, seed").click()
@@ -104,6 +108,7 @@ def test_a_baseline_that_is_reused_says_so(open_page):
     expect(page.locator("#status")).to_contain_text("reused")
 
 
+@pytest.mark.slow
 def test_what_a_run_will_cost_is_known_before(open_page):
     page = open_page()
     add_arm(page, "Fewer steps")

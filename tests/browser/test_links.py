@@ -35,7 +35,9 @@ def assert_harmless(page):
     assert page.evaluate("getComputedStyle(document.body).display") != "none"
 
 
-@pytest.mark.parametrize("what", LINKS)
+@pytest.mark.parametrize(
+    "what", ["model", *(pytest.param(w, marks=pytest.mark.slow) for w in LINKS if w != "model")]
+)
 def test_a_hostile_link_is_shown_as_text(open_page, server, what):
     page = open_page(address=f"{server}/?{urlencode(LINKS[what])}")
     toast = page.get_by_test_id("toast-body")
@@ -45,6 +47,7 @@ def test_a_hostile_link_is_shown_as_text(open_page, server, what):
     assert_harmless(page)
 
 
+@pytest.mark.slow
 def test_a_hostile_prompt_is_a_prompt(open_page, server):
     page = open_page(address=f"{server}/?{urlencode({**GOOD, 'prompt': HOSTILE, 'steps': 4})}")
     expect(box(page)).to_have_value(HOSTILE)
@@ -56,6 +59,7 @@ def test_a_hostile_prompt_is_a_prompt(open_page, server):
     assert_harmless(page)
 
 
+@pytest.mark.slow
 def test_whoever_has_the_link_looks_on_and_only_the_owner_stops(open_page):
     owner = open_page()
     owner.get_by_role("button", name="Steps, guidance, seed").click()

@@ -85,6 +85,7 @@ def test_videos_play_in_step(open_page):
     assert download.value.suggested_filename == "tracache.mp4"
 
 
+@pytest.mark.slow
 def test_a_cell_of_the_heatmap_shows_its_candidates(open_page):
     page = open_page()
     press(page, "Generate")
@@ -106,6 +107,7 @@ def test_a_cell_of_the_heatmap_shows_its_candidates(open_page):
     expect(said).to_have_text("Block 1, step 1: computed.")
 
 
+@pytest.mark.slow
 def test_the_path_of_a_block_is_drawn(open_page):
     page = open_page()
     page.get_by_role("button", name="Steps, guidance, seed").click()
@@ -122,6 +124,7 @@ def test_the_path_of_a_block_is_drawn(open_page):
     )
 
 
+@pytest.mark.slow
 def test_recorded_examples_say_where_they_come_from(open_page):
     page = open_page()
     expect(page.locator(".tcv-label")).to_contain_text(re.compile(r"recorded on CPU .*\d{4}-"))

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from tests.browser.visitor import PROMPT, box, choose, image_width, press, set_number
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def test_an_example_fills_the_prompt(open_page):

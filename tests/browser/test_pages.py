@@ -28,6 +28,7 @@ def test_a_sweep_fills_in_and_leads_to_its_cells(open_page, server):
     expect(page.get_by_role("spinbutton", name=re.compile("Max order"))).to_have_value("3")
 
 
+@pytest.mark.slow
 def test_how_it_works_shows_equations_and_figures(open_page, server):
     page = open_page(address=f"{server}/how", wait_for=None)
     expect(page.get_by_role("heading", name="How it works")).to_be_visible()
@@ -36,6 +37,7 @@ def test_how_it_works_shows_equations_and_figures(open_page, server):
     expect(page.locator("#how-choice .js-plotly-plot")).to_be_visible()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_on_a_phone_nothing_is_wider_than_the_screen(open_page, theme):
     page = open_page(width=390, height=844, theme=theme)
@@ -50,8 +52,14 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(open_page, theme):
     assert dark == (theme == "dark")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("route", ["", "sweep", "how"])
+@pytest.mark.parametrize(
+    "route, theme",
+    [
+        pytest.param(route, theme, marks=[pytest.mark.slow] * ((route, theme) != ("", "light")))
+        for route in ("", "sweep", "how")
+        for theme in ("light", "dark")
+    ],
+)
 def test_nothing_that_axe_can_find(open_page, server, route, theme):
     """WCAG 2 A and AA, after a run where there is one."""
     from axe_playwright_python.sync_playwright import Axe

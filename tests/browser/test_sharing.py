@@ -10,6 +10,7 @@ from tests.browser.visitor import box, image_width, press, set_number
 pytestmark = pytest.mark.browser
 
 
+@pytest.mark.slow
 def test_a_run_is_still_there_when_its_tab_was_closed(open_page, server):
     page = open_page()
     page.get_by_role("button", name="Steps, guidance, seed").click()
@@ -39,6 +40,7 @@ def test_a_link_restores_every_setting(open_page, server):
     assert "class_label=12" in page.url
 
 
+@pytest.mark.slow
 def test_a_link_that_is_wrong_says_so(open_page, server):
     page = open_page(address=f"{server}/?model=scenes-t2i&prompt=x&stride=many")
     expect(page.get_by_text("stride in the link must be a whole number")).to_be_visible()
@@ -46,6 +48,7 @@ def test_a_link_that_is_wrong_says_so(open_page, server):
     expect(page.locator("#status")).to_contain_text("Done.")
 
 
+@pytest.mark.slow
 def test_link_script_and_command_can_be_copied(open_page):
     page = open_page()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])

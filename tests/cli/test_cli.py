@@ -104,6 +104,7 @@ def test_bench_quality(tmp_path, capsys):
     assert "latent error" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_bench_quality_does_not_depend_on_the_batch_where_no_order_is_chosen(tmp_path):
     """Items of a batch have their own noise; only an order is chosen over all of them."""
     rows = []

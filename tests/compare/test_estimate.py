@@ -37,7 +37,7 @@ def agree(request, settings):
     return before, report
 
 
-@pytest.mark.parametrize("guidance_scale", [1.0, 2.5])
+@pytest.mark.parametrize("guidance_scale", [pytest.param(1.0, marks=pytest.mark.slow), 2.5])
 def test_images(guidance_scale):
     settings = Settings.from_environment()
     asked = {"seed": 0, "steps": 7, "guidance_scale": guidance_scale, "trace": False}
@@ -92,7 +92,13 @@ def test_what_the_run_decides_is_left_to_it(settings):
     assert lines[1] == "TraCache: decided while it runs"
 
 
-@pytest.mark.parametrize("model_id", [spec.id for spec in MODELS.values() if not spec.embedded])
+HUB = [spec.id for spec in MODELS.values() if not spec.embedded]
+QUICK = ("pixart-256", "dit-xl-2-256")
+
+
+@pytest.mark.parametrize(
+    "model_id", [pytest.param(m, marks=[pytest.mark.slow] * (m not in QUICK)) for m in HUB]
+)
 def test_models_that_are_not_here_are_estimated_as_published(model_id):
     takes = {"class_label": 0} if MODELS[model_id].task == "class-to-image" else {"prompt": "x"}
     request = make_request(model_id, **takes, steps=6, stride=3, last_step=False, warmup=1)
@@ -101,6 +107,7 @@ def test_models_that_are_not_here_are_estimated_as_published(model_id):
     assert full.macs > 1e11
 
 
+@pytest.mark.slow
 def test_the_cost_of_a_video_follows_its_size():
     def macs(**size):
         request = make_request("open-sora-1.2", "x", steps=2, **size)

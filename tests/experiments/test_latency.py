@@ -32,7 +32,9 @@ def bench(tmp_path, *argv):
     return json.loads(file.read_text())
 
 
-@pytest.mark.parametrize("model", ["dit-xl-2-256", "pixart-512"])
+@pytest.mark.parametrize(
+    "model", [pytest.param("dit-xl-2-256", marks=pytest.mark.slow), "pixart-512"]
+)
 def test_random_weights_need_nothing_from_the_hub(small, model, tmp_path, capsys):
     argv = ["--model", model, "--random-weights", "--strides", "3", "--batch", "1", "2"]
     figures = bench(tmp_path, *argv, "--arms", "reuse", "taylorseer", "tracache")
@@ -53,6 +55,7 @@ def test_random_weights_are_for_full_size_models_alone(capsys):
     assert "random weights are for full-size models (pixart-256" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_compiled_rows_come_after_eager_ones_and_leave_nothing_behind(small, tmp_path):
     argv = ["--model", "dit-xl-2-256", "--random-weights", "--strides", "2", "--compile"]
     rows = bench(tmp_path, *argv, "--peers", "diffusers-taylorseer")["rows"]

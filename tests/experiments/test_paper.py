@@ -16,6 +16,7 @@ def measured(*keys):
     return list(measure_macs([ROWS[key] for key in keys]))
 
 
+@pytest.mark.slow
 def test_full_compute_is_the_papers_within_a_percent():
     rows = measured(("1", "256x256", "DPM++ 7 steps"), ("3", "256", "DDIM 20 steps"))
     for row in rows:
@@ -23,6 +24,7 @@ def test_full_compute_is_the_papers_within_a_percent():
         assert row.all_products > row.ours
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "key",
     [
@@ -44,6 +46,7 @@ def test_tracache_costs_no_more_than_the_paper_says():
     assert 0.95 < row.ratio <= 1
 
 
+@pytest.mark.slow
 def test_videos_count_every_product():
     """Of 30 steps the paper counts 1.66 P; to two decimals, so of 8 computed ones it is 0.44."""
     (row,) = measured(("2", "v3", "TraCache k=4, o=2"))

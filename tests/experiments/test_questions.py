@@ -66,11 +66,11 @@ def test_foresight(tmp_path, capsys):
 @pytest.mark.parametrize(
     "question, more, settings",
     [
-        ("orders", ["--strides", "2", "--orders", "2-3"], 5),
-        ("exponents", ["--strides", "2", "--orders", "2"], 12),
+        pytest.param("orders", ["--strides", "2", "--orders", "2-3"], 5, marks=pytest.mark.slow),
+        pytest.param("exponents", ["--strides", "2", "--orders", "2"], 12, marks=pytest.mark.slow),
         ("granularity", ["--strides", "2", "--orders", "2"], 3),
-        ("criteria", ["--strides", "2", "--orders", "3"], 3),
-        ("sampler", ["--strides", "2", "--orders", "2"], 4),
+        pytest.param("criteria", ["--strides", "2", "--orders", "3"], 3, marks=pytest.mark.slow),
+        pytest.param("sampler", ["--strides", "2", "--orders", "2"], 4, marks=pytest.mark.slow),
     ],
 )
 def test_questions_of_many_images(question, more, settings, tmp_path):

@@ -99,6 +99,7 @@ def test_a_killed_sweep_goes_on_where_it_stopped(tmp_path):
     assert sum(seen) == count_images(3, settings(), Worker(), 1)
 
 
+@pytest.mark.slow
 def test_a_lost_workers_share_is_done_by_whoever_comes_next(tmp_path):
     """Two of three workers wrote; one worker alone then does the rest, and nothing else."""
     model, options = load_model("scenes-t2i"), {"scheduler": "ddim", "guidance_scale": 2.0}
@@ -112,6 +113,7 @@ def test_a_lost_workers_share_is_done_by_whoever_comes_next(tmp_path):
     assert len(late.file.read_text().splitlines()) == len(settings())
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_images_of_one_bit_for_bit(tmp_path):
     """With gloo, on the CPU; batches are shared out whole."""
     root = Path(__file__).resolve().parents[2]
@@ -141,6 +143,7 @@ def test_noise_follows_the_index(tmp_path):
     assert len(set(found.values())) == len(found) == 4
 
 
+@pytest.mark.slow
 def test_more_images_than_prompts_begin_again_and_may_become_more(tmp_path):
     file = tmp_path / "prompts.txt"
     file.write_text("a matte red cube on sand at night\na shiny blue ring on snow at sunset\n")

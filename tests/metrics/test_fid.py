@@ -30,7 +30,9 @@ def pictures(images):
     return [Image.fromarray(image) for image in images]
 
 
-@pytest.mark.parametrize("kind", ["Fréchet (scenes)", "spatial Fréchet (scenes)"])
+@pytest.mark.parametrize(
+    "kind", ["Fréchet (scenes)", pytest.param("spatial Fréchet (scenes)", marks=pytest.mark.slow)]
+)
 def test_renders_are_near_renders_and_other_pictures_are_not(renders, kind):
     distance = measures_for("scenes", SCENES)[kind]
     near = distance(pictures(renders))
@@ -40,6 +42,7 @@ def test_renders_are_near_renders_and_other_pictures_are_not(renders, kind):
     assert distance(pictures(renders)) == pytest.approx(near)
 
 
+@pytest.mark.slow
 def test_only_the_spatial_distance_minds_where_things_are(renders):
     """Mirrored at the vertical axis a scene is as good as before, but for the light's side."""
     measures = measures_for("scenes", SCENES)

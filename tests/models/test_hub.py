@@ -9,6 +9,7 @@ import pytest
 import torch
 from diffusers import DiTPipeline, PixArtAlphaPipeline
 
+from tests.grids import pairwise
 from tests.models.hub import write_model
 from tracache.caching.layouts import find_blocks
 from tracache.compare.arms import Setup
@@ -96,7 +97,13 @@ def ask(settings, model_id, **changes):
     )
 
 
-@pytest.mark.parametrize("model_id", HUB)
+#: Those that differ from another in their size alone.
+SIZES = ("pixart-512", "pixart-1024", "dit-xl-2-512")
+
+
+@pytest.mark.parametrize(
+    "model_id", [pytest.param(m, marks=[pytest.mark.slow] * (m in SIZES)) for m in HUB]
+)
 def test_a_comparison(settings, model_id):
     model = load_model(model_id, settings)
     report = run(model, ask(settings, model_id))
@@ -229,9 +236,10 @@ def test_classes_by_name_number_and_synonym(settings):
     assert len(labels_of(MODELS["dit-xl-2-512"], settings).names) == 1000
 
 
-@pytest.mark.parametrize("model_id", ["pixart-256", "open-sora-1.2"])
-@pytest.mark.parametrize("kind", ["offload", "encode-first"])
-@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+@pytest.mark.parametrize(
+    "kind, dtype, model_id",
+    pairwise(("offload", "encode-first"), (None, torch.bfloat16), ("pixart-256", "open-sora-1.2")),
+)
 def test_a_text_encoder_that_is_elsewhere_reads_the_same(settings, kind, dtype, model_id):
     model = load_model(model_id, settings)
     family, folders = model.spec.family, [settings.models / s for s in model.spec.sources]

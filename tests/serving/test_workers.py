@@ -82,6 +82,7 @@ def test_both_work_at_once_and_who_comes_third_waits(workers):
     another.close()
 
 
+@pytest.mark.slow
 def test_stopped_work_ends_soon_and_leaves_the_worker_free(workers):
     before = report(workers.run("compare", ask()))
     for _ in range(3):
@@ -110,6 +111,7 @@ def test_what_cannot_travel_does_not_hold_a_worker_up(workers):
     assert report(workers.run("compare", ask()))
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_lost_is_replaced(workers):
     events = workers.run("compare", ask(steps=100))
     first_step(events)
@@ -173,6 +175,7 @@ def test_a_worker_that_hangs_does_not_hold_up_the_end():
     assert not process.is_alive()
 
 
+@pytest.mark.slow
 def test_a_model_that_fails_there_is_remembered_and_tried_again(workers, tmp_path):
     broken = Workers(
         replace(Settings.from_environment(), assets=tmp_path, models=tmp_path), "scenes-t2i", 1
@@ -188,6 +191,7 @@ def test_a_model_that_fails_there_is_remembered_and_tried_again(workers, tmp_pat
         broken.close()
 
 
+@pytest.mark.slow
 def test_they_end_with_the_page(workers):
     """Also where the page is killed: nobody is left to tell them."""
     script = (

@@ -99,7 +99,12 @@ PHASES = {
 }
 
 
-@pytest.mark.parametrize("phase", PHASES)
+QUICK = ("encoding", "the cached arm", "tracing")
+
+
+@pytest.mark.parametrize(
+    "phase", [pytest.param(p, marks=[pytest.mark.slow] * (p not in QUICK)) for p in PHASES]
+)
 def test_stop_works_in_every_phase(jobs, phase):
     """At once and with nothing left behind: the next run is as if there had been none."""
     request = ask(steps=6, trace=True, arms=["tracache", "pab"])
