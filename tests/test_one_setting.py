@@ -20,7 +20,7 @@ from tracache import TraCacheConfig
 from tracache.cli.arguments import build_parser
 from tracache.cli.main import RUNS
 from tracache.compare.request import make_request
-from tracache.compare.serialise import from_query, recipe_of, remake
+from tracache.compare.serialise import from_query, given_of, from_given
 from tracache.compare.serialise import to_command, to_python, to_query
 from tracache.docs import tables
 from tracache.serving.backend import Here
@@ -37,11 +37,11 @@ else:
     raise AssertionError
 # Link, script, command.
 request = make_request("scenes-t2i", "a red cube on sand", seed=0, patience=5)
-recipe = recipe_of(request)
-assert "patience=5" in to_query(recipe)
-assert remake(from_query(to_query(recipe))) == request
-assert "patience=5" in to_python(recipe)
-words = shlex.split(to_command(recipe))
+given = given_of(request)
+assert "patience=5" in to_query(given)
+assert from_given(from_query(to_query(given))) == request
+assert "patience=5" in to_python(given)
+words = shlex.split(to_command(given))
 args = build_parser(RUNS).parse_args(words[3:])
 assert args.patience == 5
 # The page's control, its value, and the endpoint's parameter.

@@ -288,7 +288,7 @@ def test_accelerate_detaches_whatever_happens():
         tracache.accelerate(pipe, TraCacheConfig(), stride=2),
     ):
         pass
-    with pytest.raises(TypeError, match="no transformer"), tracache.accelerate(nn.Linear(1, 1)):
+    with pytest.raises(TypeError, match="no denoiser"), tracache.accelerate(nn.Linear(1, 1)):
         pass
 
 

@@ -12,9 +12,9 @@ from tracache.cli.arguments import build_parser
 from tracache.cli.main import RUNS, main
 from tracache.compare.request import make_request
 from tracache.compare.serialise import (
+    from_given,
     from_query,
-    recipe_of,
-    remake,
+    given_of,
     to_command,
     to_python,
     to_query,
@@ -46,17 +46,17 @@ REQUESTS = [
 
 @pytest.mark.parametrize("request_", REQUESTS)
 def test_a_link_makes_the_same_request(request_):
-    assert remake(from_query(to_query(recipe_of(request_)))) == request_
+    assert from_given(from_query(to_query(given_of(request_)))) == request_
 
 
 def test_steps_chosen_one_by_one_survive_a_link():
     request = ask(full_steps=(0, 3, 9))
-    assert remake(from_query(to_query(recipe_of(request)))) == request
+    assert from_given(from_query(to_query(given_of(request)))) == request
 
 
 @pytest.mark.parametrize("request_", REQUESTS)
 def test_a_command_makes_the_same_request(request_, monkeypatch, tmp_path):
-    words = shlex.split(to_command(recipe_of(request_)))
+    words = shlex.split(to_command(given_of(request_)))
     assert words[:3] == ["python", "-m", "tracache"]
     made = []
 
@@ -76,18 +76,18 @@ def test_a_command_makes_the_same_request(request_, monkeypatch, tmp_path):
 
 def test_a_command_runs_as_pasted(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    words = shlex.split(to_command(recipe_of(ask(steps=3))))
+    words = shlex.split(to_command(given_of(ask(steps=3))))
     assert main(words[3:]) == 0
     image = Image.open(tmp_path / "out" / "tracache.png")
     assert image.size == (128, 128)
-    assert remake(from_query(image.text["tracache-recipe"])) == ask(steps=3)
+    assert from_given(from_query(image.text["tracache-recipe"])) == ask(steps=3)
     assert json.loads(image.text["tracache-figures"])["num_steps"] == 3
 
 
 def test_a_script_runs_as_pasted(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     names: dict = {}
-    exec(to_python(recipe_of(ask(steps=3, arms=["reuse", "fewer-steps"]))), names)
+    exec(to_python(given_of(ask(steps=3, arms=["reuse", "fewer-steps"]))), names)
     assert names["request"] == ask(steps=3, arms=["reuse", "fewer-steps"])
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "fewer-steps.png",
@@ -101,10 +101,10 @@ def test_a_script_runs_as_pasted(monkeypatch, tmp_path, capsys):
 
 @given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=40))
 def test_any_prompt_survives_link_command_and_script(prompt):
-    recipe = recipe_of(make_request("scenes-t2i", prompt, seed=0))
-    assert from_query(to_query(recipe)) == recipe
-    assert f"--prompt={prompt}" in shlex.split(to_command(recipe))
-    assert repr(prompt) in to_python(recipe)
+    given = given_of(make_request("scenes-t2i", prompt, seed=0))
+    assert from_query(to_query(given)) == given
+    assert f"--prompt={prompt}" in shlex.split(to_command(given))
+    assert repr(prompt) in to_python(given)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_any_prompt_survives_link_command_and_script(prompt):
 )
 def test_a_link_that_is_wrong_says_what(query, words):
     with pytest.raises(ValueError) as error:
-        remake(from_query(query))
+        from_given(from_query(query))
     assert words in str(error.value)
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from tracache.compare.request import make_request
-from tracache.compare.serialise import from_query, recipe_of, remake, to_query
+from tracache.compare.serialise import from_given, from_query, given_of, to_query
 from tracache.settings import Settings
 from tracache.ui.form import fill_controls, read_request
 from tracache.ui.sweep_page import make_places
@@ -24,12 +24,14 @@ REQUESTS = [
 ]
 
 
-@pytest.mark.parametrize("asked", REQUESTS)
-def test_controls_filled_from_a_request_make_it_again(asked):
-    again = read_request(fill_controls(asked))
+@pytest.mark.parametrize("made", REQUESTS)
+def test_controls_filled_from_a_request_make_it_again(made):
+    again = read_request(fill_controls(made))
     # Whoever fills in the controls fills in all of an arm's settings, defaults too.
-    assert recipe_of(again) | {"options": 0} == recipe_of(asked) | {"options": 0}
-    assert all(again.set_up(arm, computed=5) == asked.set_up(arm, computed=5) for arm in asked.arms)
+    assert given_of(again) | {"options": 0} == given_of(made) | {"options": 0}
+    assert all(
+        again.set_up(arm, computed=5) == wanted.set_up(arm, computed=5) for arm in wanted.arms
+    )
 
 
 @pytest.mark.parametrize(
@@ -69,8 +71,8 @@ def test_bad_input_is_refused_with_a_message(change, words):
 
 
 def test_an_empty_setting_is_the_arms_default():
-    asked = read_request({**GOOD, "arm": "toca", "toca_ratio": None})
-    assert asked.set_up("toca") == make_request("scenes-t2i", PROMPT, arms=["toca"]).set_up("toca")
+    wanted = read_request({**GOOD, "arm": "toca", "toca_ratio": None})
+    assert wanted.set_up("toca") == make_request("scenes-t2i", PROMPT, arms=["toca"]).set_up("toca")
 
 
 def test_a_seed_is_drawn_where_asked():
@@ -89,7 +91,7 @@ def test_a_sweep_asks_for_every_cell_once_and_for_its_rival():
         (2, 0), (2, 1), (2, None), (3, 0), (3, 1), (3, None),
     ]  # fmt: skip
     assert places[2].request.arms == ("full", "fewer-steps")
-    assert all(remake(from_query(to_query(recipe_of(p.request)))).set_up(p.arm) for p in places)
+    assert all(from_given(from_query(to_query(given_of(p.request)))).set_up(p.arm) for p in places)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The library: attaches a method to a denoiser, and keeps what it decided.
 
 =================  =================================================================================
-denoiser           what a scheduler calls at each step: a transformer
+denoiser           what a scheduler calls at each step: a transformer, a UNet
 method             an algorithm that decides what a denoiser computes, with its configuration
 arm                one way to run a request: full compute, a method, fewer steps
 request, job       everything a visitor asked for; the same on its way through the page

@@ -1,4 +1,4 @@
-"""The cache: a method attached to a transformer, one step after another."""
+"""The cache: a method attached to a denoiser, one step after another."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import nn
 from tracache.caching.checks import require_integer
 from tracache.caching.clock import RunClock
 from tracache.caching.config import MethodConfig, TraCacheConfig
-from tracache.caching.hooks import Detour, TransformerDetour, hook_module, is_hooked, unhook
+from tracache.caching.hooks import DenoiserDetour, Detour, hook_module, is_hooked, unhook
 from tracache.caching.layouts import (
     argument_reader,
     find_blocks,
@@ -42,7 +42,7 @@ class _Run:
 
 
 class CacheHandle:
-    """One cache on one transformer; made by :func:`attach`.
+    """One cache on one denoiser; made by :func:`attach`.
 
     The state resets itself whenever a new run starts, see
     :class:`~tracache.caching.clock.RunClock`.
@@ -57,7 +57,7 @@ class CacheHandle:
 
     def __init__(
         self,
-        transformer: nn.Module,
+        denoiser: nn.Module,
         config: MethodConfig,
         *,
         num_steps: int | None = None,
@@ -73,7 +73,7 @@ class CacheHandle:
                 f"{self._counted} needs the number of steps: pass num_steps=… or scheduler=…, "
                 "or use tracache.accelerate(pipe, …), which reads it from the pipeline"
             )
-        stack = Stack(tuple(find_blocks(transformer)), find_layout(transformer), scheduler)
+        stack = Stack(tuple(find_blocks(denoiser)), find_layout(denoiser), scheduler)
         self.config = config
         self._new_run: Callable[[], _Run] = lambda: _Run(
             config, stack, RunClock(scheduler, num_steps), trace
@@ -82,31 +82,31 @@ class CacheHandle:
         self._context: str | None = None
         self._threads = _Threads()
         self._modules: list[nn.Module] = []
-        self._attach(transformer)
+        self._attach(denoiser)
 
-    def _attach(self, transformer: nn.Module) -> None:
-        feeders = find_modules(transformer, find_layout(transformer).feeders)
-        self._latents = argument_reader(transformer.forward, find_layout(transformer).latents)
-        self._timestep = argument_reader(transformer.forward, "timestep")
-        hooks: dict[nn.Module, Detour] = {transformer: TransformerDetour(self, self._step)}
+    def _attach(self, denoiser: nn.Module) -> None:
+        feeders = find_modules(denoiser, find_layout(denoiser).feeders)
+        self._latents = argument_reader(denoiser.forward, find_layout(denoiser).latents)
+        self._timestep = argument_reader(denoiser.forward, "timestep")
+        hooks: dict[nn.Module, Detour] = {denoiser: DenoiserDetour(self, self._step)}
         for name, module in feeders.items():
             hooks[module] = Detour(partial(self._feeder, name))
         by_modules = self._run.method.takes_modules
-        for index, block in enumerate(find_blocks(transformer)):
+        for index, block in enumerate(find_blocks(denoiser)):
             hooks[block] = Detour(partial(self._block, index), compiled=not by_modules)
         if by_modules:
-            for index, parts in enumerate(find_parts(transformer)):
+            for index, parts in enumerate(find_parts(denoiser)):
                 for part, module in parts.items():
                     hooks[module] = Detour(partial(self._module, index, part))
         if any(is_hooked(module) for module in hooks):
-            raise RuntimeError("a cache is already attached to this transformer; detach it first")
+            raise RuntimeError("a cache is already attached to this denoiser; detach it first")
         for module, hook in hooks.items():
             hook_module(module, hook)
             self._modules.append(module)
 
     @property
     def attached(self) -> bool:
-        """Whether the transformer still runs through this cache."""
+        """Whether the denoiser still runs through this cache."""
         return bool(self._modules)
 
     @property
@@ -123,11 +123,11 @@ class CacheHandle:
 
     @contextmanager
     def context(self, name: str) -> Iterator[None]:
-        """Name the forwards inside, for pipelines that call the transformer twice per step.
+        """Name the forwards inside, for pipelines that call the denoiser twice per step.
 
         Each context has a history of its own, as the conditional and the unconditional forward of
         classifier-free guidance need. diffusers' ``transformer.cache_context(name)`` does the
-        same where the transformer has it.
+        same where the denoiser has it.
         """
         previous = self._context
         self.set_context(name)
@@ -149,7 +149,7 @@ class CacheHandle:
             run.forget()
 
     def detach(self) -> None:
-        """Give the transformer its own forwards back and free the history; the trace stays."""
+        """Give the denoiser its own forwards back and free the history; the trace stays."""
         for module in self._modules:
             unhook(module)
         self._modules = []
@@ -170,7 +170,7 @@ class CacheHandle:
         return self._run.method.module(index, part, call)
 
     def _step(self, call: Call) -> Any:
-        """Answer for one forward of the transformer."""
+        """Answer for one forward of the denoiser."""
         with self._threads.enter():
             run = self._run
             clock, method = run.clock, run.method
@@ -193,7 +193,7 @@ class CacheHandle:
                 )
             step = Step(clock.step, clock.timestep, clock.num_steps, clock.next_timestep)
             method.begin(step)
-            output = method.transformer(call.args, call.kwargs, call.function)
+            output = method.denoiser(call.args, call.kwargs, call.function)
             run.trace.record(clock.timestep, method.row(), method.candidates())
             clock.broken = False
             return output
@@ -203,7 +203,7 @@ class _Threads:
     """Refuses to serve two threads at once, whose images would be mixed up otherwise."""
 
     _MESSAGE = (
-        "two threads run this transformer at the same time, and its cache serves one run: give "
+        "two threads run this denoiser at the same time, and its cache serves one run: give "
         "each thread a pipeline of its own, or let them take turns with a lock"
     )
 
@@ -238,18 +238,18 @@ class _Threads:
 
 
 def attach(
-    transformer: nn.Module,
+    denoiser: nn.Module,
     config: MethodConfig | None = None,
     *,
     num_steps: int | None = None,
     scheduler: Any = None,
     trace: Watch = "last",
 ) -> CacheHandle:
-    """Attach a cache to a diffusion transformer.
+    """Attach a cache to a denoiser.
 
     Parameters
     ----------
-    transformer : nn.Module
+    denoiser : nn.Module
         A ``PixArtTransformer2DModel`` or ``DiTTransformer2DModel`` of diffusers.
     config : TraCacheConfig, or another method's of :mod:`tracache.caching.methods`, optional
         The settings; the defaults of :class:`~tracache.caching.config.TraCacheConfig` if not given.
@@ -273,12 +273,12 @@ def attach(
     Raises
     ------
     TypeError
-        If the transformer's or the configuration's class is not supported.
+        If the denoiser's or the configuration's class is not supported.
     ValueError
         If it has no blocks, ``last_step`` is set and the number of steps unknown, or ``trace``
         names a row that there is not.
     RuntimeError
-        If a cache is already attached; from a forward, if two threads run the transformer at
+        If a cache is already attached; from a forward, if two threads run the denoiser at
         once, or if nothing shows which run it belongs to.
 
     Notes
@@ -288,7 +288,7 @@ def attach(
     ``max_order + 1`` tensors of the last block's output.
     """
     return CacheHandle(
-        transformer,
+        denoiser,
         config if config is not None else TraCacheConfig(),
         num_steps=num_steps,
         scheduler=scheduler,
@@ -335,15 +335,15 @@ def accelerate(
     ValueError
         If both ``config`` and settings by name are given, or a setting is not allowed.
     TypeError
-        If the pipeline has no supported transformer, or a setting is unknown.
+        If the pipeline has no supported denoiser, or a setting is unknown.
     """
     if config is not None and settings:
         raise ValueError("give either a config or settings by name, not both")
-    transformer = getattr(pipe, "transformer", None)
-    if transformer is None:
-        raise TypeError(f"{type(pipe).__name__} has no transformer to accelerate")
+    denoiser = getattr(pipe, "transformer", None)
+    if denoiser is None:
+        raise TypeError(f"{type(pipe).__name__} has no denoiser to accelerate")
     handle = attach(
-        transformer,
+        denoiser,
         config if config is not None else TraCacheConfig(**settings),
         scheduler=_SchedulerOf(pipe),
         trace=trace,

@@ -1,4 +1,4 @@
-"""Which step of which denoising run a forward of the transformer belongs to."""
+"""Which step of which denoising run a forward of the denoiser belongs to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from tracache.caching.evidence import Evidence
 
 _TWICE = (
-    "the transformer ran twice at the same timestep. If this pipeline calls it twice per step, "
+    "the denoiser ran twice at the same timestep. If this pipeline calls it twice per step, "
     "name each call: with handle.context('cond'): … (and the other). Schedulers "
     "that visit timesteps twice (Heun, KDPM2) are not supported. If an earlier run was broken off "
     "here, call handle.reset() first"
@@ -171,7 +171,7 @@ def read_timestep(timestep: Any) -> float:
         If there is none.
     """
     if timestep is None:
-        raise ValueError("the transformer was called without a timestep, which the cache needs")
+        raise ValueError("the denoiser was called without a timestep, which the cache needs")
     if isinstance(timestep, Tensor):
         return float(timestep.reshape(-1)[0])
     return float(timestep)

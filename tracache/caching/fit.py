@@ -26,7 +26,7 @@ Weights = tuple[tuple[float, ...], ...]
 
 
 @contextmanager
-def record_features(transformer: nn.Module) -> Iterator[list[Tensor]]:
+def record_features(denoiser: nn.Module) -> Iterator[list[Tensor]]:
     """Record the last block's output at every forward inside.
 
     Yields
@@ -39,7 +39,7 @@ def record_features(transformer: nn.Module) -> Iterator[list[Tensor]]:
     def keep(module: nn.Module, args: tuple, output: Tensor) -> None:
         features.append(output.detach().float().cpu())
 
-    handle = find_blocks(transformer)[-1].register_forward_hook(keep)
+    handle = find_blocks(denoiser)[-1].register_forward_hook(keep)
     try:
         yield features
     finally:

@@ -1,4 +1,4 @@
-"""Hooks that route a transformer's forwards through a cache, and leave nothing behind."""
+"""Hooks that route a denoiser's forwards through a cache, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Detour(ModelHook):
 
 
 class Cache(Protocol):
-    """What the hook on the transformer tells a cache."""
+    """What the hook on the denoiser tells a cache."""
 
     def set_context(self, name: str | None) -> None:
         """Enter a context of diffusers' ``cache_context``, or leave it with None."""
@@ -85,8 +85,8 @@ class _Contexts(StateManager):
         self._cache.set_context(None if context is None else context.name)
 
 
-class TransformerDetour(Detour):
-    """The hook on the transformer itself."""
+class DenoiserDetour(Detour):
+    """The hook on the denoiser itself."""
 
     _is_stateful = True
 

@@ -1,4 +1,4 @@
-"""Where the blocks of a transformer are, and how its forward names its inputs."""
+"""Where the blocks of a denoiser are, and how its forward names its inputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class Layout:
-    """Names of a transformer's attributes, and what its blocks are like.
+    """Names of a denoiser's attributes, and what its blocks are like.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ def _stdit3_modulated(block: Any, hidden_states: Tensor, kwargs: dict[str, Any])
     return (normed * (1 + scale) + shift).reshape(hidden_states.shape)
 
 
-#: What is known of a transformer, by the name of its class. Each block takes ``hidden_states``
+#: What is known of a denoiser, by the name of its class. Each block takes ``hidden_states``
 #: first and returns the new hidden states alone; a family whose blocks differ needs an adapter.
 LAYOUTS = {
     "PixArtTransformer2DModel": Layout(
@@ -112,48 +112,48 @@ LAYOUTS = {
 }
 
 
-def find_blocks(transformer: nn.Module) -> list[nn.Module]:
-    """Return the blocks of a supported transformer in the order they run.
+def find_blocks(denoiser: nn.Module) -> list[nn.Module]:
+    """Return the blocks of a supported denoiser in the order they run.
 
     Raises
     ------
     TypeError
-        If the transformer's class is not supported; the message lists those that are.
+        If the denoiser's class is not supported; the message lists those that are.
     ValueError
         If the class is supported and a stack is empty, or they differ in length.
     """
-    layout = find_layout(transformer)
-    stacks = [getattr(transformer, name, None) for name in layout.blocks]
+    layout = find_layout(denoiser)
+    stacks = [getattr(denoiser, name, None) for name in layout.blocks]
     for name, stack in zip(layout.blocks, stacks, strict=True):
         if not isinstance(stack, nn.ModuleList) or len(stack) == 0:
-            raise ValueError(f"{type(transformer).__name__}.{name} holds no blocks")
+            raise ValueError(f"{type(denoiser).__name__}.{name} holds no blocks")
     return [block for group in zip(*stacks, strict=True) for block in group]
 
 
-def find_modules(transformer: nn.Module, paths: Sequence[str]) -> dict[str, nn.Module]:
+def find_modules(denoiser: nn.Module, paths: Sequence[str]) -> dict[str, nn.Module]:
     """Return the modules at these paths, without those that are None."""
-    modules = {path: attrgetter(path)(transformer) for path in paths}
+    modules = {path: attrgetter(path)(denoiser) for path in paths}
     return {path: module for path, module in modules.items() if module is not None}
 
 
-def find_parts(transformer: nn.Module) -> list[dict[str, nn.Module]]:
+def find_parts(denoiser: nn.Module) -> list[dict[str, nn.Module]]:
     """Return the attentions and the MLP of every block, by name."""
-    parts = find_layout(transformer).parts.items()
+    parts = find_layout(denoiser).parts.items()
     return [
         {part: getattr(block, attribute) for part, attribute in parts}
-        for block in find_blocks(transformer)
+        for block in find_blocks(denoiser)
     ]
 
 
-def find_layout(transformer: nn.Module) -> Layout:
-    """Return the layout of a supported transformer, or raise TypeError listing those there are."""
-    # A subclass of a supported transformer keeps its forward, so it is supported too.
-    for cls in type(transformer).__mro__:
+def find_layout(denoiser: nn.Module) -> Layout:
+    """Return the layout of a supported denoiser, or raise TypeError listing those there are."""
+    # A subclass of a supported denoiser keeps its forward, so it is supported too.
+    for cls in type(denoiser).__mro__:
         if cls.__name__ in LAYOUTS:
             return LAYOUTS[cls.__name__]
     raise TypeError(
-        f"no blocks recognised in {type(transformer).__name__}; "
-        f"supported transformers: {', '.join(LAYOUTS)}"
+        f"no blocks recognised in {type(denoiser).__name__}; "
+        f"supported denoisers: {', '.join(LAYOUTS)}"
     )
 
 
@@ -168,7 +168,7 @@ def argument_reader(forward: Callable[..., Any], name: str) -> Callable[[tuple, 
 
 
 @contextmanager
-def count_module_calls(transformer: nn.Module) -> Iterator[list[dict[str, float]]]:
+def count_module_calls(denoiser: nn.Module) -> Iterator[list[dict[str, float]]]:
     """Count how often the attentions and the MLP of each block compute, cache or no cache.
 
     Yields
@@ -177,7 +177,7 @@ def count_module_calls(transformer: nn.Module) -> Iterator[list[dict[str, float]
         Calls so far, by block and part; a call for some of the tokens, or of the batch, counts as
         that share of one. Updated while the context is open.
     """
-    modules = find_parts(transformer)
+    modules = find_parts(denoiser)
     calls = [dict.fromkeys(parts, 0.0) for parts in modules]
     sizes: dict[str, int] = {}
 

@@ -258,14 +258,14 @@ class _Comparison:
 
     def _baseline_key(self) -> Hashable:
         """All that an image of full compute depends on; the model is the one that keeps it."""
-        asked = self.request
+        request = self.request
         return (
-            asked.subject,
-            asked.seed,
-            asked.steps,
-            asked.guidance_scale,
-            asked.scheduler,
-            asked.size,
+            request.subject,
+            request.seed,
+            request.steps,
+            request.guidance_scale,
+            request.scheduler,
+            request.size,
         )
 
     def _reuse(self, arm: str) -> ArmResult | None:

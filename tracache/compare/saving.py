@@ -12,7 +12,7 @@ from tracache.compare.figures import order_heatmap
 from tracache.compare.output import write_json
 from tracache.compare.report import ArmResult, Report
 from tracache.compare.request import Request
-from tracache.compare.serialise import recipe_of, to_query
+from tracache.compare.serialise import given_of, to_query
 from tracache.media import Video, filmstrip
 
 
@@ -37,7 +37,7 @@ def save_arm(arm: ArmResult, request: Request, folder: Path) -> Path:
         about = PngInfo()
         about.add_text("Software", "TraCache")
         about.add_text("Title", f"{arm.title}: {request.prompt}")
-        about.add_text("tracache-recipe", to_query(recipe_of(request)))
+        about.add_text("tracache-recipe", to_query(given_of(request)))
         about.add_text("tracache-figures", json.dumps(arm.to_dict()))
         arm.image.save(part, format="png", pnginfo=about)
     part.replace(file)

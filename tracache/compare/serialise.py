@@ -15,59 +15,59 @@ from tracache.media import VideoSize
 from tracache.models.presets import CUSTOM
 
 
-def recipe_of(request: Request) -> dict[str, Any]:
+def given_of(request: Request) -> dict[str, Any]:
     """Return what :func:`~tracache.compare.request.make_request` needs to make a request again.
 
     Whatever is the model's default is left out, but for seed and stride, which people look for.
     """
     spec = request.spec
-    recipe: dict[str, Any] = {"model": request.model}
+    given: dict[str, Any] = {"model": request.model}
     if request.class_label is None:
-        recipe["prompt"] = request.prompt
+        given["prompt"] = request.prompt
     else:
-        recipe["class_label"] = request.class_label
-    recipe["seed"] = request.seed
+        given["class_label"] = request.class_label
+    given["seed"] = request.seed
     if request.guidance_scale != spec.guidance_scale:
-        recipe["guidance_scale"] = request.guidance_scale
-    recipe |= _size(request)
+        given["guidance_scale"] = request.guidance_scale
+    given |= _size(request)
     if request.preset != CUSTOM:
-        recipe["preset"] = request.preset
+        given["preset"] = request.preset
     else:
         if request.steps != spec.steps:
-            recipe["steps"] = request.steps
+            given["steps"] = request.steps
         if request.scheduler != spec.schedulers[0]:
-            recipe["scheduler"] = request.scheduler
+            given["scheduler"] = request.scheduler
         default = spec.cache.to_dict()
         changed = {k: v for k, v in request.cache.to_dict().items() if v != default[k]}
-        recipe |= {"stride": request.cache.stride, **changed}
+        given |= {"stride": request.cache.stride, **changed}
     arms = tuple(arm for arm in request.arms if arm != REFERENCE)
     if arms != ("tracache",):
-        recipe["arms"] = list(arms)
-    options = {arm: dict(given) for arm, given in request.options.items() if given}
+        given["arms"] = list(arms)
+    options = {arm: dict(own) for arm, own in request.options.items() if own}
     if options:
-        recipe["options"] = options
-    return recipe
+        given["options"] = options
+    return given
 
 
 def _size(request: Request) -> dict[str, Any]:
-    """What was asked for in place of the model's own size."""
+    """What was given in place of the model's own size."""
     size, own = request.size, request.spec.size
     if size == own or not isinstance(size, VideoSize) or not isinstance(own, VideoSize):
         return {}
-    asked: dict[str, Any] = {} if size.frames == own.frames else {"frames": size.frames}
+    given: dict[str, Any] = {} if size.frames == own.frames else {"frames": size.frames}
     sizes = request.spec.sizes
     named = None if sizes is None else sizes.name_of(size)
     if (size.height, size.width) != (own.height, own.width) and named is not None:
-        asked |= dict(zip(("resolution", "aspect"), named, strict=True))
-    return asked
+        given |= dict(zip(("resolution", "aspect"), named, strict=True))
+    return given
 
 
-def to_query(recipe: Mapping[str, Any]) -> str:
-    """Write a recipe as the query of a link; arms' own settings are ``arm.name``."""
+def to_query(given: Mapping[str, Any]) -> str:
+    """Write what was given as the query of a link; arms' own settings are ``arm.name``."""
     flat: dict[str, Any] = {}
-    for name, value in recipe.items():
+    for name, value in given.items():
         if name == "options":
-            flat |= {f"{arm}.{k}": v for arm, given in value.items() for k, v in given.items()}
+            flat |= {f"{arm}.{k}": v for arm, options in value.items() for k, v in options.items()}
         elif name == "arms":
             flat[name] = ",".join(value)
         else:
@@ -89,17 +89,17 @@ def from_query(query: str) -> dict[str, Any]:
     ValueError
         If a name is unknown or a value cannot be read; the message says which.
     """
-    recipe: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     for name, text in parse_qsl(query, keep_blank_values=True):
         if name.startswith("__") or name == "run":
             continue
         arm, dot, option = name.partition(".")
         if dot:
-            given = recipe.setdefault("options", {}).setdefault(arm, {})
-            given[option] = _setting(name).read(text, " in the link")
+            options = given.setdefault("options", {}).setdefault(arm, {})
+            options[option] = _setting(name).read(text, " in the link")
         else:
-            recipe[name] = _read(name, text)
-    return recipe
+            given[name] = _read(name, text)
+    return given
 
 
 def _read(name: str, text: str) -> Any:
@@ -123,11 +123,11 @@ def _setting(name: str) -> Setting:
     return replace(found, name=name)
 
 
-def to_python(recipe: Mapping[str, Any]) -> str:
+def to_python(given: Mapping[str, Any]) -> str:
     """Write a script that makes the same comparison."""
     arguments = "".join(
         f"    {repr(value) if name == 'model' else f'{name}={value!r}'},\n"
-        for name, value in recipe.items()
+        for name, value in given.items()
     )
     return f"""from pathlib import Path
 
@@ -147,7 +147,7 @@ save_report(report, folder)
 """
 
 
-def to_command(recipe: Mapping[str, Any]) -> str:
+def to_command(given: Mapping[str, Any]) -> str:
     """Write a command that makes the same comparison, for a POSIX shell.
 
     Raises
@@ -156,11 +156,11 @@ def to_command(recipe: Mapping[str, Any]) -> str:
         If the command line has no flag for a setting.
     """
     words = ["python", "-m", "tracache", "compare"]
-    for name, value in recipe.items():
+    for name, value in given.items():
         flag = f"--{name.replace('_', '-')}"
         if name == "options":
-            for arm, given in value.items():
-                for key, number in given.items():
+            for arm, options in value.items():
+                for key, number in options.items():
                     words += ["--option", f"{arm}.{key}={number}"]
         elif name == "arms":
             words += [flag, *value]
@@ -174,13 +174,13 @@ def to_command(recipe: Mapping[str, Any]) -> str:
     return shlex.join([*words, "--output", "out"])
 
 
-def remake(recipe: Mapping[str, Any], **more: Any) -> Request:
-    """Return the request of a recipe, checked like any other."""
-    known = {k: v for k, v in recipe.items() if k not in ("model", "arms")}
-    arms = recipe.get("arms", ["tracache"])
+def from_given(given: Mapping[str, Any], **more: Any) -> Request:
+    """Return the request that was given, checked like any other."""
+    known = {k: v for k, v in given.items() if k not in ("model", "arms")}
+    arms = given.get("arms", ["tracache"])
     unknown = [arm for arm in arms if arm not in ARMS]
     if unknown:
         raise ValueError(f"unknown arm {unknown[0]!r}; choose from {', '.join(ARMS)}")
-    if "model" not in recipe:
+    if "model" not in given:
         raise ValueError("the link names no model")
-    return make_request(recipe["model"], arms=arms, **known, **more)
+    return make_request(given["model"], arms=arms, **known, **more)

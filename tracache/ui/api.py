@@ -11,7 +11,7 @@ import gradio as gr
 from tracache.caching.declare import ANYONE
 from tracache.compare.arms import ARMS, REFERENCE
 from tracache.compare.request import SETTINGS, make_request
-from tracache.compare.serialise import recipe_of, to_query
+from tracache.compare.serialise import given_of, to_query
 from tracache.models.loading import ModelUnavailableError
 from tracache.models.registry import DEFAULT_MODEL, find_model
 from tracache.models.sources import labels_of
@@ -66,7 +66,7 @@ class Api:
         assert now.archive is not None
         return {
             "run": job.id,
-            "link": f"?{to_query(recipe_of(request))}&run={job.id}",
+            "link": f"?{to_query(given_of(request))}&run={job.id}",
             "files": {arm: f"/{file_url(file)}" for arm, file in now.files.items()},
             "archive": f"/{file_url(now.archive)}",
             "report": now.report.to_dict(),

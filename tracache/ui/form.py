@@ -80,40 +80,40 @@ def read_request(values: Mapping[str, Any], settings: Settings | None = None) ->
     )
 
 
-def fill_controls(asked: Request) -> dict[str, Any]:
+def fill_controls(request: Request) -> dict[str, Any]:
     """Return what the controls hold to make a request; the inverse of :func:`read_request`."""
-    arms = [arm for arm in asked.arms if arm != REFERENCE] or ["tracache"]
-    first = asked.matched or arms[0]
-    cache, auto = asked.cache, asked.cache.stride == "auto"
+    arms = [arm for arm in request.arms if arm != REFERENCE] or ["tracache"]
+    first = request.matched or arms[0]
+    cache, auto = request.cache, request.cache.stride == "auto"
     options = {
-        option_name(owner, option.name): asked.options.get(owner, {}).get(
+        option_name(owner, option.name): request.options.get(owner, {}).get(
             option.name, option.default
         )
         for owner, option in arm_options()
     }
     return {
-        "model": asked.model,
-        "prompt": asked.prompt if asked.class_label is None else "",
-        "class_label": asked.class_label,
-        "seed": asked.seed,
+        "model": request.model,
+        "prompt": request.prompt if request.class_label is None else "",
+        "class_label": request.class_label,
+        "seed": request.seed,
         "randomise": False,
-        "steps": asked.steps,
-        "guidance_scale": asked.guidance_scale,
-        "scheduler": asked.scheduler,
+        "steps": request.steps,
+        "guidance_scale": request.guidance_scale,
+        "scheduler": request.scheduler,
         **{name: getattr(cache, name) for name in ON_PAGE},
-        **({"stride": asked.spec.cache.stride} if auto else {}),
+        **({"stride": request.spec.cache.stride} if auto else {}),
         "adaptive": auto,
         "arm": first,
         "also": [arm for arm in arms if arm != first],
-        "preset": asked.preset,
-        "reuse_baseline": asked.reuse_baseline,
-        **_size(asked),
+        "preset": request.preset,
+        "reuse_baseline": request.reuse_baseline,
+        **_size(request),
         **options,
     }
 
 
-def _size(asked: Request) -> dict[str, Any]:
-    size, sizes = asked.size, sizes_shown(asked.spec)
+def _size(request: Request) -> dict[str, Any]:
+    size, sizes = request.size, sizes_shown(request.spec)
     if not isinstance(size, VideoSize):
         return {"frames": sizes.frames, "resolution": sizes.resolution, "aspect": sizes.ratio}
     named = sizes.name_or_default(size)

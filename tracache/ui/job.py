@@ -26,7 +26,7 @@ from tracache.compare.preview import Glimpse, Palette
 from tracache.compare.report import ArmResult, Report
 from tracache.compare.request import Request
 from tracache.compare.saving import save_arm, zip_report
-from tracache.compare.serialise import recipe_of
+from tracache.compare.serialise import given_of
 from tracache.models.loading import ModelUnavailableError, free_unused
 from tracache.serving.backend import WorkerLostError
 from tracache.ui.progress import ArmProgress, Progress
@@ -197,15 +197,15 @@ class Job:
 
     def summary(self, prompt: bool = False) -> dict[str, Any]:
         """Return what the log says of the job; the prompt only where that is wanted."""
-        recipe = recipe_of(self.request)
+        given = given_of(self.request)
         if not prompt:
-            recipe.pop("prompt", None)
+            given.pop("prompt", None)
         now = self._now
         return {
             "run": self.id,
             "outcome": now.state,
             "seconds": round(time.monotonic() - self.started, 2),
-            **recipe,
+            **given,
             "denoising_s": {a.arm: round(a.denoising_s, 3) for a in now.results if not a.reused},
             **({"error": now.error} if now.error else {}),
         }

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 import gradio as gr
 
 from tracache.compare.request import Request
-from tracache.compare.serialise import from_query, remake
+from tracache.compare.serialise import from_given, from_query
 from tracache.models.loading import ModelUnavailableError
 from tracache.settings import Settings
 from tracache.ui.controls import Controls
@@ -82,7 +82,7 @@ def opener(
             yield gr.skip()
             return
         try:
-            request = job.request if job is not None else remake(from_query(urlencode(query)))
+            request = job.request if job is not None else from_given(from_query(urlencode(query)))
         except (ValueError, ModelUnavailableError) as error:
             gr.Warning(plain(f"This link could not be read: {error}.", *query))
             yield gr.skip()

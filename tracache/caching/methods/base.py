@@ -45,7 +45,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Stack:
-    """What a method may know of the transformer that it is attached to."""
+    """What a method may know of the denoiser that it is attached to."""
 
     blocks: tuple[nn.Module, ...]
     layout: Layout
@@ -124,7 +124,7 @@ class Method:
     def begin(self, step: Step) -> None:
         """Take note of the coming step."""
 
-    def transformer(self, args: tuple, kwargs: dict, compute: Callable[..., Any]) -> Any:
+    def denoiser(self, args: tuple, kwargs: dict, compute: Callable[..., Any]) -> Any:
         """Answer for the whole forward."""
         return compute(*args, **kwargs)
 

@@ -86,7 +86,7 @@ class FasterCache(Method):
         """Which half of the batch is the conditional one."""
         return 0 if self.stack.layout.conditional_first else 1
 
-    def transformer(self, args: tuple, kwargs: dict, compute: Callable[..., Any]) -> Any:
+    def denoiser(self, args: tuple, kwargs: dict, compute: Callable[..., Any]) -> Any:
         if not self.config.guided:
             return compute(*args, **kwargs)
         batch = (args[0] if args else kwargs[self.stack.layout.latents]).shape[0]

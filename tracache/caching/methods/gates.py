@@ -97,9 +97,7 @@ class Gates(Method):
         super().__init__(config, stack, watch)
         width = len(config.gates[0])
         if width != stack.depth:
-            raise ValueError(
-                f"the gates are for {width} blocks; this transformer has {stack.depth}"
-            )
+            raise ValueError(f"the gates are for {width} blocks; this denoiser has {stack.depth}")
         self.clear()
 
     def clear(self) -> None:

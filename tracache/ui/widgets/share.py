@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from tracache.compare.request import Request
-from tracache.compare.serialise import recipe_of, to_command, to_python, to_query
+from tracache.compare.serialise import given_of, to_command, to_python, to_query
 from tracache.ui.job import Job, Snapshot
 from tracache.ui.widgets.viewer import file_url
 
@@ -45,9 +45,9 @@ def share_job(job: Job, now: Snapshot, token: str = "") -> dict[str, Any]:
 
 def share_request(request: Request) -> dict[str, str]:
     """Return a request as link, script and command."""
-    recipe = recipe_of(request)
+    given = given_of(request)
     try:
-        command = to_command(recipe)
+        command = to_command(given)
     except ValueError as error:
         command = f"# {error}"
-    return {"recipe": to_query(recipe), "python": to_python(recipe), "command": command}
+    return {"recipe": to_query(given), "python": to_python(given), "command": command}
