@@ -70,7 +70,7 @@ def test_bad_input_is_refused_with_a_message(change, words):
 
 def test_an_empty_setting_is_the_arms_default():
     wanted = read_request({**GOOD, "arm": "toca", "toca_ratio": None})
-    assert made.set_up("toca") == make_request("scenes-t2i", PROMPT, arms=["toca"]).set_up("toca")
+    assert wanted.set_up("toca") == make_request("scenes-t2i", PROMPT, arms=["toca"]).set_up("toca")
 
 
 def test_a_seed_is_drawn_where_asked():

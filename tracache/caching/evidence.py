@@ -55,6 +55,9 @@ class Evidence:
                 return False
             if self.entry == before.entry + 1:
                 return True
+            # Out of turn: only what the run keeps can tie the two together.
+            if not before.conditions:
+                return False
         kept = self.conditions & before.conditions
         if settled:
             return kept == before.conditions
