@@ -31,7 +31,10 @@ LINKS = {
 
 
 def assert_harmless(page):
-    assert page.locator('[id^="evil"], form[action*="example"], img[src*="example"]').count() == 0
+    assert (
+        page.locator('[id^="evil"], form[action*="example.org"], img[src*="example.org"]').count()
+        == 0
+    )
     assert page.evaluate("getComputedStyle(document.body).display") != "none"
 
 
@@ -51,7 +54,7 @@ def test_a_hostile_link_is_shown_as_text(open_page, server, what):
 def test_a_hostile_prompt_is_a_prompt(open_page, server):
     page = open_page(address=f"{server}/?{urlencode({**GOOD, 'prompt': HOSTILE, 'steps': 4})}")
     expect(box(page)).to_have_value(HOSTILE)
-    expect(page.locator("#vocabulary")).to_contain_text("not a word")
+    expect(page.locator("#vocabulary")).to_contain_text("are not words")
     assert_harmless(page)
     press(page, "Generate")
     expect(page.locator("#status")).to_contain_text("Done.")

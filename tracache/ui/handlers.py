@@ -30,7 +30,7 @@ from tracache.ui.jobs import Jobs
 from tracache.ui.numbers import whole
 from tracache.ui.offer import require_offered
 from tracache.ui.prometheus import Metrics
-from tracache.ui.toast import fail, plain, tell
+from tracache.ui.toast import fail, tell
 from tracache.ui.views import cost_note, filmstrip, gallery, headline, show_progress, table
 from tracache.ui.widgets.inspector import block_choices, show_candidates
 from tracache.ui.widgets.share import share_job
@@ -190,12 +190,18 @@ class Handlers:
             Whose session it is.
         shown : str, default ""
             Id of the job on the page; where it is somebody else's, that is said.
+
+        Raises
+        ------
+        gr.Error
+            If there is nothing that this session may stop. Gradio has no milder message for what
+            does not wait in its queue.
         """
         if self.jobs.stop(http.session_hash or ""):
             return
         job = self.jobs.find(shown)
         under_way = job is not None and job.snapshot().state not in OVER
-        gr.Info(plain(NOT_YOURS if under_way else "Nothing is running."))
+        raise fail(NOT_YOURS if under_way else "Nothing is running.", title="Stop")
 
     def leave(self, http: gr.Request) -> None:
         """Forget a session whose tab was closed; what it began goes on, and can be found again."""
