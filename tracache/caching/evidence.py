@@ -38,7 +38,7 @@ class Evidence:
         conditions = frozenset(filter(None, map(_storage, _tensors(others))))
         if not isinstance(timestep, Tensor) or not _is_entry(timestep):
             return cls(conditions=conditions)
-        return cls(_storage(timestep), timestep.storage_offset(), conditions)
+        return cls(_storage(timestep), int(timestep.storage_offset()), conditions)
 
     def continues(self, before: Evidence, settled: bool) -> bool:
         """Whether this forward belongs to the run of the one before it.
