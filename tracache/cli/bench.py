@@ -20,7 +20,6 @@ from tracache.experiments.latency import LatencyRow, measure_latency
 from tracache.experiments.memory import MemoryRow, measure_memory
 from tracache.experiments.paper import measure_macs, paper_rows
 from tracache.experiments.peers import require_peer
-from tracache.experiments.quality import Distance, count_runs, measure_quality
 from tracache.experiments.subjects import any_subject, read_subjects
 from tracache.experiments.tables import (
     show_arm_macs,
@@ -28,10 +27,9 @@ from tracache.experiments.tables import (
     show_macs,
     show_memory,
     show_quality,
-    show_tuned,
 )
-from tracache.experiments.tune import tune
-from tracache.metrics.fid import measures_for
+from tracache.experiments.unrecorded import count_quality, measure_quality
+from tracache.metrics.fid import SetMeasure, measures_for
 from tracache.models.loading import LoadedModel
 from tracache.models.registry import DEFAULT_MODEL, find_model
 
@@ -124,23 +122,22 @@ def _quality(
     prompts: list[str | int],
     steps: list[int],
 ) -> dict[str, Any]:
-    distance, features = _distance(model)
-    with tqdm(total=count_runs(len(prompts), requests), unit="image") as bar:
-        rows = list(
-            measure_quality(
-                model,
-                prompts,
-                requests,
-                batch=args.batch[0],
-                distance=distance,
-                progress=bar.update,
-            )
+    measures = _distance(model)
+    features = next(iter(measures), None)
+    with tqdm(total=count_quality(len(prompts), requests), unit="image") as bar:
+        rows = measure_quality(
+            model,
+            prompts,
+            requests,
+            batch=args.batch[0],
+            measures=measures,
+            progress=bar.update,
         )
     print(table([show_quality(row) for row in rows]))
     if features:
         print(f"\n{features}: distance to renders, in the features of that network")
     return {
-        **_circumstances(model, requests[0]),
+        **circumstances_of(model, requests[0]),
         "options": requests[0].options,
         "prompts": len(prompts),
         "batch": args.batch[0],
@@ -179,7 +176,7 @@ def _latency(
     if args.random_weights:
         print("\nRandom weights, on which neither speed nor memory depends.")
     return {
-        **_circumstances(model, requests[0]),
+        **circumstances_of(model, requests[0]),
         "random_weights": args.random_weights,
         "rounds": args.rounds,
         "rows": [row.to_dict() for row in rows],
@@ -211,7 +208,7 @@ def _memory(
     if model.device.type != "cuda":
         print("\nOf the whole process, which keeps what it once had: only a GPU tells arms apart.")
     return {
-        **_circumstances(model, requests[0]),
+        **circumstances_of(model, requests[0]),
         "random_weights": args.random_weights,
         "rows": [row.to_dict() for row in rows],
     }
@@ -240,15 +237,14 @@ def _all_arms(model_id: str, options: dict[str, Any]) -> list[str]:
     return [arm.id for arm in arms if not arm.for_host_only or arm.id in options]
 
 
-def _distance(model: LoadedModel) -> tuple[Distance | None, str | None]:
-    """What measures a set of images, and the name of its features."""
-    if not model.spec.embedded or model.spec.task == "text-to-video":
-        return None, None
-    name, measure = next(iter(measures_for("scenes", model.spec).items()))
-    return lambda images: measure(images, ()), name
+def _distance(model: LoadedModel) -> dict[str, SetMeasure]:
+    """What measures a set of images, by the name of its features; empty where nothing does."""
+    if not model.spec.embedded or model.spec.makes_video:
+        return {}
+    return dict(list(measures_for("scenes", model.spec).items())[:1])
 
 
-def _circumstances(model: LoadedModel, request: Request) -> dict[str, Any]:
+def circumstances_of(model: LoadedModel, request: Request) -> dict[str, Any]:
     """What figures were made with; the stride stands in each row."""
     return {
         "model": model.spec.id,
@@ -258,59 +254,4 @@ def _circumstances(model: LoadedModel, request: Request) -> dict[str, Any]:
         "settings": {k: v for k, v in request.cache.to_dict().items() if k != "stride"},
         "scheduler": request.scheduler,
         "guidance_scale": request.guidance_scale,
-    }
-
-
-def run_tune(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> dict[str, Any]:
-    """Run ``tune`` and return the presets it found, ready for JSON.
-
-    Raises
-    ------
-    ValueError
-        If something is not allowed; before any work starts.
-    """
-    request = make_request(
-        args.model,
-        **any_subject(args.model),
-        seed=0,
-        steps=args.steps,
-        guidance_scale=args.guidance_scale,
-        scheduler=args.scheduler,
-    )
-    for budget in args.budgets:
-        require_integer("budgets", budget, 2, request.steps)
-    prompts = read_subjects(args, "tuning.txt")
-    model = load()
-    found = []
-    for budget in args.budgets:
-        with tqdm(bar_format="{desc}", desc="") as bar:
-            found.append(
-                tune(
-                    model,
-                    prompts,
-                    num_steps=request.steps,
-                    budget=budget,
-                    scheduler=request.scheduler,
-                    guidance_scale=request.guidance_scale,
-                    batch=args.batch,
-                    progress=bar.set_description_str,
-                )
-            )
-        print(table([show_tuned(tuned) for tuned in found[-1:]]))
-    circumstances = _circumstances(model, request)
-    circumstances.pop("settings")
-    return {
-        **circumstances,
-        "prompts": len(prompts),
-        "presets": [
-            {
-                **tuned.to_preset(request.scheduler).to_dict(),
-                "tuned": {
-                    "latent_error": round(tuned.error, 5),
-                    "fewer_steps": round(tuned.fewer_steps, 5),
-                    "tried": tuned.tried,
-                },
-            }
-            for tuned in found
-        ],
     }

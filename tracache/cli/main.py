@@ -12,8 +12,9 @@ from tqdm import tqdm
 from tracache.caching.declare import HOST
 from tracache.cli.analyse import run_comparing, run_watching
 from tracache.cli.arguments import build_parser, given_cache_settings, given_settings, options_of
-from tracache.cli.bench import run_bench, run_tune
+from tracache.cli.bench import run_bench
 from tracache.cli.sweep import run_sweep
+from tracache.cli.tune import run_tune
 from tracache.compare.comparison import compare
 from tracache.compare.estimate import estimate
 from tracache.compare.events import ArmDone, ArmStarted, Finished, Stage, StepDone

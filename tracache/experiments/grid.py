@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from pathlib import Path
 
 from tracache.compare.arms import REFERENCE, Setup
 from tracache.compare.report import versions
 from tracache.compare.request import Request
 from tracache.compare.sampling import Inputs, Sample, prepare, sample
-from tracache.experiments.records import Records
+from tracache.experiments.records import AnyRecords
 from tracache.experiments.workers import Worker
-from tracache.media import Picture, Video, strip
+from tracache.media import Picture, strip
 from tracache.metrics.fidelity import image_quality, relative_error
 from tracache.metrics.macs import count_macs
 from tracache.models.loading import LoadedModel
@@ -52,9 +51,33 @@ class Setting:
     label: str
     setup: Setup
 
+    @property
+    def key(self) -> Hashable:
+        """What two settings share that make the same image; reuse, say, knows no order."""
+        cache = self.setup.cache
+        plain = self.setup if cache is None else replace(self.setup, cache=cache.plain())
+        return self.steps, plain
+
 
 #: A request, and what is special about it beside its steps, stride and order.
 Variant = tuple[str, Request]
+
+
+def full_setting(steps: int) -> Setting:
+    """Return full compute at a number of steps."""
+    return Setting(f"full-{steps}", REFERENCE, steps, 1, 0, "", Setup(steps))
+
+
+def setting_of(variant: Variant, arm: str, computed: int | None) -> Setting:
+    """Return an arm of a request; ``computed`` as for :class:`~tracache.compare.arms.Given`."""
+    label, request = variant
+    if arm == REFERENCE:
+        return full_setting(request.steps)
+    steps, cache = request.steps, request.cache
+    name = f"{arm}-{steps}-k{cache.stride}-o{cache.max_order}"
+    name += f"-{label.replace(' ', '-')}" if label else ""
+    setup = request.set_up(arm, computed)
+    return Setting(name, arm, steps, cache.stride, cache.max_order, label, setup)
 
 
 def settings_of(variants: Sequence[Variant]) -> list[Setting]:
@@ -62,24 +85,19 @@ def settings_of(variants: Sequence[Variant]) -> list[Setting]:
 
     An arm that matches another's cost takes as many steps as the request's stride computes.
     """
-    found: dict[tuple[int, Setup], Setting] = {}
-    for label, request in variants:
-        steps, cache = request.steps, request.cache
-        full = Setting(f"full-{steps}", REFERENCE, steps, 1, 0, "", Setup(steps))
-        found.setdefault((steps, full.setup), full)
-        computed = len(cache.plan_steps(steps) or (0,))
-        for arm in (a for a in request.arms if a != REFERENCE):
-            setup = request.set_up(arm, computed)
-            name = f"{arm}-{steps}-k{cache.stride}-o{cache.max_order}"
-            name += f"-{label.replace(' ', '-')}" if label else ""
-            setting = Setting(name, arm, steps, cache.stride, cache.max_order, label, setup)
-            found.setdefault((steps, _plain(setup)), setting)
+    return distinct(
+        setting_of((label, request), arm, len(request.cache.plan_steps(request.steps) or (0,)))
+        for label, request in variants
+        for arm in (REFERENCE, *request.arms)
+    )
+
+
+def distinct(settings: Iterable[Setting]) -> list[Setting]:
+    """Return the settings, of those that come to the same only the first."""
+    found: dict[Hashable, Setting] = {}
+    for setting in settings:
+        found.setdefault(setting.key, setting)
     return list(found.values())
-
-
-def _plain(setup: Setup) -> Setup:
-    """The same setup without what does not matter to it: reuse knows no order."""
-    return setup if setup.cache is None else replace(setup, cache=setup.cache.plain())
 
 
 def count_images(num_prompts: int, settings: Sequence[Setting], worker: Worker, batch: int) -> int:
@@ -91,7 +109,7 @@ def run_grid(
     model: LoadedModel,
     subjects: Sequence[str | int],
     settings: Sequence[Setting],
-    records: Records,
+    records: AnyRecords,
     worker: Worker,
     *,
     scheduler: str,
@@ -112,9 +130,8 @@ def run_grid(
         Prompts or classes; the seed of the i-th is i.
     settings : sequence of Setting
         From :func:`settings_of`: each number of steps with its own full compute.
-    records : Records
-        Where figures go; images go beside them, to ``images/<setting>/<index>.png``, a video's
-        frames side by side, and videos to ``videos/<setting>/<prompt>-<number>.mp4`` as well.
+    records : Records or Remembered
+        Where figures and pictures go; a video's title is ``<prompt>-<number>``.
     worker : Worker
         Whose share is done.
     scheduler, guidance_scale
@@ -157,7 +174,7 @@ class _Maker:
         self,
         model: LoadedModel,
         inputs: Inputs,
-        records: Records,
+        records: AnyRecords,
         subjects: Sequence[str | int],
         indices: list[int],
         macs: dict[str, int],
@@ -182,7 +199,7 @@ class _Maker:
                 continue
             image = made.images[place]
             quality = image_quality(image, full.images[place])
-            file = self._save(setting, index, image)
+            file = self._records.save(setting.name, index, image, self._title(index))
             self._records.append(
                 {
                     "setting": setting.name,
@@ -203,7 +220,7 @@ class _Maker:
                         made.done.latents[place], full.done.latents[place]
                     ),
                     "denoising_s": made.done.denoising_s / len(self._indices),
-                    "image": str(file.relative_to(self._records.folder)),
+                    "image": file,
                     "sha256": sha256(strip(image).tobytes()).hexdigest(),
                     "device": self._model.device_name,
                     "versions": versions(),
@@ -223,23 +240,8 @@ class _Maker:
             self._macs[setting.name] = macs.total
         return self._macs[setting.name]
 
-    def _save(self, setting: Setting, index: int, image: Picture) -> Path:
-        """Write an image, or a video's frames side by side and the video itself."""
-        if isinstance(image, Video):
-            self._save_video(setting, index, image)
-        folder = self._records.folder / "images" / setting.name
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / f"{index:06d}.png"
-        # A killed run must not leave half an image under a good name.
-        part = file.with_suffix(f".{self._records.worker}.part")
-        strip(image).save(part, format="png")
-        part.replace(file)
-        return file
-
-    def _save_video(self, setting: Setting, index: int, video: Video) -> None:
-        """Write a video where VBench looks for it: named by its prompt, numbered from 0."""
-        folder = self._records.folder / "videos" / setting.name
-        folder.mkdir(parents=True, exist_ok=True)
+    def _title(self, index: int) -> str:
+        """The name under which VBench looks for a video: its prompt, numbered from 0."""
         prompt = str(self._subjects[index]).replace("/", " ")
         number = list(self._subjects[:index]).count(self._subjects[index])
-        video.save(folder / f"{prompt[:180]}-{number}.mp4")
+        return f"{prompt[:180]}-{number}"

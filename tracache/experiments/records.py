@@ -1,7 +1,8 @@
-"""What was measured, one JSON object a line, appended as it is known.
+"""What was measured, and the pictures of it: kept in a folder, or only until it is summed up.
 
-Every worker writes a file of its own in one folder, so that none waits for another; reading merges
-them. A run that was killed leaves at most half a line, which is passed over and done again.
+A folder's records are one JSON object a line, appended as they are known. Every worker writes a file
+of its own, so that none waits for another; reading merges them. A run that was killed leaves at most
+half a line, which is passed over and done again.
 """
 
 from __future__ import annotations
@@ -10,6 +11,10 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
+
+from tracache.media import Picture, Video, strip
 
 #: Setting and index of the prompt: what a record is about.
 Key = tuple[str, int]
@@ -54,6 +59,29 @@ class Records:
             out.flush()
             os.fsync(out.fileno())
 
+    def save(self, setting: str, index: int, picture: Picture, title: str) -> str:
+        """Write a picture to ``images/<setting>/<index>.png`` and return that path.
+
+        Of a video, those are its frames side by side; the video itself goes to
+        ``videos/<setting>/<title>.mp4``.
+        """
+        if isinstance(picture, Video):
+            folder = self.folder / "videos" / setting
+            folder.mkdir(parents=True, exist_ok=True)
+            picture.save(folder / f"{title}.mp4")
+        folder = self.folder / "images" / setting
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / f"{index:06d}.png"
+        # A killed run must not leave half an image under a good name.
+        part = file.with_suffix(f".{self.worker}.part")
+        strip(picture).save(part, format="png")
+        part.replace(file)
+        return str(file.relative_to(self.folder))
+
+    def picture(self, record: dict[str, Any]) -> Image.Image:
+        """Open the picture of a record; a video's frames side by side."""
+        return Image.open(self.folder / record["image"])
+
     def read(self) -> list[dict[str, Any]]:
         """Return the records of all workers, each once, by setting and index."""
         found: dict[Key, dict[str, Any]] = {}
@@ -95,3 +123,45 @@ class Records:
                 f"{self.folder} holds a run with {name} {there.get(name)!r}, not {header[name]!r}: "
                 "choose another folder, or ask for the same"
             )
+
+
+class Remembered:
+    """Records that are summed up at once and not kept, with :class:`Records`' methods.
+
+    Parameters
+    ----------
+    pictures : bool
+        Whether to remember the pictures too, for measures that look at them.
+    """
+
+    def __init__(self, pictures: bool) -> None:
+        self._found: dict[Key, dict[str, Any]] = {}
+        self._pictures: dict[str, Image.Image] | None = {} if pictures else None
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add a record."""
+        self._found[record["setting"], record["index"]] = record
+
+    def save(self, setting: str, index: int, picture: Picture, title: str) -> str:
+        """Remember a picture, if any are, and return its name."""
+        name = f"{setting}/{index}"
+        if self._pictures is not None:
+            self._pictures[name] = strip(picture)
+        return name
+
+    def picture(self, record: dict[str, Any]) -> Image.Image:
+        """Return the picture of a record."""
+        if self._pictures is None:
+            raise ValueError("the pictures were not remembered")
+        return self._pictures[record["image"]]
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return the records by index and setting."""
+        return [self._found[key] for key in sorted(self._found, key=lambda key: (key[1], key[0]))]
+
+    def keys(self) -> set[Key]:
+        """Return what need not be done again."""
+        return set(self._found)
+
+
+AnyRecords = Records | Remembered

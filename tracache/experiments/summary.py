@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from tracache.compare.arms import ARMS, REFERENCE
 from tracache.experiments.grid import SAME
-from tracache.experiments.records import Records
+from tracache.experiments.records import AnyRecords, Records
 from tracache.metrics.fid import SetMeasure
 
 #: One colour per arm, in the order they come: apart for the colour-blind.
@@ -63,7 +63,7 @@ class SummaryRow:
 
 
 def summarise(
-    records: Records,
+    records: AnyRecords,
     measures: dict[str, SetMeasure] | None = None,
     pairs: dict[str, PairMeasure] | None = None,
 ) -> list[SummaryRow]:
@@ -71,7 +71,7 @@ def summarise(
 
     Parameters
     ----------
-    records : Records
+    records : Records or Remembered
         What was recorded.
     measures : dict, optional
         Of sets of images, by name.
@@ -89,7 +89,7 @@ def summarise(
         found = settings[row.setting]
         for title, measure in (pairs or {}).items():
             row.sets[title] = fmean(
-                measure(_open(records, r), _open(records, full[r["steps"], r["index"]]))
+                measure(records.picture(r), records.picture(full[r["steps"], r["index"]]))
                 for r in found
                 if (r["steps"], r["index"]) in full
             )
@@ -97,9 +97,9 @@ def summarise(
 
 
 def _row(
-    name: str, found: list[dict[str, Any]], records: Records, measures: dict[str, SetMeasure]
+    name: str, found: list[dict[str, Any]], records: AnyRecords, measures: dict[str, SetMeasure]
 ) -> SummaryRow:
-    images = [_open(records, r) for r in found] if measures else []
+    images = [records.picture(r) for r in found] if measures else []
     prompts = [str(r["subject"]) for r in found] if measures else []
 
     def mean(field: str) -> float:
@@ -122,10 +122,6 @@ def _row(
         latent_error=mean("latent_error"),
         sets={title: measure(images, prompts) for title, measure in measures.items()},
     )
-
-
-def _open(records: Records, record: dict[str, Any]) -> Image.Image:
-    return Image.open(records.folder / record["image"])
 
 
 def show(row: SummaryRow) -> dict[str, str]:
@@ -215,8 +211,8 @@ def contact_sheet(
         psnr = "" if row.psnr == float("inf") else f"\n{row.psnr:.1f} dB"
         text = f"{title_of(row.arm)}{order}\n{row.full_steps:.3g} of {row.steps} steps{psnr}"
         draw.multiline_text((8, y * side + 12), text, fill="black", font_size=14, spacing=6)
-        images = [r["image"] for r in found if r["setting"] == name][:columns]
-        for x, image in enumerate(images):
-            with Image.open(records.folder / image) as picture:
+        shown = [r for r in found if r["setting"] == name][:columns]
+        for x, record in enumerate(shown):
+            with records.picture(record) as picture:
                 sheet.paste(_thumbnail(picture, side), (margin + x * side, y * side))
     return sheet

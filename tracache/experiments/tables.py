@@ -9,8 +9,8 @@ from tracache.compare.arms import ARMS
 from tracache.experiments.latency import LatencyRow
 from tracache.experiments.memory import MemoryRow
 from tracache.experiments.paper import MacsRow
-from tracache.experiments.quality import QualityRow
 from tracache.experiments.tune import Tuned
+from tracache.experiments.unrecorded import QualityRow
 from tracache.models.presets import CUSTOM
 
 
@@ -56,16 +56,18 @@ def show_arm_macs(row: Mapping[str, Any]) -> dict[str, str]:
 
 def show_quality(row: QualityRow) -> dict[str, str]:
     """Of ``bench --quality``."""
+    request, means = row.request, row.summary
+    preset = request.preset
     return {
-        "steps": str(row.steps),
-        "stride": str(row.stride) if row.preset == CUSTOM else f"preset {row.preset}",
+        "steps": str(request.steps),
+        "stride": str(request.cache.stride) if preset == CUSTOM else f"preset {preset}",
         "arm": ARMS[row.arm].title,
-        "full steps": f"{row.full_steps:.4g}",
-        "block calls": f"{row.block_calls:.1%}",
-        "MACs": f"{row.macs:.1%}",
-        "PSNR": f"{row.psnr:.2f} dB",
-        "SSIM": f"{row.ssim:.4f}",
-        "latent error": f"{row.latent_error:.4f}",
+        "full steps": f"{means.full_steps:.4g}",
+        "block calls": f"{means.block_calls:.1%}",
+        "MACs": f"{means.macs:.1%}",
+        "PSNR": f"{means.psnr:.2f} dB",
+        "SSIM": f"{means.ssim:.4f}",
+        "latent error": f"{means.latent_error:.4f}",
         "Fréchet": "" if row.distance is None else f"{row.distance:.3f}",
     }
 
