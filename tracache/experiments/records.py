@@ -1,8 +1,8 @@
 """What was measured, and the pictures of it: kept in a folder, or only until it is summed up.
 
-A folder's records are one JSON object a line, appended as they are known. Every worker writes a file
-of its own, so that none waits for another; reading merges them. A run that was killed leaves at most
-half a line, which is passed over and done again.
+A folder's records are one JSON object a line, appended as they are known. Every worker writes a
+file of its own, so that none waits for another; reading merges them. A run that was killed leaves
+at most half a line, which is passed over and done again.
 """
 
 from __future__ import annotations
