@@ -5,7 +5,16 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.visitor import PROMPT, add_arm, box, image_width, press, set_number, shown
+from tests.browser.visitor import (
+    PROMPT,
+    add_arm,
+    box,
+    image_width,
+    long_run,
+    press,
+    set_number,
+    shown,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -35,10 +44,9 @@ def test_the_main_job(open_page):
 
 
 @pytest.mark.slow
-def test_a_preview_shows_before_the_picture(open_page):
-    page = open_page()
-    page.get_by_role("button", name="Steps, guidance, seed").click()
-    set_number(page, "Steps", 100)
+def test_a_preview_shows_before_the_picture(open_page, server):
+    page = open_page(address=long_run(server, seed=101))
+    expect(box(page)).to_have_value(re.compile("red cube"))
     press(page, "Generate")
     rough = page.locator('.tcv-tile[data-arm="full"] img.tcv-rough')
     rough.wait_for()
@@ -58,20 +66,20 @@ def test_more_arms_are_one_choice_away(open_page):
     expect(page.locator("#figures tbody tr").nth(2)).to_contain_text("Fewer steps")
 
 
-def test_stop_ends_the_run_and_another_can_start(open_page):
-    page = open_page()
-    box(page).fill(PROMPT)
-    page.get_by_role("button", name="Steps, guidance, seed").click()
-    set_number(page, "Steps", 100)
+def test_stop_ends_the_run_and_another_can_start(open_page, server):
+    page = open_page(address=long_run(server, seed=102))
+    expect(box(page)).to_have_value(re.compile("red cube"))
     press(page, "Generate")
     status = page.locator("#status")
     expect(status).to_contain_text(re.compile(r"[1-9]\d* of 100 steps"))
     press(page, "Stop")
     expect(status).to_contain_text(re.compile(r"Stopped after step \d+ of 100 of Full compute"))
+    page.get_by_role("button", name="Steps, guidance, seed").click()
     set_number(page, "Steps", 4)
     press(page, "Generate")
     expect(status).to_contain_text("Done.")
-    assert image_width(page, "tracache") == 128
+    shown(page, "tracache")
+    page.wait_for_function("document.querySelector('video').readyState == 4")
 
 
 @pytest.mark.slow

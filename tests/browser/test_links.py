@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.visitor import PROMPT, box, press, set_number
+from tests.browser.visitor import PROMPT, box, long_run, press
 
 pytestmark = pytest.mark.browser
 
@@ -63,10 +63,9 @@ def test_a_hostile_prompt_is_a_prompt(open_page, server):
 
 
 @pytest.mark.slow
-def test_whoever_has_the_link_looks_on_and_only_the_owner_stops(open_page):
-    owner = open_page()
-    owner.get_by_role("button", name="Steps, guidance, seed").click()
-    set_number(owner, "Steps", 100)
+def test_whoever_has_the_link_looks_on_and_only_the_owner_stops(open_page, server):
+    owner = open_page(address=long_run(server, seed=103))
+    expect(box(owner)).to_have_value(re.compile("red cube"))
     press(owner, "Generate")
     expect(owner.locator("#status")).to_contain_text(re.compile(r"[1-9]\d* of 100 steps"))
     visitor = open_page(address=owner.url)

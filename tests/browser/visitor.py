@@ -1,10 +1,17 @@
 """What a visitor does on the page, for the tests to say in their words."""
 
 import re
+from urllib.parse import urlencode
 
 from playwright.sync_api import expect
 
 PROMPT = "a shiny red sphere on water at sunset"
+
+
+def long_run(server, **changes):
+    """Address of a page whose request takes seconds; a seed of its own finds nothing to reuse."""
+    video = {"model": "scenes-t2v", "prompt": "a red cube slides to the right on grass"}
+    return f"{server}/?{urlencode({**video, 'steps': 100, **changes})}"
 
 
 def box(page):
