@@ -185,7 +185,8 @@ def test_rendered_clips_are_judged_right():
     from tracache.training.clips.data import render_clips
     from tracache.training.clips.judge import score
 
-    clips = [Clip.from_caption(caption) for caption in read_prompts(PROMPT_LISTS[1])]
+    told = read_prompts(PROMPT_LISTS[1])[: len(MOTIONS)]  # each motion once
+    clips = [Clip.from_caption(caption) for caption in told]
     frames = render_clips(clips, seed=77)
     assert frames.shape == (len(clips), FRAMES, 64, 64, 3)
     np.testing.assert_array_equal(render_clips(clips[3:4], seed=80)[0], frames[3])
