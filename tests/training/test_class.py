@@ -9,12 +9,12 @@ pytest.importorskip("diffusers")
 
 from diffusers import DiTPipeline
 
-from tracache.training.denoise import split_optimisers
+from tracache.training.denoise import hidden
+from tracache.training.fit import Budget, Effort
 from tracache.training.images.class_dit import (
     CLASSES,
     NULL_CLASS,
     PICTURES,
-    _hidden,
     build_transformer,
     class_of,
     load_trained,
@@ -23,10 +23,11 @@ from tracache.training.images.class_dit import (
 )
 from tracache.training.images.classifier import label_tensor
 from tracache.training.images.data import training_scenes
-from tracache.training.images.evaluate import generate_classes, score_classes, weights_digest
+from tracache.training.images.evaluate import generate_classes, score_classes
 from tracache.training.images.export import export_class
 from tracache.training.images.vae import LATENTS, build_vae
-from tracache.training.optim import Budget, Run
+from tracache.training.optim import split_optimisers
+from tracache.training.pipelines import weights_digest
 from tracache.training.render.scenes import Scene
 
 
@@ -49,64 +50,20 @@ def test_classes_are_all_colours_of_all_solids():
     assert CLASSES[class_of(Scene.from_caption("a matte red cube on sand at night"))] == "red cube"
 
 
-def test_training_lowers_the_loss(work, monkeypatch):
-    latents = torch.ones(16, LATENTS, 16, 16)
-    torch.save(latents.bfloat16(), work / PICTURES / "latents.pt")
-    losses, whole = [], Run.update
-
-    def note(run, loss, clip=1.0):
-        losses.append(loss.item())
-        whole(run, loss, clip)
-
-    monkeypatch.setattr(Run, "update", note)
-    train_class(work, Budget(steps=40, warmup=5), batch=8, layers=1)
-    assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
-
-
-def test_a_cut_run_goes_on_as_if_it_had_not_been_cut(work, monkeypatch):
-    settings = {"budget": Budget(steps=4, warmup=2), "batch": 4, "layers": 1}
-    train_class(work, **settings, name="long.pt")
-
-    whole = Run.update
-
-    def cut_after_two(run, loss, clip=1.0):
-        whole(run, loss, clip)
-        if run.step == 2:
-            run.save()
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Run, "update", cut_after_two)
-    with pytest.raises(KeyboardInterrupt):
-        train_class(work, **settings, name="cut.pt")
-    monkeypatch.setattr(Run, "update", whole)
-    train_class(work, **settings, name="cut.pt")
-
-    long, cut = (torch.load(work / name, weights_only=True) for name in ("long.pt", "cut.pt"))
-    assert long["step"] == cut["step"] == 4
-    for part in ("module", "average"):
-        for key, value in long[part].items():
-            torch.testing.assert_close(cut[part][key], value, rtol=0, atol=0)
-    assert load_trained(work / "cut.pt", layers=1)[1]["steps"] == 4
-
-
-def test_a_resumed_run_reports_the_mean_of_its_own_steps(work, monkeypatch, capsys):
-    losses, whole = [], Run.update
-
-    def note(run, loss, clip=1.0):
-        losses.append(loss.item())
-        whole(run, loss, clip)
-
-    train_class(work, Budget(steps=47, warmup=2), batch=2, layers=1)
-    monkeypatch.setattr(Run, "update", note)
-    train_class(work, Budget(steps=50, warmup=2), batch=2, layers=1)
-    assert len(losses) == 3
-    assert f"loss {sum(losses) / 3:.4f} " in capsys.readouterr().out
+def test_training_lowers_the_loss(work, capsys):
+    torch.save(torch.ones(16, LATENTS, 16, 16).bfloat16(), work / PICTURES / "latents.pt")
+    effort = Effort(Budget(steps=30, warmup=5), batch=8, report_every=5)
+    train_class(work, effort, layers=1)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
+    losses = [float(line.split()[4]) for line in lines]
+    assert losses[-1] < 0.7 * losses[0]
+    assert load_trained(work / "class.pt", layers=1)[1]["steps"] == 30
 
 
 def test_muon_takes_attention_and_feed_forward_only():
     model = torch.nn.Module()
     model.transformer = build_transformer(layers=1)
-    muon, adamw = split_optimisers(model, _hidden, 1e-3, 1e-3)
+    muon, adamw = split_optimisers(model, hidden, 1e-3, 1e-3)
     names = {id(p): name for name, p in model.named_parameters()}
     pushed = {names[id(p)] for p in muon.param_groups[0]["params"]}
     assert {n.split(".")[3] for n in pushed} == {"attn1", "ff"}
@@ -140,7 +97,7 @@ def test_labels_are_dropped_by_the_training_loop_alone():
 
 def test_exported_folder_loads_with_the_stock_pipeline(work, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    train_class(work, Budget(steps=1, warmup=1), batch=2, layers=1)
+    train_class(work, Effort(Budget(steps=1), batch=2), layers=1)
     build_vae().save_pretrained(work / "vae")
     folder = work / "out"
     export_class(work, folder, layers=1)

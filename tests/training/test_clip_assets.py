@@ -6,8 +6,9 @@ import pytest
 
 pytest.importorskip("diffusers")
 
-from tracache.training.clips.evaluate import evaluate, generate_clips, load_pipeline
-from tracache.training.images.evaluate import weights_digest
+from tracache.models.families.opensora.pipeline import OpenSoraPipeline
+from tracache.training.clips.evaluate import evaluate, generate_clips
+from tracache.training.pipelines import load_pipeline, weights_digest
 from tracache.training.render.clips import MOTIONS, PROMPT_LISTS, grammar
 from tracache.training.render.scenes import ASSETS, read_prompts
 
@@ -34,7 +35,7 @@ def test_report_belongs_to_the_committed_weights():
 
 def test_pipeline_loads_offline_and_moves_what_it_is_told_to(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    pipe = load_pipeline(FOLDER)
+    pipe = load_pipeline(FOLDER, OpenSoraPipeline)
     captions = [
         "a red cube slides to the left on grass",
         "a yellow sphere orbits clockwise around a blue cone on sand",

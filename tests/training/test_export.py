@@ -10,14 +10,8 @@ pytest.importorskip("diffusers")
 
 from tracache.metrics.judges.images import load_classifier
 from tracache.training.images.classifier import HEADS, labels, score
-from tracache.training.images.evaluate import (
-    generate,
-    generate_classes,
-    load_pipeline,
-    score_classes,
-    weights_digest,
-)
-from tracache.training.images.export import LARGEST_FILE
+from tracache.training.images.evaluate import generate, generate_classes, score_classes
+from tracache.training.pipelines import LARGEST_FILE, load_pipeline, weights_digest
 from tracache.training.render.scenes import ASSETS, Scene, grammar, read_prompts
 
 FOLDER = ASSETS / "scenes-t2i"

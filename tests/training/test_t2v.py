@@ -8,23 +8,30 @@ import torch
 
 pytest.importorskip("diffusers")
 
-from tracache.training.clips.codec import build_video_vae, decode_clips, encode_time, roundtrip
+from tests.training.cut import cut_after, same_weights
+from tracache.training.clips.codec import (
+    build_video_vae,
+    decode_clips,
+    encode_clips,
+    encode_time,
+    load_video_vae,
+    roundtrip,
+)
 from tracache.training.clips.data import training_clips
 from tracache.training.clips.t2v import (
     TOKENS,
     TextToVideo,
-    _hidden,
-    add_noise,
     build_clip_tokenizer,
     load_trained,
-    noise_levels,
     sample,
     train_t2v,
 )
-from tracache.training.clips.vae import train_temporal
-from tracache.training.denoise import split_optimisers
-from tracache.training.images.vae import LATENTS, build_vae
-from tracache.training.optim import Budget, Run
+from tracache.training.clips.vae import train_clip_vae, train_temporal
+from tracache.training.data import load_latents
+from tracache.training.denoise import Flow, hidden
+from tracache.training.fit import Budget, Effort
+from tracache.training.images.vae import LATENTS
+from tracache.training.optim import split_optimisers
 from tracache.training.render.clips import Clip
 from tracache.training.text import tokenize
 
@@ -48,53 +55,30 @@ def test_every_word_has_a_token_and_every_caption_room():
 
 
 def test_noise_levels_and_velocity():
-    levels = noise_levels(64, torch.Generator().manual_seed(0))
+    flow = Flow()
+    levels = flow.draw(64, torch.Generator().manual_seed(0))
     assert 0 < levels.min() < 0.1
     assert 0.9 < levels.max() < 1
     clean, noise = torch.randn(2, 3, 8, 5, 8, 8).unbind(0)
-    noisy, velocity = add_noise(clean, noise, torch.tensor([0.0, 1.0, 0.3]))
+    noisy, velocity = flow.mix(clean, noise, torch.tensor([0.0, 1.0, 0.3]))
     torch.testing.assert_close(noisy[0], clean[0])
     torch.testing.assert_close(noisy[1], noise[1])
     torch.testing.assert_close(noisy[2] + 0.3 * velocity[2], clean[2])
 
 
-def test_training_lowers_the_loss(work, monkeypatch):
+def test_training_lowers_the_loss_and_goes_on_after_a_cut(work, capsys):
     torch.save(torch.ones(16, LATENTS, 5, 8, 8).bfloat16(), work / "latents.pt")
-    losses, whole = [], Run.update
-
-    def note(run, loss, clip=1.0):
-        losses.append(loss.item())
-        whole(run, loss, clip)
-
-    monkeypatch.setattr(Run, "update", note)
-    train_t2v(work, Budget(steps=30, warmup=5), batch=8, depth=1)
-    assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
-
-
-def test_a_cut_run_goes_on_as_if_it_had_not_been_cut(work, monkeypatch):
-    settings = {"budget": Budget(steps=4, warmup=2), "batch": 4, "depth": 1}
-    train_t2v(work, **settings, name="long.pt")
-    whole = Run.update
-
-    def cut_after_two(run, loss, clip=1.0):
-        whole(run, loss, clip)
-        if run.step == 2:
-            run.save()
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Run, "update", cut_after_two)
+    whole = Effort(Budget(steps=16, warmup=4), batch=4, report_every=4)
+    train_t2v(work, whole, depth=1, name="long.pt")
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
+    losses = [float(line.split()[4]) for line in lines]
+    assert losses[-1] < 0.8 * losses[0]
     with pytest.raises(KeyboardInterrupt):
-        train_t2v(work, **settings, name="cut.pt")
-    monkeypatch.setattr(Run, "update", whole)
-    train_t2v(work, **settings, name="cut.pt")
-
-    long, cut = (torch.load(work / name, weights_only=True) for name in ("long.pt", "cut.pt"))
-    assert long["step"] == cut["step"] == 4
-    for part in ("module", "average"):
-        for key, value in long[part].items():
-            torch.testing.assert_close(cut[part][key], value, rtol=0, atol=0)
+        train_t2v(work, cut_after(14, whole), depth=1, name="cut.pt")
+    train_t2v(work, whole, depth=1, name="cut.pt")
+    same_weights(work / "long.pt", work / "cut.pt")
     model, figures = load_trained(work / "cut.pt", depth=1)
-    assert figures["steps"] == 4
+    assert figures["steps"] == 16
     torch.testing.assert_close(model.transformer.y_embedder.y_embedding, model.null.detach())
     first, again = (sample(model, ["a red cube slides to the left on sand"], 2) for _ in range(2))
     assert first.shape == (1, LATENTS, 5, 8, 8)
@@ -117,32 +101,42 @@ def test_dropped_captions_do_not_matter():
 
 def test_muon_takes_the_blocks_matrices_only():
     model = TextToVideo(40, depth=1)
-    muon, adamw = split_optimisers(model, _hidden, 1e-3, 1e-3)
+    muon, adamw = split_optimisers(model, hidden, 1e-3, 1e-3)
     names = {id(p): name for name, p in model.named_parameters()}
     pushed = {names[id(p)] for p in muon.param_groups[0]["params"]}
     assert {n.split(".")[3] for n in pushed} == {"attn", "cross_attn", "mlp"}
     assert len(pushed) + len(adamw.param_groups[0]["params"]) == len(names)
 
 
-def test_the_autoencoder_learns_goes_on_and_gives_clips_back(tmp_path):
-    clips = np.random.default_rng(0).integers(0, 256, (260, 17, 16, 16, 3), dtype=np.uint8)
+def test_the_autoencoder_learns_goes_on_and_gives_clips_back(tmp_path, monkeypatch):
+    monkeypatch.setattr("tracache.training.clips.vae.HOLDOUT", 4)
+    clips = np.random.default_rng(0).integers(0, 256, (12, 17, 16, 16, 3), dtype=np.uint8)
     np.save(tmp_path / "clips.npy", clips)
-    (tmp_path / "rendered.txt").write_text("260")
-    build_vae().save_pretrained(tmp_path / "spatial")
-    latents = torch.randn(260, 17, LATENTS, 2, 2).bfloat16()
-    torch.save(latents, tmp_path / "spatial_latents.pt")
-    train_temporal(tmp_path, Budget(steps=2, warmup=1), batch=2)
-    train_temporal(tmp_path, Budget(steps=3, warmup=1), batch=2)
-    from tracache.training.clips.codec import load_video_vae
+    (tmp_path / "rendered.txt").write_text("12")
+    train_clip_vae(tmp_path, Effort(Budget(steps=4), batch=2))
+    steps = {half: _steps(tmp_path / f"{half}.pt") for half in ("spatial", "temporal")}
+    assert steps == {"spatial": 2, "temporal": 2}
+    train_temporal(tmp_path, Effort(Budget(steps=3), batch=2))
+    assert _steps(tmp_path / "temporal.pt") == 3
 
     vae = load_video_vae(tmp_path)
-    z = encode_time(vae, latents[:256])
-    assert z.shape == (256, LATENTS, 5, 2, 2)
+    z = encode_time(vae, torch.load(tmp_path / "spatial_latents.pt", weights_only=True))
+    assert z.shape == (12, LATENTS, 5, 2, 2)
     assert abs(z.mean()) < 0.1
     assert abs(z.std() - 1) < 0.1
     assert decode_clips(vae, z[:1]).shape == (1, 17, 16, 16, 3)
     assert roundtrip(vae, clips[:2]).shape == (2, 17, 16, 16, 3)
     assert sum(p.numel() for p in build_video_vae().parameters()) < 5_000_000
+    encode_clips(tmp_path)
+    kept = load_latents(tmp_path)
+    torch.testing.assert_close(kept, z.bfloat16())
+    (tmp_path / "spatial_latents.pt").unlink()  # as where the autoencoder was not trained here
+    encode_clips(tmp_path)
+    torch.testing.assert_close(load_latents(tmp_path), kept, rtol=0.05, atol=0.05)
+
+
+def _steps(path):
+    return torch.load(path, weights_only=True)["step"]
 
 
 def test_clips_of_one_caption_have_one_text():
@@ -152,12 +146,13 @@ def test_clips_of_one_caption_have_one_text():
 
 
 def test_exported_folder_loads_as_a_pipeline(work, monkeypatch):
-    from tracache.training.clips.evaluate import generate_clips, load_pipeline, sheet
+    from tracache.models.families.opensora.pipeline import OpenSoraPipeline
+    from tracache.training.clips.evaluate import generate_clips, sheet
     from tracache.training.clips.export import build_pipeline, export_t2v
-    from tracache.training.images.evaluate import weights_digest
+    from tracache.training.pipelines import load_pipeline, weights_digest
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    train_t2v(work, Budget(steps=1, warmup=1), batch=2, depth=1)
+    train_t2v(work, Effort(Budget(steps=1), batch=2), depth=1)
     build_video_vae().save_pretrained(work / "vae")
     folder = work / "out"
     export_t2v(work, folder, depth=1)
@@ -165,7 +160,7 @@ def test_exported_folder_loads_as_a_pipeline(work, monkeypatch):
     index = json.loads((folder / "model_index.json").read_text())
     assert index["_class_name"] == "OpenSoraPipeline"
     assert str(work) not in (folder / "model_index.json").read_text()
-    pipe = load_pipeline(folder)
+    pipe = load_pipeline(folder, OpenSoraPipeline)
     captions = [clip.caption for clip in training_clips(3)]
     clips = generate_clips(pipe, captions, steps=2, batch=2)
     assert clips.shape == (3, 17, 64, 64, 3)

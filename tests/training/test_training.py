@@ -1,4 +1,4 @@
-"""Training: runs go on where they were cut, the schedule ends at zero, Muon orthogonalises."""
+"""The text-to-image model: it goes on after a cut, its words and its latents are right."""
 
 import json
 
@@ -7,10 +7,11 @@ import torch
 
 pytest.importorskip("diffusers")
 
+from tests.training.cut import cut_after, same_weights
+from tracache.training.fit import Budget, Effort
 from tracache.training.images.data import training_scenes
 from tracache.training.images.t2i import TextToImage, load_trained, train_t2i
 from tracache.training.images.vae import LATENTS, build_vae, normalise_latents
-from tracache.training.optim import Budget, Run, ThreadChooser, orthogonalise
 from tracache.training.text import build_tokenizer, tokenize
 
 
@@ -23,66 +24,16 @@ def work(tmp_path):
     return tmp_path
 
 
-def test_a_cut_run_goes_on_as_if_it_had_not_been_cut(work, monkeypatch):
-    settings = {"budget": Budget(steps=4, warmup=2), "batch": 4, "layers": 1}
-    train_t2i(work, **settings, name="long.pt")
-
-    whole = Run.update
-
-    def cut_after_two(run, loss, clip=1.0):
-        whole(run, loss, clip)
-        if run.step == 2:
-            run.save()
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Run, "update", cut_after_two)
+def test_a_cut_run_goes_on_as_if_it_had_not_been_cut(work):
+    whole = Effort(Budget(steps=3, warmup=2), batch=4)
+    train_t2i(work, whole, layers=1, name="long.pt")
     with pytest.raises(KeyboardInterrupt):
-        train_t2i(work, **settings, name="cut.pt")
-    monkeypatch.setattr(Run, "update", whole)
-    train_t2i(work, **settings, name="cut.pt")
-
-    long, cut = (torch.load(work / name, weights_only=True) for name in ("long.pt", "cut.pt"))
-    assert long["step"] == cut["step"] == 4
-    for part in ("module", "average"):
-        for key, value in long[part].items():
-            torch.testing.assert_close(cut[part][key], value, rtol=0, atol=0)
+        train_t2i(work, cut_after(2, whole), layers=1, name="cut.pt")
+    train_t2i(work, whole, layers=1, name="cut.pt")
+    same_weights(work / "long.pt", work / "cut.pt")
     model, figures = load_trained(work / "cut.pt", layers=1)
     assert isinstance(model, TextToImage)
-    assert figures["steps"] == 4
-
-
-def test_learning_rate_warms_up_holds_and_ends_at_zero():
-    budget = Budget(steps=1000, warmup=100, hold=0.3)
-    assert budget.rate(0, 0.0) == 0.01
-    assert budget.rate(200, 0.0) == 1.0
-    assert budget.rate(650, 0.0) == pytest.approx(0.5)
-    assert budget.rate(1000, 0.0) == 0.0
-    clock = Budget(minutes=10)
-    assert clock.progress(5, 300.0) == 0.5
-    assert clock.progress(5, 900.0) == 1.0
-
-
-@pytest.mark.parametrize(("alone", "better"), [(0.5, 1), (2.0, 4)])
-def test_threads_are_chosen_by_what_is_faster_now(monkeypatch, alone, better):
-    state = {"threads": 4, "now": 0.0}
-    monkeypatch.setattr(torch, "get_num_threads", lambda: state["threads"])
-    monkeypatch.setattr(torch, "set_num_threads", lambda n: state.update(threads=n))
-    monkeypatch.setattr("time.monotonic", lambda: state["now"])
-    chooser, used = ThreadChooser(cycle=10), []
-    for _ in range(20):
-        used.append(state["threads"])
-        state["now"] += alone if state["threads"] == 1 else 1.0
-        chooser.step()
-    assert used[:9] == [4] * 9
-    assert used[10:14] == [1, 1, 4, 4]
-    assert set(used[14:]) == {better}
-
-
-def test_muon_pushes_singular_values_towards_one():
-    stack = torch.randn(3, 24, 64, generator=torch.Generator().manual_seed(0))
-    values = torch.linalg.svdvals(orthogonalise(stack).float())
-    assert values.min() > 0.4
-    assert values.max() < 1.4
+    assert figures["steps"] == 3
 
 
 def test_tokenizer_knows_the_grammar_and_marks_the_rest():

@@ -1,27 +1,22 @@
-"""What the two latent models share: noise schedule, initialisation, optimisers, training loop."""
+"""What the latent models share: ways from clean to noise, initialisation, how they are trained."""
 
 from __future__ import annotations
 
-import json
+import math
+import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from tracache.training.images.data import load_images
-from tracache.training.images.vae import encode_images, load_vae
-from tracache.training.optim import (
-    Muon,
-    Run,
-    ThreadChooser,
-    autocast,
-    pick_device,
-    step_generator,
-)
+from tracache.training.fit import Effort, fit
+from tracache.training.optim import split_optimisers
 
 SCHEDULE: dict[str, Any] = {
     "num_train_timesteps": 1000,
@@ -30,13 +25,91 @@ SCHEDULE: dict[str, Any] = {
     "beta_schedule": "linear",
     "prediction_type": "v_prediction",
 }
-"""The noise schedule that is trained on and shipped, as a diffusers scheduler takes it."""
+"""The noise schedule that pictures are trained on and shipped with, as diffusers takes it."""
 CONDITION_DROP = 0.1
 """Share of the samples trained without their condition, for guidance."""
+BATCH, MUON, ADAM = 48, 4e-3, 1.5e-3
+"""Samples a step and peak learning rates of all latent models."""
+TIME_MEAN, TIME_SPREAD = 0.2, 1.3
+"""Noise levels of a flow are drawn logit-normally: most of them where shapes are decided."""
+
+Condition = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
+"""From the samples' numbers (batch,) and which of them lose their condition (batch,) to the
+module's further arguments, on the CPU."""
 
 
-def xavier(model: Any) -> None:
-    """Xavier matrices and zero biases, the patch embedding's kernel read as a matrix too.
+class Noising(Protocol):
+    """A way from clean latents to noise.
+
+    Levels are drawn one per equal slice of their distribution: less noisy than independent draws.
+    """
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Noise levels (count,)."""
+
+    def mix(self, clean: Tensor, noise: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
+        """Noisy latents, and the velocity to predict."""
+
+    def times(self, levels: Tensor) -> Tensor:
+        """Levels as the module wants them, in 0..1000."""
+
+
+class Diffusion:
+    """Noise that keeps the variance; levels are whole times 0..999.
+
+    Parameters
+    ----------
+    alphas : Tensor
+        Cumulative alphas of the noise schedule (1000,).
+    """
+
+    def __init__(self, alphas: Tensor) -> None:
+        self.alphas = alphas
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Times, int64 (count,)."""
+        return (_slices(count, generator) * len(self.alphas)).long()
+
+    def mix(self, clean: Tensor, noise: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
+        """Noisy latents, and the velocity to predict."""
+        alphas = _spread(self.alphas[levels], clean)
+        a, s = alphas.sqrt(), (1.0 - alphas).sqrt()
+        return a * clean + s * noise, a * noise - s * clean
+
+    def times(self, levels: Tensor) -> Tensor:
+        """The times as they are."""
+        return levels
+
+
+class Flow:
+    """The straight way from clean to noise; levels lie in 0..1."""
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Levels (count,), logit-normal."""
+        slices = _slices(count, generator)
+        normal = math.sqrt(2.0) * torch.erfinv((2.0 * slices - 1.0).clamp(-0.9999, 0.9999))
+        return (TIME_MEAN + TIME_SPREAD * normal).sigmoid()
+
+    def mix(self, clean: Tensor, noise: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
+        """Noisy latents, and the velocity back to clean ones."""
+        levels = _spread(levels, clean)
+        return (1.0 - levels) * clean + levels * noise, clean - noise
+
+    def times(self, levels: Tensor) -> Tensor:
+        """Levels in thousandths."""
+        return 1000.0 * levels
+
+
+def _slices(count: int, generator: torch.Generator) -> Tensor:
+    return (torch.arange(count) + torch.rand(count, generator=generator)) / count
+
+
+def _spread(values: Tensor, like: Tensor) -> Tensor:
+    return values.view(-1, *[1] * (like.dim() - 1))
+
+
+def xavier(model: Any, patches: Any) -> None:
+    """Xavier matrices and zero biases, the kernel of the patch embedding read as a matrix too.
 
     diffusers' own initialisation trains badly at these sizes.
     """
@@ -45,120 +118,60 @@ def xavier(model: Any) -> None:
             nn.init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-    kernel = model.pos_embed.proj.weight
-    nn.init.xavier_uniform_(kernel.view(len(kernel), -1))
+    nn.init.xavier_uniform_(patches.weight.view(len(patches.weight), -1))
 
 
-def split_optimisers(
-    model: nn.Module, inside: Callable[[str], bool], muon: float, adam: float
-) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices whose names are ``inside``, AdamW for everything else."""
-    hidden: list[nn.Parameter] = []
-    rest: list[nn.Parameter] = []
-    for name, p in model.named_parameters():
-        (hidden if p.ndim == 2 and inside(name) else rest).append(p)
-    adamw = torch.optim.AdamW(rest, lr=adam, betas=(0.9, 0.98), weight_decay=0.0)
-    return [Muon(hidden, lr=muon), adamw]
+def hidden(name: str) -> bool:
+    """Whether a matrix is part of a block's attention or feed-forward, so Muon's to train."""
+    return "_blocks." in name and ".norm1." not in name and "scale_shift" not in name
 
 
-def encode_dataset(work: Path, folder: Path | None = None) -> None:
-    """Encode rendered pictures once: ``latents.pt`` beside them, bfloat16 (n, 8, 16, 16).
+def train_denoiser(
+    model: nn.Module,
+    latents: Tensor,
+    noising: Noising,
+    condition: Condition,
+    effort: Effort,
+    path: Path,
+) -> None:
+    """Train a latent model to predict velocities; resumable, see ``fit``.
 
     Parameters
     ----------
-    work : Path
-        Work folder with the finished autoencoder.
-    folder : Path, optional
-        Where the pictures are; the work folder itself where nothing is said.
+    model : nn.Module
+        Called with noisy latents, times and what ``condition`` gives.
+    latents : Tensor
+        Clean latents (n, channels, ...).
+    noising : Noising
+        The way from clean latents to noise.
+    condition : callable
+        What the module is told about samples, see ``Condition``.
+    effort : Effort
+        Budget, batch, seed, whether to compile.
+    path : Path
+        The checkpoint.
     """
-    folder = folder or work
-    latents = encode_images(load_vae(work), load_images(folder))
-    print(f"latents: mean {latents.mean():.3f}, deviation {latents.std():.3f}", flush=True)
-    torch.save(latents.bfloat16(), folder / "latents.pt")
-
-
-def add_noise(clean: Tensor, noise: Tensor, alphas: Tensor) -> tuple[Tensor, Tensor]:
-    """Noisy latents and the velocity to predict, for cumulative alphas (n,)."""
-    a = alphas.sqrt()[:, None, None, None]
-    s = (1.0 - alphas).sqrt()[:, None, None, None]
-    return a * clean + s * noise, a * noise - s * clean
-
-
-def prepare(transformer: Any, device: torch.device, compiled: bool = False) -> None:
-    """Make a transformer train faster, without changing what it computes."""
+    device, batch = next(model.parameters()).device, effort.batch or BATCH
     if device.type == "cpu":
-        # Plain matrix products: on CPUs the fused kernel's backward took half of a step.
-        for module in transformer.modules():
+        # Plain matrix products: the fused kernel's backward takes half of a step there.
+        for module in model.modules():
             if isinstance(module, Attention):
                 module.set_processor(AttnProcessor())
-    if compiled:
-        for block in transformer.transformer_blocks:
-            block.compile()
+    if effort.compiled:
+        for name, module in model.named_modules():
+            if re.search(r"_blocks\.\d+$", name):
+                module.compile()
 
+    def loss(generator: torch.Generator, progress: float) -> Tensor:
+        index = torch.randint(len(latents), (batch,), generator=generator)
+        dropped = torch.rand(batch, generator=generator) < CONDITION_DROP
+        levels = noising.draw(batch, generator)
+        noise = torch.randn((batch, *latents.shape[1:]), generator=generator)
+        noisy, target = noising.mix(latents[index].float(), noise, levels)
+        inputs = (noisy, noising.times(levels), *condition(index, dropped))
+        with sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext():
+            out = model(*(x.to(device) for x in inputs))
+        return functional.mse_loss(out.float(), target.to(device))
 
-def train_loop(
-    run: Run,
-    latents: Tensor,
-    alphas: Tensor,
-    condition: Callable[[Tensor, Tensor], tuple[Tensor, ...]],
-    batch: int,
-    seed: int,
-    shared: bool = False,
-) -> None:
-    """Train until the budget is used up, then save.
-
-    Parameters
-    ----------
-    run : Run
-        Its module is called with noisy latents, times and what ``condition`` gives.
-    latents : Tensor
-        Clean latents (n, 8, 16, 16).
-    alphas : Tensor
-        Cumulative alphas of the noise schedule (1000,).
-    condition : callable
-        From the samples' numbers (batch,) and which of them lose their condition (batch,) to the
-        module's further arguments, on the CPU.
-    batch, seed : int
-        Samples a step; seed of all randomness.
-    shared : bool, default False
-        Keep choosing the faster number of threads, see ``ThreadChooser``.
-    """
-    device = pick_device()
-    threads = ThreadChooser() if shared and device.type == "cpu" else None
-    total, since = 0.0, run.step  # a resumed run may start between two reports
-    while not run.finished:
-        g = step_generator(seed, run.step)
-        index = torch.randint(len(latents), (batch,), generator=g)
-        dropped = torch.rand(batch, generator=g) < CONDITION_DROP
-        # One time per equal slice of the schedule: less noisy than independent draws.
-        times = ((torch.arange(batch) + torch.rand(batch, generator=g)) / batch * 1000).long()
-        noise = torch.randn((batch, *latents.shape[1:]), generator=g)
-        noisy, target = add_noise(latents[index].float(), noise, alphas[times])
-        inputs = (noisy, times, *condition(index, dropped))
-        with autocast(device):
-            out = run.module(*(x.to(device) for x in inputs))
-        loss = functional.mse_loss(out.float(), target.to(device))
-        run.update(loss)
-        if threads:
-            threads.step()
-        total += loss.item()
-        if run.step % 50 == 0:
-            rate = run.step * batch / run.elapsed
-            print(
-                f"step {run.step} {run.elapsed:.0f}s loss {total / (run.step - since):.4f} "
-                f"{rate:.1f} samples/s {torch.get_num_threads()} threads",
-                flush=True,
-            )
-            total, since = 0.0, run.step
-    run.save()
-    report = {"steps": run.step, "samples": run.step * batch, "minutes": run.elapsed / 60}
-    print(json.dumps(report), flush=True)
-
-
-def load_average(model: nn.Module, path: Path) -> dict[str, float]:
-    """Give a module the averaged weights of its checkpoint; the run's figures (steps, minutes)."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    with torch.no_grad():
-        for key, p in model.named_parameters():
-            p.copy_(state["average"][key])
-    return {"steps": state["step"], "minutes": round(state["elapsed"] / 60, 1)}
+    optimisers = split_optimisers(model, hidden, MUON, ADAM)
+    fit(model, optimisers, loss, effort, path, batch=batch)

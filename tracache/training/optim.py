@@ -1,75 +1,13 @@
-"""What every training run shares: optimisers, learning-rate budget, averaged weights, checkpoints.
-
-Runs are resumable: all state, elapsed time included, is in one checkpoint, and the batch of a step
-depends on the seed and the step alone. So a run that was cut goes on as if it had not been.
-"""
+"""The optimisers: Muon for hidden matrices and kernels, AdamW for everything else."""
 
 from __future__ import annotations
 
-import os
-import time
 from collections import defaultdict
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-
-def pick_device() -> torch.device:
-    """CUDA where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def autocast(device: torch.device) -> AbstractContextManager:
-    """bfloat16 autocast: on CPUs with AVX-512 it is several times faster than float32."""
-    return torch.autocast(device.type, dtype=torch.bfloat16)
-
-
-def step_generator(seed: int, step: int) -> torch.Generator:
-    """The random numbers of one step, a function of seed and step alone (on the CPU)."""
-    return torch.Generator().manual_seed(seed * 1_000_003 + step)
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How long to train: by the clock or, reproducibly, by steps.
-
-    The learning rate warms up, holds, and falls linearly to zero at the end of the budget, so the
-    last weights are the best ones.
-
-    Parameters
-    ----------
-    minutes : float, optional
-        Wall-clock budget in minutes, earlier parts of a resumed run counted in.
-    steps : int, optional
-        Number of steps; takes precedence over ``minutes``.
-    warmup : int, default 100
-        Steps of linear warm-up.
-    hold : float, default 0.3
-        Share of the budget at the full rate before the fall begins.
-    """
-
-    minutes: float | None = None
-    steps: int | None = None
-    warmup: int = 100
-    hold: float = 0.3
-
-    def progress(self, step: int, elapsed: float) -> float:
-        """Share of the budget used, 0 to 1, after ``step`` steps and ``elapsed`` seconds."""
-        if self.steps is not None:
-            return min(step / self.steps, 1.0)
-        if self.minutes is None:
-            raise ValueError("a budget needs minutes or steps")
-        return min(elapsed / (60.0 * self.minutes), 1.0)
-
-    def rate(self, step: int, elapsed: float) -> float:
-        """Factor on the learning rate, 0 to 1."""
-        fall = (1.0 - self.progress(step, elapsed)) / (1.0 - self.hold)
-        return min(1.0, fall, (step + 1) / self.warmup)
 
 
 def orthogonalise(matrices: Tensor, iterations: int = 5) -> Tensor:
@@ -141,141 +79,32 @@ class Muon(torch.optim.Optimizer):
             p.add_(update.view(shape), alpha=-group["lr"] * size)
 
 
-class ThreadChooser:
-    """Chooses between all CPU threads and one, again and again, by what is faster right now.
-
-    On a machine shared with others, threads that wait for each other at every small operation run
-    slower than a single one as soon as somebody else takes a core.
-
-    Parameters
-    ----------
-    cycle : int, default 100
-        Steps between two comparisons; a comparison takes four steps.
-    """
-
-    def __init__(self, cycle: int = 100) -> None:
-        self.most, self.cycle, self.count = torch.get_num_threads(), cycle, 0
-        self.seconds = {1: float("inf"), self.most: 0.0}  # one is first tried after a cycle
-        self._tick = time.monotonic()
-
-    def step(self) -> None:
-        """Call once after every training step."""
-        now = time.monotonic()
-        place = self.count % self.cycle
-        if place < 4:
-            self.seconds[torch.get_num_threads()] += now - self._tick
-        self.count, self._tick = self.count + 1, now
-        if place == 3:
-            torch.set_num_threads(min(self.seconds, key=lambda n: self.seconds[n]))
-        elif place in (self.cycle - 1, 1):
-            torch.set_num_threads(self.most if place == 1 else 1)
-            if place != 1:
-                self.seconds = dict.fromkeys(self.seconds, 0.0)
-
-
-class Averaged:
-    """An exponential moving average of a module's parameters, kept in float32."""
-
-    def __init__(self, module: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.weights = {n: p.detach().clone() for n, p in module.named_parameters()}
-
-    @torch.no_grad()
-    def update(self, module: nn.Module, step: int) -> None:
-        """Move towards the module's weights, faster in the first steps."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        params = dict(module.named_parameters())
-        mine = list(self.weights.values())
-        theirs = [params[name].detach() for name in self.weights]
-        torch._foreach_lerp_(mine, theirs, 1.0 - decay)
-
-    @torch.no_grad()
-    def copy_to(self, module: nn.Module) -> None:
-        """Give the averaged weights to a module of the same kind."""
-        for name, p in module.named_parameters():
-            p.copy_(self.weights[name])
-
-
-class Run:
-    """One training run: a module, its optimisers and average, the clock, the checkpoint file.
+def split_optimisers(
+    module: nn.Module,
+    hidden: Callable[[str], bool],
+    muon: float,
+    adam: float,
+    slow: Iterable[nn.Parameter] = (),
+) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices and kernels whose names are ``hidden``, AdamW for everything else.
 
     Parameters
     ----------
     module : nn.Module
-        What is trained; all of its parameters are averaged.
-    optimisers : list of Optimizer
-        Their ``lr`` at construction is the peak rate.
-    budget : Budget
-        When to stop and how the rate falls.
-    path : Path
-        The checkpoint; if it is there, the run goes on from it.
-    decay : float, default 0.998
-        Decay of the averaged weights.
-    save_every : float, default 120.0
-        Seconds between checkpoints.
+        Whose parameters are trained.
+    hidden : callable
+        Whether a parameter, given its name, is inside the network.
+    muon, adam : float
+        Peak learning rates.
+    slow : iterable of Parameter, optional
+        Parameters of another module, which AdamW moves at 0.3 times its rate.
     """
-
-    def __init__(
-        self,
-        module: nn.Module,
-        optimisers: list[torch.optim.Optimizer],
-        budget: Budget,
-        path: Path,
-        decay: float = 0.998,
-        save_every: float = 120.0,
-    ) -> None:
-        self.module, self.optimisers, self.budget, self.path = module, optimisers, budget, path
-        self.average = Averaged(module, decay)
-        self.peaks = [[g["lr"] for g in o.param_groups] for o in optimisers]
-        self.step, self.elapsed, self.save_every = 0, 0.0, save_every
-        if path.exists():
-            self._load()
-        self._tick = self._saved = time.monotonic()
-
-    @property
-    def finished(self) -> bool:
-        """Whether the budget is used up."""
-        return self.budget.progress(self.step, self.elapsed) >= 1.0
-
-    def update(self, loss: Tensor, clip: float | None = 1.0) -> None:
-        """Backward, one optimiser step at the scheduled rate, average, count, maybe save."""
-        loss.backward()
-        if clip is not None:
-            nn.utils.clip_grad_norm_(self.module.parameters(), clip)
-        rate = self.budget.rate(self.step, self.elapsed)
-        for optimiser, peaks in zip(self.optimisers, self.peaks, strict=True):
-            for group, peak in zip(optimiser.param_groups, peaks, strict=True):
-                group["lr"] = peak * rate
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-        self.step += 1
-        self.average.update(self.module, self.step)
-        now = time.monotonic()
-        self.elapsed += now - self._tick
-        self._tick = now
-        if now - self._saved > self.save_every:
-            self.save()
-
-    def save(self) -> None:
-        """Write the checkpoint in one move, so that a cut leaves the old one whole."""
-        state = {
-            "module": self.module.state_dict(),
-            "average": self.average.weights,
-            "optimisers": [o.state_dict() for o in self.optimisers],
-            "step": self.step,
-            "elapsed": self.elapsed,
-        }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_suffix(".part")
-        torch.save(state, part)
-        os.replace(part, self.path)
-        self._saved = time.monotonic()
-
-    def _load(self) -> None:
-        where = next(self.module.parameters()).device
-        state = torch.load(self.path, map_location=where, weights_only=True)
-        self.module.load_state_dict(state["module"])
-        self.average.weights = state["average"]
-        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
-        self.step, self.elapsed = state["step"], state["elapsed"]
+    inside: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
+    for name, p in module.named_parameters():
+        (inside if p.ndim >= 2 and hidden(name) else rest).append(p)
+    groups: list[dict[str, Any]] = [{"params": rest}]
+    if slow := list(slow):
+        groups.append({"params": slow, "lr": 0.3 * adam})
+    adamw = torch.optim.AdamW(groups, lr=adam, betas=(0.9, 0.98), weight_decay=0.0)
+    return [Muon(inside, lr=muon), adamw]

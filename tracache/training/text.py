@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor
@@ -63,6 +65,13 @@ def build_text_encoder(words: int, width: int = TEXT_WIDTH, layers: int = 2) -> 
     )
 
 
+def load_text_encoder(folder: Path) -> T5EncoderModel:
+    """The text encoder of a pipeline's folder, float32."""
+    return T5EncoderModel.from_pretrained(
+        folder, subfolder="text_encoder", dtype=torch.float32, local_files_only=True
+    )
+
+
 def tokenize(tokenizer: PreTrainedTokenizerFast, captions: list[str]) -> tuple[Tensor, Tensor]:
     """Token ids and attention mask, int64 (n, tokens) each, exactly as the pipeline makes them."""
     out = tokenizer(
@@ -74,3 +83,12 @@ def tokenize(tokenizer: PreTrainedTokenizerFast, captions: list[str]) -> tuple[T
         return_tensors="pt",
     )
     return out.input_ids, out.attention_mask.to(torch.int64)
+
+
+def tokenize_short(
+    tokenizer: PreTrainedTokenizerFast, captions: list[str]
+) -> tuple[Tensor, Tensor]:
+    """As ``tokenize``, cut to the longest caption: padding is masked anyway, so need not run."""
+    ids, mask = tokenize(tokenizer, captions)
+    longest = int(mask.sum(1).max())
+    return ids[:, :longest], mask[:, :longest]

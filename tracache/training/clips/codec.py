@@ -10,8 +10,17 @@ import torch
 from torch import Tensor
 
 from tracache.models.families.opensora.vae import VideoAutoencoder
-from tracache.training.images.vae import LATENTS, build_vae, psnr, to_images, to_tensor
-from tracache.training.optim import autocast, pick_device
+from tracache.training.clips.data import load_clips
+from tracache.training.data import rendered, save_latents
+from tracache.training.images.vae import (
+    LATENTS,
+    build_vae,
+    encode_images,
+    psnr,
+    to_images,
+    to_tensor,
+)
+from tracache.training.machine import autocast, pick_device
 from tracache.training.render.motion import FRAMES
 
 TEMPORAL: dict[str, Any] = {
@@ -45,7 +54,7 @@ def build_video_vae(spatial: Any = None) -> Any:
 
 
 def load_video_vae(work: Path) -> Any:
-    """The finished autoencoder of clips, float32 on the best device."""
+    """The finished autoencoder of clips of a folder, float32 on the best device."""
     vae: Any = VideoAutoencoder.from_pretrained(work / "vae", torch_dtype=torch.float32)
     return vae.to(pick_device()).eval().requires_grad_(False)
 
@@ -94,9 +103,21 @@ def measure_clips(vae: Any, clips: np.ndarray) -> float:
     return psnr(to_tensor(back.reshape(flat)), to_tensor(clips.reshape(flat)))
 
 
+def encode_frames(vae: Any, clips: np.ndarray, count: int) -> Tensor:
+    """Latents of the first clips' frames by a spatial half: bfloat16 (count, 17, 8, h, w)."""
+    parts = []
+    for start in range(0, count, 64):
+        frames = clips[start : min(start + 64, count)]
+        latents = encode_images(vae, frames.reshape(-1, *frames.shape[2:])).bfloat16()
+        parts.append(latents.unflatten(0, (len(frames), -1)))
+    return torch.cat(parts)
+
+
 def encode_clips(work: Path) -> None:
     """Encode all clips once: ``latents.pt``, bfloat16 (n, 8, 5, 8, 8)."""
-    latents = torch.load(work / "spatial_latents.pt", weights_only=True)
-    out = encode_time(load_video_vae(work), latents)
-    print(f"latents: mean {out.mean():.3f}, deviation {out.std():.3f}", flush=True)
-    torch.save(out.bfloat16(), work / "latents.pt")
+    vae, kept = load_video_vae(work), work / "spatial_latents.pt"
+    if kept.exists():  # trained here, and not taken from the assets
+        latents = torch.load(kept, weights_only=True)
+    else:
+        latents = encode_frames(vae.spatial_vae.module, load_clips(work), rendered(work))
+    save_latents(encode_time(vae, latents), work)

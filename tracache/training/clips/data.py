@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
+from tracache.training.data import render_into
 from tracache.training.render.clips import (
     GROUNDS,
     PROMPT_LISTS,
     Clip,
-    excluded_captions,
-    make_prompt_lists,
     sample_clips,
 )
 from tracache.training.render.motion import CAMERA, FRAMES, SIZE, layout
-from tracache.training.render.scenes import ASSETS, read_prompts
 from tracache.training.render.scenes import GROUNDS as ALL_GROUNDS
+from tracache.training.render.scenes import excluded_captions, read_prompts
 
 CHUNK = 64
 TRAINING_SEED = 1
-
-
-def write_prompt_lists(folder: Path | None = None, seed: int = 2026) -> None:
-    """Write the held-out and the tuning list of clips, one caption a line."""
-    folder = folder or ASSETS / "prompts"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, captions in make_prompt_lists(seed).items():
-        (folder / name).write_text("\n".join(captions) + "\n", encoding="utf-8")
 
 
 def render_clips(clips: list[Clip], seed: int = 0, size: int = SIZE) -> np.ndarray:
@@ -54,7 +44,7 @@ def render_clips(clips: list[Clip], seed: int = 0, size: int = SIZE) -> np.ndarr
 
 def training_clips(count: int, seed: int = TRAINING_SEED) -> list[Clip]:
     """Clips to train on: none of them is described by a held-out or a tuning caption."""
-    return sample_clips(count, seed, exclude=excluded_captions())
+    return sample_clips(count, seed, exclude=excluded_captions(PROMPT_LISTS))
 
 
 def render_dataset(work: Path, count: int, seed: int = TRAINING_SEED) -> None:
@@ -63,18 +53,14 @@ def render_dataset(work: Path, count: int, seed: int = TRAINING_SEED) -> None:
     Writes ``clips.npy``, uint8 of shape (count, 17, 64, 64, 3), and ``captions.json``. Clip ``i``
     was placed with seed ``i``.
     """
-    work.mkdir(parents=True, exist_ok=True)
-    clips, path, done = training_clips(count, seed), work / "clips.npy", work / "rendered.txt"
-    shape = (count, FRAMES, SIZE, SIZE, 3)
-    start = int(done.read_text()) if done.exists() and path.exists() else 0
-    mode = "r+" if start else "w+"
-    frames = np.lib.format.open_memmap(path, mode=mode, dtype=np.uint8, shape=shape)
-    (work / "captions.json").write_text(json.dumps([clip.caption for clip in clips]))
-    for first in range(start, count, CHUNK):
-        frames[first : first + CHUNK] = render_clips(clips[first : first + CHUNK], seed=first)
-        frames.flush()
-        done.write_text(str(min(first + CHUNK, count)))
-        print(f"rendered {min(first + CHUNK, count)} of {count}", flush=True)
+    clips = training_clips(count, seed)
+    render_into(
+        work / "clips.npy",
+        [clip.caption for clip in clips],
+        (FRAMES, SIZE, SIZE, 3),
+        lambda first, last: render_clips(clips[first:last], seed=first),
+        CHUNK,
+    )
 
 
 def fresh_clips(count: int, seed: int = 990_001) -> tuple[list[Clip], np.ndarray]:
@@ -95,13 +81,3 @@ def fresh_clips(count: int, seed: int = 990_001) -> tuple[list[Clip], np.ndarray
 def load_clips(work: Path) -> np.ndarray:
     """The rendered clips as a read-only memory map, uint8 (n, 17, 64, 64, 3)."""
     return np.load(work / "clips.npy", mmap_mode="r")
-
-
-def rendered(work: Path) -> int:
-    """How many clips of the memory map are there already."""
-    return int((work / "rendered.txt").read_text())
-
-
-def load_captions(work: Path) -> list[str]:
-    """The captions of the rendered clips, in their order."""
-    return json.loads((work / "captions.json").read_text())

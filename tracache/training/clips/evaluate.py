@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from tracache.metrics.judges.clips import load_judge
@@ -20,22 +19,13 @@ from tracache.models.families.opensora.pipeline import OpenSoraPipeline
 from tracache.training.clips.codec import measure_clips
 from tracache.training.clips.data import fresh_clips
 from tracache.training.clips.judge import score
-from tracache.training.images.evaluate import weights_digest
-from tracache.training.optim import pick_device
+from tracache.training.images.evaluate import grid
+from tracache.training.pipelines import draw_samples, load_pipeline, weights_digest
 from tracache.training.render.clips import PROMPT_LISTS, Clip
 from tracache.training.render.motion import FPS, FRAMES, SIZE
 from tracache.training.render.scenes import ASSETS, read_prompts
 
 STEPS, GUIDANCE = 30, 4.0
-
-
-def load_pipeline(folder: Path) -> Any:
-    """The exported folder as a pipeline, float32, without network."""
-    pipe: Any = OpenSoraPipeline.from_pretrained(
-        folder, torch_dtype=torch.float32, local_files_only=True
-    )
-    pipe.set_progress_bar_config(disable=True)
-    return pipe.to(pick_device())
 
 
 def generate_clips(
@@ -46,41 +36,26 @@ def generate_clips(
     seed: int = 0,
     batch: int = 8,
 ) -> np.ndarray:
-    """Generate a clip per caption, each from a noise of its own (seed + position).
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8, shape (n, 17, 64, 64, 3).
-    """
-    clips = []
-    for start in range(0, len(captions), batch):
-        part = captions[start : start + batch]
-        noises = [torch.Generator().manual_seed(seed + start + i) for i in range(len(part))]
-        out = pipe(
-            part,
-            num_frames=FRAMES,
-            height=SIZE,
-            width=SIZE,
-            fps=FPS,
-            num_inference_steps=steps,
-            guidance_scale=guidance,
-            generator=noises,
-            aesthetic_score=None,  # no word of the grammar
-            output_type="np",
-        )
-        clips.append(out.frames)
-    return np.concatenate(clips)
+    """Generate a clip per caption: uint8, shape (n, 17, 64, 64, 3); see ``draw_samples``."""
+    return draw_samples(
+        pipe,
+        captions,
+        seed,
+        batch,
+        num_frames=FRAMES,
+        height=SIZE,
+        width=SIZE,
+        fps=FPS,
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+        aesthetic_score=None,  # no word of the grammar
+        output_type="np",
+    )
 
 
 def sheet(clips: np.ndarray, every: int = 2, columns: int = 2) -> Image.Image:
     """Clips (n, frames, h, w, 3) as one image, each a row of every other frame."""
-    strips = [np.concatenate(list(clip[::every]), 1) for clip in clips]
-    rows = [
-        np.concatenate(strips[i : i + columns], 1)
-        for i in range(0, len(strips) - columns + 1, columns)
-    ]
-    return Image.fromarray(np.concatenate(rows))
+    return grid(np.stack([np.concatenate(list(clip[::every]), 1) for clip in clips]), columns)
 
 
 def evaluate(captions: list[str], clips: np.ndarray) -> dict[str, dict[str, float]]:
@@ -105,7 +80,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--sheet", type=Path, help="write frames of the clips here")
     args = parser.parse_args(argv)
 
-    pipe, captions = load_pipeline(args.folder), read_prompts(args.prompts)
+    pipe, captions = load_pipeline(args.folder, OpenSoraPipeline), read_prompts(args.prompts)
     began = time.monotonic()
     clips = generate_clips(pipe, captions, args.steps, args.guidance, args.seed, args.batch)
     seconds = (time.monotonic() - began) / len(captions)

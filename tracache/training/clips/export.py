@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from tracache.models.families.opensora.pipeline import OpenSoraPipeline
 from tracache.models.families.opensora.schedule import make_flow_scheduler
 from tracache.training.clips.codec import load_video_vae
 from tracache.training.clips.t2v import DEPTH, build_clip_tokenizer, load_trained
-from tracache.training.images.export import _write
+from tracache.training.pipelines import write_pipeline
 from tracache.training.render.clips import grammar
 
 
@@ -48,6 +47,4 @@ def export_t2v(work: Path, folder: Path, checkpoint: str = "t2v.pt", depth: int 
         If a written file is larger than 10 MB.
     """
     pipe, run = build_pipeline(work, checkpoint, depth)
-    _write(pipe, folder)
-    (folder / "grammar.json").write_text(json.dumps(grammar(), indent=2) + "\n")
-    print(f"exported {run['steps']} steps ({run['minutes']} minutes) to {folder}")
+    write_pipeline(pipe, folder, run, grammar())

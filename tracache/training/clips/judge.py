@@ -5,22 +5,22 @@ It learns from rendered frames only, as they are and after a trip through the au
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
-from torch.nn import functional
 
 from tracache.metrics.judges.clips import FOLDER, ClipJudge, Found, judge_loss, load_judge
 from tracache.metrics.judges.tracks import Motion, Track, motion
 from tracache.training.clips.codec import load_video_vae, roundtrip
-from tracache.training.clips.data import fresh_clips, load_captions, load_clips, rendered
+from tracache.training.clips.data import fresh_clips, load_clips
+from tracache.training.data import kept_array, load_captions, rendered
+from tracache.training.fit import Effort, fit
 from tracache.training.images.vae import to_tensor
-from tracache.training.optim import Budget, Run, autocast, pick_device, step_generator
+from tracache.training.judging import augment, save_judge, save_report
+from tracache.training.machine import pick_device
 from tracache.training.render.clips import COLOURS, SOLIDS, Clip
 from tracache.training.render.motion import FRAMES, centres, layout, spin
 
@@ -60,83 +60,49 @@ def truths(captions: list[str], seed: int = 0) -> Found:
     return Found(*(torch.stack(values) for values in zip(*parts, strict=True)))
 
 
-def _augment(x: Tensor, wanted: Found, g: torch.Generator) -> tuple[Tensor, Found]:
-    """Shift by up to 4 pixels, places with it, and add faint noise."""
-    size = x.shape[-1]
-    dy, dx = torch.randint(-4, 5, (2,), generator=g).tolist()
-    x = functional.pad(x, (4, 4, 4, 4), mode="replicate")
-    x = x[:, :, 4 + dy : 4 + dy + size, 4 + dx : 4 + dx + size]
-    strength = 0.08 * torch.rand(len(x), 1, 1, 1, generator=g)
-    x = x + strength.to(x.device) * torch.randn(x.shape, generator=g).to(x.device)
-    return x, wanted._replace(places=wanted.places - torch.tensor([dx, dy]) / size)
-
-
 def _through(work: Path, count: int) -> np.ndarray:
-    """The first ``count`` clips after the autoencoder, cached in ``work``."""
-    path = work / "roundtrip.npy"
-    if not path.exists():
-        np.save(path, roundtrip(load_video_vae(work), load_clips(work)[:count]))
-    return np.load(path, mmap_mode="r")
+    """The first ``count`` clips after the autoencoder, kept in ``work``."""
+    return kept_array(
+        work / "roundtrip.npy", lambda: roundtrip(load_video_vae(work), load_clips(work)[:count])
+    )
 
 
-def train_judge(
-    work: Path, budget: Budget, batch: int = 96, seed: int = 0, through: int = 512
-) -> None:
+def train_judge(work: Path, effort: Effort, through: int = 512, folder: Path = FOLDER) -> None:
     """Train on single frames, half of them through the autoencoder; save weights and report.
 
     Parameters
     ----------
     work : Path
         Work folder with the rendered clips and the finished autoencoder.
-    budget : Budget
-        When to stop.
+    effort : Effort
+        How long, and from where; 96 frames a step.
     through : int, default 512
         How many clips take the trip through the autoencoder.
+    folder : Path
+        Where weights and report go, by default to the committed ones.
     """
-    torch.manual_seed(seed)
-    device, clips, count = pick_device(), load_clips(work), rendered(work)
+    torch.manual_seed(effort.seed)
+    device, batch = pick_device(), effort.batch or 96
+    clips, count, half = load_clips(work), rendered(work), batch // 2
     passed = _through(work, min(through, count))
     answers = truths(load_captions(work)[:count])
-    model = ClipJudge(COLOURS, SOLIDS).to(device).train()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.02)
-    run = Run(model, [optimiser], budget, work / "judge.pt", decay=0.98)
-    half = batch // 2
-    while not run.finished:
-        g = step_generator(seed, run.step)
-        which = torch.randint(count, (batch,), generator=g)
+    model = (load_judge() if effort.from_assets else ClipJudge(COLOURS, SOLIDS)).to(device)
+
+    def loss(generator: torch.Generator, progress: float) -> Tensor:
+        which = torch.randint(count, (batch,), generator=generator)
         which[:half] %= len(passed)
-        when = torch.randint(FRAMES, (batch,), generator=g)
+        when = torch.randint(FRAMES, (batch,), generator=generator)
         parts = [passed[which[:half], when[:half]], clips[which[half:], when[half:]]]
-        x = to_tensor(np.concatenate(parts), device)
-        x, wanted = _augment(x, Found(*(value[which, when] for value in answers)), g)
-        with autocast(device):
-            found = model(x)
-        loss = judge_loss(found, Found(*(value.to(device) for value in wanted)))
-        run.update(loss)
-        if run.step % 50 == 0:
-            print(f"step {run.step} {run.elapsed:.0f}s loss {loss.item():.4f}", flush=True)
-    run.save()
-    save_judge(model.cpu().eval(), FOLDER)
-    report = evaluate_judge(load_video_vae(work))
-    (FOLDER / "evaluation.json").write_text(json.dumps(report, indent=2) + "\n")
-    print(json.dumps(report), flush=True)
+        x, moved = augment(to_tensor(np.concatenate(parts), device), 0.08, generator)
+        wanted = Found(*(value[which, when].to(device) for value in answers))
+        shift = torch.tensor(moved, device=device) / x.shape[-1]
+        return judge_loss(model(x), wanted._replace(places=wanted.places + shift))
 
-
-def save_judge(model: ClipJudge, folder: Path) -> None:
-    """Write ``model.safetensors`` (float16) and ``config.json``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    state = {
-        k: v.half().contiguous() if v.is_floating_point() else v
-        for k, v in model.state_dict().items()
-    }
-    save_file(state, folder / "model.safetensors")
-    (folder / "model.safetensors").chmod(0o644)
-    config = {
-        "colours": list(model.colours),
-        "solids": list(model.solids),
-        "widths": list(model.widths),
-    }
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    adamw = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.02)
+    fit(model, [adamw], loss, effort, work / "judge.pt", batch=batch, decay=0.98)
+    config = {key: list(getattr(model, key)) for key in ("colours", "solids", "widths")}
+    save_judge(model, config, folder)
+    save_report(evaluate_judge(load_judge(folder), load_video_vae(work)), folder)
 
 
 def moves_as_told(clip: Clip, found: Motion) -> bool:
@@ -187,10 +153,9 @@ def score(clips: list[Clip], frames: np.ndarray, judge: ClipJudge) -> dict[str, 
     }
 
 
-def evaluate_judge(vae: Any, count: int = 256) -> dict[str, object]:
+def evaluate_judge(judge: ClipJudge, vae: Any, count: int = 256) -> dict[str, Any]:
     """Percentages right on renders that no training saw: as they are and through the VAE."""
     clips, frames = fresh_clips(count)
-    judge = load_judge()
     return {
         "unseen_clips": count,
         "percent_right_through_autoencoder": score(clips, roundtrip(vae, frames), judge),

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-import json
-import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tracache.models.families.opensora.stdit3 import STDiT3
-from tracache.training.clips.data import load_captions
-from tracache.training.denoise import CONDITION_DROP, load_average, split_optimisers
+from tracache.training.data import load_captions, load_latents
+from tracache.training.denoise import Flow, train_denoiser, xavier
+from tracache.training.fit import Effort, load_average
 from tracache.training.images.vae import LATENTS
-from tracache.training.optim import Budget, Run, autocast, pick_device, step_generator
+from tracache.training.machine import pick_device
 from tracache.training.render.clips import vocabulary
 from tracache.training.render.motion import FPS, SIZE
-from tracache.training.text import TEXT_WIDTH, build_text_encoder, build_tokenizer, tokenize
+from tracache.training.render.scenes import ASSETS
+from tracache.training.text import (
+    TEXT_WIDTH,
+    build_text_encoder,
+    build_tokenizer,
+    load_text_encoder,
+    tokenize,
+    tokenize_short,
+)
 
 TOKENS = 24
 """Tokens of a prompt; an orbit takes 11 words and the end mark."""
 DEPTH = 6
 """Pairs of a spatial and a temporal block."""
-TIME_MEAN, TIME_SPREAD = 0.2, 1.3
-"""Noise levels are drawn logit-normally: most of them where motions and shapes are decided."""
 
 
 def build_transformer(depth: int = DEPTH, width: int = 160, heads: int = 5) -> Any:
@@ -46,13 +49,7 @@ def build_transformer(depth: int = DEPTH, width: int = 160, heads: int = 5) -> A
         model_max_length=TOKENS,
         qk_norm=True,
     )
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.xavier_uniform_(module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-    kernel = model.x_embedder.proj.weight
-    nn.init.xavier_uniform_(kernel.view(len(kernel), -1))
+    xavier(model, model.x_embedder.proj)
     nn.init.zeros_(model.x_embedder.proj.bias)
     nn.init.normal_(model.t_block[1].weight, std=0.02)
     nn.init.zeros_(model.final_layer.linear.weight)
@@ -92,91 +89,43 @@ class TextToVideo(nn.Module):
         )
 
 
-def noise_levels(count: int, generator: torch.Generator) -> Tensor:
-    """Draw noise levels in 0..1, one per equal slice of their distribution."""
-    slices = (torch.arange(count) + torch.rand(count, generator=generator)) / count
-    normal = math.sqrt(2.0) * torch.erfinv((2.0 * slices - 1.0).clamp(-0.9999, 0.9999))
-    return (TIME_MEAN + TIME_SPREAD * normal).sigmoid()
-
-
-def add_noise(clean: Tensor, noise: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
-    """Noisy latents on the straight way from clean to noise, and the velocity back."""
-    levels = levels.view(-1, *[1] * (clean.dim() - 1))
-    return (1.0 - levels) * clean + levels * noise, clean - noise
-
-
-def _hidden(name: str) -> bool:
-    """Whether a matrix is inside the transformer's blocks, tables of shifts excepted."""
-    return "_blocks." in name and "scale_shift" not in name
-
-
 def build_clip_tokenizer() -> Any:
     """The tokenizer of the clips' captions."""
     return build_tokenizer(vocabulary(), TOKENS)
 
 
-def train_t2v(
-    work: Path,
-    budget: Budget,
-    batch: int = 48,
-    depth: int = DEPTH,
-    seed: int = 0,
-    muon: float = 4e-3,
-    adam: float = 1.5e-3,
-    compiled: bool = False,
-    name: str = "t2v.pt",
-) -> None:
+def train_t2v(work: Path, effort: Effort, depth: int = DEPTH, name: str = "t2v.pt") -> None:
     """Train on ``latents.pt`` and ``captions.json`` in ``work``; resumable.
 
     Parameters
     ----------
     work : Path
         Work folder; the checkpoint is written there as ``name``.
-    budget : Budget
-        When to stop.
-    batch : int, default 48
-        Samples a step.
-    compiled : bool, default False
-        Compile the transformer's blocks: two minutes at the start, then half as fast again.
+    effort : Effort
+        How long, and from where.
+    depth : int, default 6
+        Pairs of blocks of a model that starts from nothing.
     """
-    torch.manual_seed(seed)
-    device = pick_device()
-    latents = torch.load(work / "latents.pt", weights_only=True)
-    tokenizer = build_clip_tokenizer()
-    ids, mask = tokenize(tokenizer, load_captions(work)[: len(latents)])
-    longest = int(mask.sum(1).max())  # padding beyond it is masked anyway, so it need not run
-    ids, mask = ids[:, :longest], mask[:, :longest]
-    model = TextToVideo(len(tokenizer), depth).to(device).train()
-    if compiled:
-        for block in (*model.transformer.spatial_blocks, *model.transformer.temporal_blocks):
-            block.compile()
-    run = Run(model, split_optimisers(model, _hidden, muon, adam), budget, work / name)
-    total, since = 0.0, run.step  # a resumed run may start between two reports
-    while not run.finished:
-        g = step_generator(seed, run.step)
-        index = torch.randint(len(latents), (batch,), generator=g)
-        dropped = torch.rand(batch, generator=g) < CONDITION_DROP
-        levels = noise_levels(batch, g)
-        noise = torch.randn((batch, *latents.shape[1:]), generator=g)
-        noisy, target = add_noise(latents[index].float(), noise, levels)
-        inputs = (noisy, 1000.0 * levels, ids[index], mask[index], dropped)
-        # Plain matrix products: on CPUs the fused kernel's backward takes half of a step.
-        with autocast(device), sdpa_kernel(SDPBackend.MATH):
-            out = run.module(*(x.to(device) for x in inputs))
-        loss = functional.mse_loss(out.float(), target.to(device))
-        run.update(loss)
-        total += loss.item()
-        if run.step % 50 == 0:
-            rate = run.step * batch / run.elapsed
-            mean = total / (run.step - since)
-            print(
-                f"step {run.step} {run.elapsed:.0f}s loss {mean:.4f} {rate:.1f} samples/s",
-                flush=True,
-            )
-            total, since = 0.0, run.step
-    run.save()
-    report = {"steps": run.step, "samples": run.step * batch, "minutes": run.elapsed / 60}
-    print(json.dumps(report), flush=True)
+    torch.manual_seed(effort.seed)
+    tokenizer, latents = build_clip_tokenizer(), load_latents(work)
+    model = load_committed() if effort.from_assets else TextToVideo(len(tokenizer), depth)
+    ids, mask = tokenize_short(tokenizer, load_captions(work)[: len(latents)])
+
+    def condition(index: Tensor, dropped: Tensor) -> tuple[Tensor, ...]:
+        return ids[index], mask[index], dropped
+
+    train_denoiser(model.to(pick_device()), latents, Flow(), condition, effort, work / name)
+
+
+def load_committed(folder: Path = ASSETS / "scenes-t2v") -> TextToVideo:
+    """The committed weights as a module, float32."""
+    transformer: Any = STDiT3.from_pretrained(
+        folder, subfolder="transformer", torch_dtype=torch.float32
+    )
+    model = TextToVideo(len(build_clip_tokenizer()), depth=1)
+    model.text, model.transformer = load_text_encoder(folder), transformer
+    model.null.data.copy_(transformer.y_embedder.y_embedding)
+    return model
 
 
 def load_trained(path: Path, depth: int = DEPTH) -> tuple[TextToVideo, dict]:

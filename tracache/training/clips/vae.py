@@ -7,31 +7,36 @@ with the spatial decoder.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from torch import Tensor, nn
+from torch import Tensor
 
 from tracache.training.clips.codec import (
     build_video_vae,
-    encode_clips,
+    encode_frames,
     encode_time,
+    load_video_vae,
     measure_clips,
 )
-from tracache.training.clips.data import load_clips, rendered
+from tracache.training.clips.data import load_clips
+from tracache.training.data import rendered, written_whole
+from tracache.training.fit import Budget, Effort, fit
 from tracache.training.images.vae import (
-    _loss,
-    build_vae,
-    encode_images,
-    evaluate_average,
-    normalise_latents,
-    optimisers,
+    divergence,
+    edges,
+    fit_pictures,
+    inner,
+    load_vae,
+    normalise_on,
     to_tensor,
 )
-from tracache.training.optim import Budget, Muon, Run, autocast, pick_device, step_generator
+from tracache.training.machine import pick_device
+from tracache.training.optim import split_optimisers
 from tracache.training.render.motion import FRAMES
 from tracache.training.render.scenes import ASSETS
 
@@ -41,178 +46,110 @@ SPATIAL_SHARE = 0.4
 """Share of the budget that goes to the spatial half."""
 PIXELS_FROM = 0.5
 """Share of the temporal half's budget after which it also learns on pixels."""
+PIXEL_FRAMES = 2
+"""Frames of every clip that are decoded to pixels, once pixels count."""
 
 
-def train_spatial(
-    work: Path,
-    budget: Budget,
-    batch: int = 32,
-    seed: int = 0,
-    muon: float = 2e-3,
-    adam: float = 1e-3,
-) -> None:
-    """Train on single frames of the clips in ``work``; resumable.
+def train_spatial(work: Path, effort: Effort) -> None:
+    """Train on single frames of the clips in ``work``, 32 a step; resumable.
 
     Writes the checkpoint ``spatial.pt`` and, at the end, the folder ``spatial`` in the diffusers
-    layout, with latents normalised to mean 0 and standard deviation 1 per channel.
+    layout, with latents normalised to mean 0 and standard deviation 1 per channel, and every clip's
+    latents ``spatial_latents.pt``, bfloat16.
     """
-    torch.manual_seed(seed)
-    device, clips = pick_device(), load_clips(work)
-    vae = build_vae().to(device).train()
-    start = AutoencoderKL.from_pretrained(ASSETS / "scenes-t2i" / "vae", torch_dtype=torch.float32)
-    vae.load_state_dict(start.state_dict())
-    run = Run(vae, optimisers(vae, muon, adam), budget, work / "spatial.pt", decay=0.995)
-    usable, frames = rendered(work) - HOLDOUT, clips.shape[1]
-    test = to_tensor(clips[usable : usable + 8, ::2].reshape(-1, *clips.shape[2:]), device)
-    while not run.finished:
-        g = step_generator(seed, run.step)
-        which = torch.randint(usable, (batch,), generator=g).numpy()
-        when = torch.randint(frames, (batch,), generator=g).numpy()
-        pixels = np.stack([clips[i, j] for i, j in zip(which, when, strict=True)])
-        loss = _loss(vae, to_tensor(pixels, device), g, device)
-        run.update(loss)
-        if run.step % 50 == 0:
-            note = ""
-            if run.step % 250 == 0:
-                note = f" unseen {evaluate_average(run.average, test):.2f} dB"
-            print(f"step {run.step} {run.elapsed:.0f}s loss {loss.item():.4f}{note}", flush=True)
-    run.save()
-    finish_spatial(work)
+    torch.manual_seed(effort.seed)
+    clips, usable = load_clips(work), rendered(work) - HOLDOUT
+    if effort.from_assets:
+        vae = load_video_vae(ASSETS / "scenes-t2v").spatial_vae.module
+    else:
+        vae = load_vae(ASSETS / "scenes-t2i")
+    vae = vae.to(pick_device()).requires_grad_(True)
+
+    def draw(generator: torch.Generator, count: int) -> np.ndarray:
+        which = torch.randint(usable, (count,), generator=generator).numpy()
+        when = torch.randint(clips.shape[1], (count,), generator=generator).numpy()
+        return np.stack([clips[i, j] for i, j in zip(which, when, strict=True)])
+
+    test = clips[usable : usable + 8, ::2].reshape(-1, *clips.shape[2:])
+    path = work / "spatial.pt"
+    fit_pictures(vae, draw, test, effort, path, batch=32, rates=(2e-3, 1e-3))
+    out = work / "spatial_latents.pt"
+    if not out.exists() or out.stat().st_mtime < path.stat().st_mtime:
+        _finish_spatial(vae, work)
 
 
-def finish_spatial(work: Path) -> None:
-    """Write ``work/spatial`` and every clip's latents ``spatial_latents.pt``, bfloat16."""
-    device, clips, count = pick_device(), load_clips(work), rendered(work)
-    vae = build_vae()
-    _copy_average(vae, work / "spatial.pt")
-    vae = vae.to(device).eval()
-    latents = encode_images(vae, clips[: min(count, 512), ::4].reshape(-1, *clips.shape[2:]))
-    mean, std = latents.mean((0, 2, 3)).to(device), latents.std((0, 2, 3)).to(device)
-    normalise_latents(vae, mean, std)
+def _finish_spatial(vae: Any, work: Path) -> None:
+    clips, count = load_clips(work), rendered(work)
+    normalise_on(vae, clips[: min(count, 512), ::4].reshape(-1, *clips.shape[2:]))
     vae.save_pretrained(work / "spatial")
-    parts = []
-    for start in range(0, count, 64):
-        frames = clips[start : min(start + 64, count)]
-        latents = encode_images(vae, frames.reshape(-1, *frames.shape[2:])).bfloat16()
-        parts.append(latents.unflatten(0, (len(frames), -1)))
-    torch.save(torch.cat(parts), work / "spatial_latents.pt")
+    with written_whole(work / "spatial_latents.pt") as file:
+        torch.save(encode_frames(vae, clips, count), file)
 
 
-def load_spatial(work: Path) -> Any:
-    """The finished spatial half, float32 on the best device."""
-    vae = AutoencoderKL.from_pretrained(work / "spatial", torch_dtype=torch.float32)
-    return vae.to(pick_device()).eval().requires_grad_(False)
-
-
-def _copy_average(module: nn.Module, path: Path) -> None:
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    with torch.no_grad():
-        for name, p in module.named_parameters():
-            p.copy_(state["average"][name])
-
-
-def _temporal_optimisers(vae: Any, muon: float, adam: float) -> list[torch.optim.Optimizer]:
-    hidden: list[nn.Parameter] = []
-    rest: list[nn.Parameter] = []
-    for name, p in vae.temporal_vae.named_parameters():
-        outer = "conv_in" in name or "conv_out" in name or "quant" in name or "conv2.conv" in name
-        outer = outer and "res_blocks" not in name
-        (hidden if p.ndim >= 2 and not outer else rest).append(p)
-    pixels = [p for p in vae.spatial_vae.parameters() if p.requires_grad]
-    return [
-        Muon(hidden, lr=muon),
-        torch.optim.AdamW(
-            [{"params": rest, "lr": adam}, {"params": pixels, "lr": 0.3 * adam}],
-            betas=(0.9, 0.98),
-            weight_decay=0.0,
-        ),
-    ]
-
-
-def _temporal_loss(vae: Any, latents: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Loss on the frames' latents (n, 17, 8, h, w), and those latents as they come back."""
-    x = latents.transpose(1, 2)
-    with autocast(x.device):
-        mean, logvar = vae.temporal_vae.moments(x).float().chunk(2, 1)
-        logvar = logvar.clamp(-20.0, 10.0)
-        noise = torch.randn(mean.shape, generator=generator).to(x.device)
-        y = vae.temporal_vae.decode(mean + (0.5 * logvar).exp() * noise, x.shape[2])
-    kl = 0.5 * (mean.square() + logvar.exp() - 1.0 - logvar).mean()
+def _latent_loss(vae: Any, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Loss on the frames' latents (n, 8, 17, h, w), and those latents as they come back."""
+    mean, logvar = vae.temporal_vae.moments(x).float().chunk(2, 1)
+    logvar = logvar.clamp(-20.0, 10.0)
+    noise = torch.randn(mean.shape, generator=generator).to(x.device)
+    y = vae.temporal_vae.decode(mean + (0.5 * logvar).exp() * noise, x.shape[2])
     off = y.float() - x
-    return off.square().mean() + 0.3 * off.abs().mean() + 3e-4 * kl, y.transpose(1, 2)
+    return off.square().mean() + 0.3 * off.abs().mean() + 3e-4 * divergence(mean, logvar), y
 
 
 def _pixel_loss(vae: Any, latents: Tensor, pixels: Tensor) -> Tensor:
     """Loss on frames (n, 3, h, w) decoded from their own latents."""
-    with autocast(latents.device):
-        y = vae.spatial_vae.module.decode(latents).sample
-    off = y.float() - pixels
-    edges = off.diff(dim=-1).abs().mean() + off.diff(dim=-2).abs().mean()
-    return off.abs().mean() + 4.0 * off.square().mean() + 0.5 * edges
+    off = vae.spatial_vae.module.decode(latents).sample.float() - pixels
+    return off.abs().mean() + 4.0 * off.square().mean() + 0.5 * edges(off)
 
 
-def train_temporal(
-    work: Path,
-    budget: Budget,
-    batch: int = 16,
-    seed: int = 0,
-    muon: float = 4e-3,
-    adam: float = 2e-3,
-    frames: int = 2,
-) -> None:
-    """Train the temporal half on ``spatial_latents.pt``; resumable.
+def _inner(name: str) -> bool:
+    """Whether a kernel of the temporal half is Muon's to train."""
+    return "res_blocks" in name or (inner(name) and "conv2.conv" not in name)
+
+
+def train_temporal(work: Path, effort: Effort) -> None:
+    """Train the temporal half on ``spatial_latents.pt``, 16 clips a step; resumable.
 
     Writes the checkpoint ``temporal.pt`` and, at the end, the folder ``vae``, latents normalised.
-
-    Parameters
-    ----------
-    frames : int, default 2
-        Frames of every clip that are decoded to pixels, once pixels count.
     """
-    torch.manual_seed(seed)
-    device, clips = pick_device(), load_clips(work)
+    torch.manual_seed(effort.seed)
+    device, clips, batch = pick_device(), load_clips(work), effort.batch or 16
     latents = torch.load(work / "spatial_latents.pt", weights_only=True)
-    vae = build_video_vae(load_spatial(work)).to(device).train()
+    usable = len(latents) - HOLDOUT
+    spatial = AutoencoderKL.from_pretrained(work / "spatial", torch_dtype=torch.float32)
+    vae = build_video_vae(spatial).to(device)
+    if effort.from_assets:
+        committed = load_video_vae(ASSETS / "scenes-t2v").temporal_vae
+        vae.temporal_vae.load_state_dict(committed.state_dict())
     vae.spatial_vae.module.encoder.requires_grad_(False)
     vae.spatial_vae.module.quant_conv.requires_grad_(False)
-    run = Run(vae, _temporal_optimisers(vae, muon, adam), budget, work / "temporal.pt", 0.995)
-    usable = len(latents) - HOLDOUT
-    while not run.finished:
-        g = step_generator(seed, run.step)
-        which = torch.randint(usable, (batch,), generator=g)
-        loss, back = _temporal_loss(vae, latents[which].float().to(device), g)
-        plain = loss.item()
-        if budget.progress(run.step, run.elapsed) >= PIXELS_FROM:
-            when = torch.stack([torch.randperm(FRAMES, generator=g)[:frames] for _ in which])
-            rows = torch.arange(batch)[:, None]
-            wanted = clips[which[:, None].expand_as(when).numpy(), when.numpy()]
-            pixels = to_tensor(wanted.reshape(-1, *wanted.shape[2:]), device)
-            loss = loss + 2.0 * _pixel_loss(vae, back[rows, when].flatten(0, 1), pixels)
-        run.update(loss)
-        if run.step % 50 == 0:
-            note = ""
-            if run.step % 250 == 0:
-                note = f" unseen {_unseen(run, clips[usable : usable + 8]):.2f} dB"
-            print(
-                f"step {run.step} {run.elapsed:.0f}s latents {plain:.4f} "
-                f"all {loss.item():.4f}{note}",
-                flush=True,
-            )
-    run.save()
-    finish_video_vae(work)
+
+    def loss(generator: torch.Generator, progress: float) -> Tensor:
+        which = torch.randint(usable, (batch,), generator=generator)
+        x = latents[which].float().to(device).transpose(1, 2)
+        loss, back = _latent_loss(vae, x, generator)
+        if progress < PIXELS_FROM:
+            return loss
+        when = torch.stack(
+            [torch.randperm(FRAMES, generator=generator)[:PIXEL_FRAMES] for _ in which]
+        )
+        wanted = clips[which[:, None].expand_as(when).numpy(), when.numpy()]
+        pixels = to_tensor(wanted.reshape(-1, *wanted.shape[2:]), device)
+        some = back.transpose(1, 2)[torch.arange(batch)[:, None], when].flatten(0, 1)
+        return loss + 2.0 * _pixel_loss(vae, some, pixels)
+
+    def check(vae: Any) -> str:
+        return f"unseen {measure_clips(vae, clips[usable : usable + 8]):.2f} dB"
+
+    decoder = [p for p in vae.spatial_vae.parameters() if p.requires_grad]
+    optimisers = split_optimisers(vae.temporal_vae, _inner, 4e-3, 2e-3, slow=decoder)
+    path = work / "temporal.pt"
+    fit(vae, optimisers, loss, effort, path, batch=batch, decay=0.995, check=check)
+    _finish_video_vae(vae, work)
 
 
-def _unseen(run: Run, clips: np.ndarray) -> float:
-    vae = build_video_vae().to(pick_device()).eval()
-    run.average.copy_to(vae)
-    return measure_clips(vae, clips)
-
-
-def finish_video_vae(work: Path) -> None:
-    """Write ``work/vae`` from the checkpoint's averaged weights, latents normalised."""
-    vae = build_video_vae()
-    _copy_average(vae, work / "temporal.pt")
-    vae = vae.to(pick_device()).eval()
+@torch.no_grad()
+def _finish_video_vae(vae: Any, work: Path) -> None:
     latents = torch.load(work / "spatial_latents.pt", weights_only=True)[:1024]
     z = encode_time(vae, latents)
     mean, std = z.mean((0, 2, 3, 4)).tolist(), z.std((0, 2, 3, 4)).tolist()
@@ -224,13 +161,13 @@ def finish_video_vae(work: Path) -> None:
     print(f"autoencoder: {measure_clips(vae, clips[:64]):.2f} dB on unseen clips", flush=True)
 
 
-def train_clip_vae(work: Path, budget: Budget, seed: int = 0, **settings: Any) -> None:
-    """Train both halves, one after the other, and encode all clips; resumable."""
+def train_clip_vae(work: Path, effort: Effort) -> None:
+    """Train both halves, one after the other; resumable."""
+    whole = effort.budget
     for share, half in ((SPATIAL_SHARE, train_spatial), (1.0 - SPATIAL_SHARE, train_temporal)):
         part = Budget(
-            minutes=budget.minutes and share * budget.minutes,
-            steps=budget.steps and max(round(share * budget.steps), 1),
+            minutes=whole.minutes and share * whole.minutes,
+            steps=whole.steps and max(round(share * whole.steps), 1),
             warmup=50,
         )
-        half(work, part, seed=seed, **settings)
-    encode_clips(work)
+        half(work, replace(effort, budget=part))

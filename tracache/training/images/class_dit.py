@@ -9,19 +9,13 @@ import torch
 from diffusers import DDIMScheduler, DiTTransformer2DModel
 from torch import Tensor, nn
 
-from tracache.training.denoise import (
-    SCHEDULE,
-    encode_dataset,
-    load_average,
-    prepare,
-    split_optimisers,
-    train_loop,
-    xavier,
-)
-from tracache.training.images.data import load_captions, render_dataset
-from tracache.training.images.vae import LATENTS
-from tracache.training.optim import Budget, Run, pick_device
-from tracache.training.render.scenes import COLOURS, SOLIDS, Scene
+from tracache.training.data import load_captions, load_latents
+from tracache.training.denoise import SCHEDULE, Diffusion, train_denoiser, xavier
+from tracache.training.fit import Effort, load_average
+from tracache.training.images.data import render_dataset
+from tracache.training.images.vae import LATENTS, encode_dataset
+from tracache.training.machine import pick_device
+from tracache.training.render.scenes import ASSETS, COLOURS, SOLIDS, Scene
 
 CLASSES = tuple(f"{colour} {solid}" for solid in SOLIDS for colour in COLOURS)
 """Names of the classes, in the order of their numbers."""
@@ -55,7 +49,7 @@ def build_transformer(
         patch_size=2,
         num_embeds_ada_norm=classes,
     )
-    xavier(model)
+    xavier(model, model.pos_embed.proj)
     nn.init.zeros_(model.proj_out_1.weight)
     nn.init.zeros_(model.proj_out_2.weight)
     for block in model.transformer_blocks:
@@ -83,78 +77,72 @@ class ClassToImage(nn.Module):
         return self.transformer(latents, timestep=times, class_labels=labels, return_dict=False)[0]
 
 
-def _hidden(name: str) -> bool:
-    """Whether a matrix is part of a block's attention or feed-forward."""
-    return name.startswith("transformer.transformer_blocks") and ".norm1." not in name
-
-
 def render_class(work: Path, count: int) -> None:
     """Render ``count`` pictures of single objects and encode them with the work folder's VAE."""
     render_dataset(work / PICTURES, count, seed=2, pair_share=0.0)
     encode_dataset(work, work / PICTURES)
 
 
-def train_class(
-    work: Path,
-    budget: Budget,
-    batch: int = 48,
-    layers: int = LAYERS,
-    seed: int = 0,
-    muon: float = 4e-3,
-    adam: float = 1.5e-3,
-    compiled: bool = False,
-    shared: bool = False,
-    name: str = "class.pt",
-) -> None:
+def train_class(work: Path, effort: Effort, layers: int = LAYERS, name: str = "class.pt") -> None:
     """Train on the latents and captions of the single objects; resumable.
 
     Parameters
     ----------
     work : Path
         Work folder; the checkpoint is written there as ``name``.
-    budget : Budget
-        When to stop.
-    batch : int, default 48
-        Samples a step.
-    compiled, shared : bool, default False
+    effort, layers
         As in ``train_t2i``.
     """
-    torch.manual_seed(seed)
-    device, folder = pick_device(), work / PICTURES
-    latents = torch.load(folder / "latents.pt", weights_only=True)
+    torch.manual_seed(effort.seed)
+    folder = work / PICTURES
+    model = load_committed() if effort.from_assets else ClassToImage(layers)
     labels = torch.tensor([class_of(Scene.from_caption(c)) for c in load_captions(folder)])
-    none = torch.tensor(len(CLASSES))
-    model = ClassToImage(layers).to(device).train()
-    prepare(model.transformer, device, compiled)
-    run = Run(model, split_optimisers(model, _hidden, muon, adam), budget, work / name)
 
     def condition(index: Tensor, dropped: Tensor) -> tuple[Tensor, ...]:
-        return (torch.where(dropped, none, labels[index]),)
+        return (torch.where(dropped, len(CLASSES), labels[index]),)
 
-    train_loop(run, latents, build_scheduler().alphas_cumprod, condition, batch, seed, shared)
+    noising = Diffusion(build_scheduler().alphas_cumprod)
+    train_denoiser(
+        model.to(pick_device()), load_latents(folder), noising, condition, effort, work / name
+    )
 
 
-@torch.no_grad()
-def widen(transformer: Any) -> Any:
-    """The same transformer with rows for 1000 classes, as ``DiTPipeline`` needs it.
+def _with_rows(transformer: Any, classes: int) -> Any:
+    """The same transformer for another number of classes, whose last row means none.
 
-    The row for no class becomes the last one; rows of classes that are not there are zero.
+    Rows of classes that were not there are zero.
     """
     settings = transformer.config
-    wide = build_transformer(
+    other = build_transformer(
         settings.num_layers,
         settings.num_attention_heads,
         settings.attention_head_dim,
-        classes=NULL_CLASS,
+        classes=classes,
     )
     state = transformer.state_dict()
     for key, rows in state.items():
         if key.endswith("embedding_table.weight"):
-            state[key] = rows.new_zeros(NULL_CLASS + 1, rows.shape[1])
-            state[key][: len(CLASSES)] = rows[:-1]
-            state[key][NULL_CLASS] = rows[-1]
-    wide.load_state_dict(state)
-    return wide.eval()
+            kept = min(classes, len(rows) - 1)
+            state[key] = rows.new_zeros(classes + 1, rows.shape[1])
+            state[key][:kept] = rows[:kept]
+            state[key][classes] = rows[-1]
+    other.load_state_dict(state)
+    return other
+
+
+def widen(transformer: Any) -> Any:
+    """The same transformer with rows for 1000 classes, as ``DiTPipeline`` needs it."""
+    return _with_rows(transformer, NULL_CLASS).eval()
+
+
+def load_committed(folder: Path = ASSETS / "scenes-class") -> ClassToImage:
+    """The committed weights as a module, float32, with no rows beyond its classes."""
+    wide: Any = DiTTransformer2DModel.from_pretrained(
+        folder, subfolder="transformer", torch_dtype=torch.float32
+    )
+    model = ClassToImage(wide.config.num_layers)
+    model.transformer = _with_rows(wide, len(CLASSES))
+    return model
 
 
 def load_trained(path: Path, layers: int = LAYERS) -> tuple[Any, dict]:

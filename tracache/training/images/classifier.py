@@ -6,27 +6,22 @@ whether a generated picture shows what its caption asked for.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
 from tracache.metrics.judges.images import FOLDER, SceneClassifier, load_classifier
-from tracache.training.images.data import fresh_renders, load_captions, load_images
-from tracache.training.images.vae import decode_latents, encode_images, load_vae, to_tensor
-from tracache.training.optim import Budget, Run, autocast, pick_device, step_generator
-from tracache.training.render.scenes import (
-    COLOURS,
-    FINISHES,
-    GROUNDS,
-    SOLIDS,
-    TIMES,
-    Scene,
-)
+from tracache.training.data import kept_array, load_captions
+from tracache.training.fit import Effort, fit
+from tracache.training.images.data import fresh_renders, load_images
+from tracache.training.images.vae import load_vae, roundtrip, to_tensor
+from tracache.training.judging import augment, save_judge, save_report
+from tracache.training.machine import pick_device
+from tracache.training.render.scenes import COLOURS, FINISHES, GROUNDS, SOLIDS, TIMES, Scene
 
 LAYOUTS = ("single", "side by side", "stacked")
 HEADS: dict[str, tuple[str, ...]] = {
@@ -68,27 +63,15 @@ def label_tensor(scenes: list[Scene]) -> Tensor:
     return torch.tensor([[row[head] for head in HEADS] for row in rows])
 
 
-def _roundtrip(work: Path, count: int) -> np.ndarray:
-    """The first ``count`` renders after the autoencoder, cached in ``work``."""
-    path = work / "roundtrip.npy"
-    if not path.exists():
-        vae = load_vae(work)
-        np.save(path, decode_latents(vae, encode_images(vae, load_images(work)[:count])))
-    return np.load(path, mmap_mode="r")
-
-
-def _augment(x: Tensor, g: torch.Generator) -> Tensor:
-    """Shift by up to 4 pixels and add faint noise, so that tiny artefacts mean nothing."""
-    dy, dx = torch.randint(-4, 5, (2,), generator=g).tolist()
-    x = functional.pad(x, (4, 4, 4, 4), mode="replicate")[
-        :, :, 4 + dy : 132 + dy, 4 + dx : 132 + dx
-    ]
-    strength = 0.06 * torch.rand(len(x), 1, 1, 1, generator=g)
-    return x + strength.to(x.device) * torch.randn(x.shape, generator=g).to(x.device)
+def _through(work: Path, count: int) -> np.ndarray:
+    """The first ``count`` renders after the autoencoder, kept in ``work``."""
+    return kept_array(
+        work / "roundtrip.npy", lambda: roundtrip(load_vae(work), load_images(work)[:count])
+    )
 
 
 def train_classifier(
-    work: Path, budget: Budget, batch: int = 64, seed: int = 0, roundtrip: int = 8192
+    work: Path, effort: Effort, through: int = 8192, folder: Path = FOLDER
 ) -> None:
     """Train on renders, half of them through the autoencoder; save weights and report.
 
@@ -96,54 +79,39 @@ def train_classifier(
     ----------
     work : Path
         Work folder with pictures and the finished autoencoder.
-    budget : Budget
-        When to stop.
-    roundtrip : int, default 8192
+    effort : Effort
+        How long, and from where; 64 pictures a step.
+    through : int, default 8192
         How many training pictures take the trip through the autoencoder.
+    folder : Path
+        Where weights and report go, by default to the committed ones.
     """
-    torch.manual_seed(seed)
-    device, images = pick_device(), load_images(work)
-    passed = _roundtrip(work, roundtrip)
+    torch.manual_seed(effort.seed)
+    device, batch, images = pick_device(), effort.batch or 64, load_images(work)
+    passed = _through(work, min(through, len(images)))
     answers = label_tensor([Scene.from_caption(c) for c in load_captions(work)])
-    model = SceneClassifier(HEADS).to(device).train()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02)
-    run = Run(model, [optimiser], budget, work / "classifier.pt", decay=0.98)
-    while not run.finished:
-        g = step_generator(seed, run.step)
-        half = batch // 2
-        clean = torch.randint(len(images), (half,), generator=g).sort().values
-        through = torch.randint(roundtrip, (half,), generator=g).sort().values
-        pixels = np.concatenate([images[clean.numpy()], passed[through.numpy()]])
-        want = answers[torch.cat([clean, through])].to(device)
-        with autocast(device):
-            logits = model(_augment(to_tensor(pixels, device), g))
-        loss = torch.stack(
+    model = (load_classifier() if effort.from_assets else SceneClassifier(HEADS)).to(device)
+
+    def loss(generator: torch.Generator, progress: float) -> Tensor:
+        clean, behind = (
+            torch.randint(len(part), (batch // 2,), generator=generator).sort().values
+            for part in (images, passed)
+        )
+        pixels = np.concatenate([images[clean.numpy()], passed[behind.numpy()]])
+        x, _ = augment(to_tensor(pixels, device), 0.06, generator)
+        want, logits = answers[torch.cat([clean, behind])].to(device), model(x)
+        return torch.stack(
             [
                 functional.cross_entropy(logits[head].float(), want[:, i], ignore_index=-1)
                 for i, head in enumerate(HEADS)
             ]
         ).sum()
-        run.update(loss)
-        if run.step % 50 == 0:
-            print(f"step {run.step} {run.elapsed:.0f}s loss {loss.item():.4f}", flush=True)
-    run.save()
-    save_classifier(model.cpu().eval(), FOLDER)
-    report = evaluate_classifier(load_classifier(), work)
-    (FOLDER / "evaluation.json").write_text(json.dumps(report, indent=2) + "\n")
-    print(json.dumps(report), flush=True)
 
-
-def save_classifier(model: SceneClassifier, folder: Path) -> None:
-    """Write ``model.safetensors`` (float16) and ``config.json``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    state = {
-        k: v.half().contiguous() if v.is_floating_point() else v
-        for k, v in model.state_dict().items()
-    }
-    save_file(state, folder / "model.safetensors")
-    (folder / "model.safetensors").chmod(0o644)
-    config = {"widths": list(model.widths), "heads": {k: list(v) for k, v in model.heads.items()}}
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    adamw = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02)
+    fit(model, [adamw], loss, effort, work / "classifier.pt", batch=batch, decay=0.98)
+    heads = {head: list(words) for head, words in model.heads.items()}
+    save_judge(model, {"widths": list(model.widths), "heads": heads}, folder)
+    save_report(evaluate_classifier(load_classifier(folder), load_vae(work)), folder)
 
 
 def score(found: Tensor, wanted: Tensor) -> dict[str, float]:
@@ -177,13 +145,12 @@ def score(found: Tensor, wanted: Tensor) -> dict[str, float]:
     return out
 
 
-def evaluate_classifier(model: SceneClassifier, work: Path, count: int = 1024) -> dict:
+def evaluate_classifier(model: SceneClassifier, vae: Any, count: int = 1024) -> dict[str, Any]:
     """Percentages right on fresh renders, half single objects: as they are and through the VAE."""
     scenes, images = fresh_renders(count)
-    wanted, vae = label_tensor(scenes), load_vae(work)
-    passed = decode_latents(vae, encode_images(vae, images))
+    wanted = label_tensor(scenes)
     return {
         "unseen_renders": count,
-        "percent_right_through_autoencoder": score(model.read(passed), wanted),
+        "percent_right_through_autoencoder": score(model.read(roundtrip(vae, images)), wanted),
         "percent_right_as_rendered": score(model.read(images), wanted),
     }

@@ -7,33 +7,24 @@ with the text-to-image model, all classes in turn with the class-conditional one
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline, DiTPipeline
+from diffusers import DiTPipeline
 from PIL import Image
 
 from tracache.metrics.judges.images import load_classifier
 from tracache.training.images.class_dit import CLASSES
 from tracache.training.images.classifier import HEADS, label_tensor, score
 from tracache.training.images.vae import measure_vae
-from tracache.training.optim import pick_device
+from tracache.training.pipelines import draw_samples, load_pipeline, weights_digest
 from tracache.training.render.scenes import ASSETS, COLOURS, SOLIDS, Scene, read_prompts
 
 SETTINGS = {"captions": (20, 2.5), "classes": (50, 1.5)}
 """Steps and guidance where none are asked for."""
-
-
-def weights_digest(folder: Path) -> str:
-    """SHA-256 of the transformer's weights: ties a report to the weights it was measured on."""
-    digest = hashlib.sha256()
-    for part in sorted(folder.glob("transformer/*.safetensors")):
-        digest.update(part.read_bytes())
-    return digest.hexdigest()
 
 
 def generate(
@@ -44,30 +35,20 @@ def generate(
     seed: int = 0,
     batch: int = 16,
 ) -> np.ndarray:
-    """Generate a picture per caption, each from a noise of its own (seed + position).
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8, shape (n, 128, 128, 3).
-    """
-    images = []
-    for start in range(0, len(captions), batch):
-        part = captions[start : start + batch]
-        noises = [torch.Generator().manual_seed(seed + start + i) for i in range(len(part))]
-        out = pipe(
-            part,
-            height=128,
-            width=128,
-            num_inference_steps=steps,
-            guidance_scale=guidance,
-            generator=noises,
-            use_resolution_binning=False,
-            clean_caption=False,
-            max_sequence_length=20,
-        )
-        images += [np.asarray(image) for image in out.images]
-    return np.stack(images)
+    """Generate a picture per caption: uint8, shape (n, 128, 128, 3); see ``draw_samples``."""
+    return draw_samples(
+        pipe,
+        captions,
+        seed,
+        batch,
+        height=128,
+        width=128,
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+        use_resolution_binning=False,
+        clean_caption=False,
+        max_sequence_length=20,
+    )
 
 
 def generate_classes(
@@ -78,14 +59,10 @@ def generate_classes(
     seed: int = 0,
     batch: int = 16,
 ) -> np.ndarray:
-    """Generate a picture per class, each from a noise of its own, as ``generate`` does."""
-    images = []
-    for start in range(0, len(classes), batch):
-        part = classes[start : start + batch]
-        noises = [torch.Generator().manual_seed(seed + start + i) for i in range(len(part))]
-        out = pipe(part, num_inference_steps=steps, guidance_scale=guidance, generator=noises)
-        images += [np.asarray(image) for image in out.images]
-    return np.stack(images)
+    """Generate a picture per class, as ``generate`` does."""
+    return draw_samples(
+        pipe, classes, seed, batch, num_inference_steps=steps, guidance_scale=guidance
+    )
 
 
 def class_labels(classes: list[int]) -> torch.Tensor:
@@ -130,15 +107,6 @@ def grid(images: np.ndarray, columns: int = 8) -> Image.Image:
         np.concatenate(list(images[i : i + columns]), 1) for i in range(0, len(images), columns)
     ]
     return Image.fromarray(np.concatenate([row for row in rows if row.shape == rows[0].shape]))
-
-
-def load_pipeline(folder: Path) -> Any:
-    """The exported folder as a stock pipeline, float32, without network."""
-    pipe: Any = DiffusionPipeline.from_pretrained(
-        folder, torch_dtype=torch.float32, local_files_only=True
-    )
-    pipe.set_progress_bar_config(disable=True)
-    return pipe.to(pick_device())
 
 
 def main(argv: list[str] | None = None) -> None:

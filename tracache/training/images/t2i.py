@@ -9,21 +9,24 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, PixArtTransformer2DModel
 from torch import Tensor, nn
 
-from tracache.training.denoise import (
-    SCHEDULE,
-    load_average,
-    prepare,
-    split_optimisers,
-    train_loop,
-    xavier,
-)
-from tracache.training.images.data import load_captions
+from tracache.training.data import load_captions, load_latents
+from tracache.training.denoise import SCHEDULE, Diffusion, train_denoiser, xavier
+from tracache.training.fit import Effort, load_average
 from tracache.training.images.vae import LATENTS
-from tracache.training.optim import Budget, Run, pick_device
-from tracache.training.text import TEXT_WIDTH, build_text_encoder, build_tokenizer, tokenize
+from tracache.training.machine import pick_device
+from tracache.training.render.scenes import ASSETS
+from tracache.training.text import (
+    TEXT_WIDTH,
+    build_text_encoder,
+    build_tokenizer,
+    load_text_encoder,
+    tokenize_short,
+)
+
+LAYERS = 11
 
 
-def build_transformer(layers: int = 11, heads: int = 5, head_dim: int = 32) -> Any:
+def build_transformer(layers: int = LAYERS, heads: int = 5, head_dim: int = 32) -> Any:
     """A fresh transformer: 16x16 latents in patches of 2, so 64 tokens.
 
     diffusers' own initialisation trains badly at this size. Xavier matrices, and zeros wherever a
@@ -41,7 +44,7 @@ def build_transformer(layers: int = 11, heads: int = 5, head_dim: int = 32) -> A
         caption_channels=TEXT_WIDTH,
         use_additional_conditions=False,
     )
-    xavier(model)
+    xavier(model, model.pos_embed.proj)
     nn.init.normal_(model.adaln_single.linear.weight, std=0.02)
     nn.init.zeros_(model.proj_out.weight)
     for block in model.transformer_blocks:
@@ -57,7 +60,7 @@ def build_scheduler() -> Any:
 class TextToImage(nn.Module):
     """Text encoder and transformer as one module, because they are trained together."""
 
-    def __init__(self, words: int, layers: int = 11) -> None:
+    def __init__(self, words: int, layers: int = LAYERS) -> None:
         super().__init__()
         self.text = build_text_encoder(words)
         self.transformer = build_transformer(layers)
@@ -74,60 +77,45 @@ class TextToImage(nn.Module):
         )[0]
 
 
-def _hidden(name: str) -> bool:
-    """Whether a matrix is inside the transformer's blocks, tables of shifts excepted."""
-    return name.startswith("transformer.transformer_blocks") and "scale_shift" not in name
-
-
-def train_t2i(
-    work: Path,
-    budget: Budget,
-    batch: int = 48,
-    layers: int = 11,
-    seed: int = 0,
-    muon: float = 4e-3,
-    adam: float = 1.5e-3,
-    compiled: bool = False,
-    shared: bool = False,
-    name: str = "t2i.pt",
-) -> None:
+def train_t2i(work: Path, effort: Effort, layers: int = LAYERS, name: str = "t2i.pt") -> None:
     """Train on ``latents.pt`` and ``captions.json`` in ``work``; resumable.
 
     Parameters
     ----------
     work : Path
         Work folder; the checkpoint is written there as ``name``.
-    budget : Budget
-        When to stop.
-    batch : int, default 48
-        Samples a step.
-    compiled : bool, default False
-        Compile the transformer's blocks: half a minute at the start for a faster run after it.
-    shared : bool, default False
-        The CPU is shared with others: keep choosing the faster number of threads. Costs exact
-        reproducibility, because sums then depend on the choice.
+    effort : Effort
+        How long, and from where.
+    layers : int, default 11
+        Blocks of a model that starts from nothing.
     """
-    torch.manual_seed(seed)
-    device = pick_device()
-    latents = torch.load(work / "latents.pt", weights_only=True)
+    torch.manual_seed(effort.seed)
     tokenizer = build_tokenizer()
-    ids, mask = tokenize(tokenizer, load_captions(work))
-    empty_ids, empty_mask = tokenize(tokenizer, [""])
-    longest = int(mask.sum(1).max())  # padding beyond it is masked anyway, so it need not run
-    ids, mask = ids[:, :longest], mask[:, :longest]
-    empty_ids, empty_mask = empty_ids[:, :longest], empty_mask[:, :longest]
-    model = TextToImage(len(tokenizer), layers).to(device).train()
-    prepare(model.transformer, device, compiled)
-    run = Run(model, split_optimisers(model, _hidden, muon, adam), budget, work / name)
+    model = load_committed() if effort.from_assets else TextToImage(len(tokenizer), layers)
+    # The last row is the text without words, which stands in for a text that is dropped.
+    ids, mask = tokenize_short(tokenizer, [*load_captions(work), ""])
 
     def condition(index: Tensor, dropped: Tensor) -> tuple[Tensor, ...]:
-        words = torch.where(dropped[:, None], empty_ids, ids[index])
-        return words, torch.where(dropped[:, None], empty_mask, mask[index])
+        rows = torch.where(dropped, len(ids) - 1, index)
+        return ids[rows], mask[rows]
 
-    train_loop(run, latents, build_scheduler().alphas_cumprod, condition, batch, seed, shared)
+    noising = Diffusion(build_scheduler().alphas_cumprod)
+    train_denoiser(
+        model.to(pick_device()), load_latents(work), noising, condition, effort, work / name
+    )
 
 
-def load_trained(path: Path, layers: int = 11) -> tuple[TextToImage, dict]:
+def load_committed(folder: Path = ASSETS / "scenes-t2i") -> TextToImage:
+    """The committed weights as a module, float32."""
+    transformer: Any = PixArtTransformer2DModel.from_pretrained(
+        folder, subfolder="transformer", torch_dtype=torch.float32
+    )
+    model = TextToImage(len(build_tokenizer()), layers=1)
+    model.text, model.transformer = load_text_encoder(folder), transformer
+    return model
+
+
+def load_trained(path: Path, layers: int = LAYERS) -> tuple[TextToImage, dict]:
     """Averaged weights of a checkpoint as a module, and the run's figures (step, elapsed)."""
     model = TextToImage(len(build_tokenizer()), layers)
     figures = load_average(model, path)

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
+from tracache.training.data import save_latents
+from tracache.training.fit import Effort, fit
 from tracache.training.images.data import fresh_renders, load_images
-from tracache.training.optim import (
-    Averaged,
-    Budget,
-    Muon,
-    Run,
-    autocast,
-    pick_device,
-    step_generator,
-)
+from tracache.training.machine import autocast, pick_device
+from tracache.training.optim import split_optimisers
+from tracache.training.render.scenes import ASSETS
 
 # diffusers' models are ``Any`` here: their mix-ins hide their methods from type checkers.
 
@@ -63,40 +60,69 @@ def psnr(a: Tensor, b: Tensor) -> float:
     return -10.0 * math.log10(functional.mse_loss(a.float().clamp(-1, 1), b.float()).item() / 4.0)
 
 
-def _loss(vae: Any, x: Tensor, generator: torch.Generator, device: torch.device) -> Tensor:
-    with autocast(device):
-        posterior = vae.encode(x).latent_dist
-        noise = torch.randn(posterior.mean.shape, generator=generator).to(device)
-        y = vae.decode(posterior.mean + posterior.std * noise).sample
-    y, mean, logvar = y.float(), posterior.mean.float(), posterior.logvar.float()
-    edges = (y - x).diff(dim=-1).abs().mean() + (y - x).diff(dim=-2).abs().mean()
-    kl = 0.5 * (mean.square() + logvar.exp() - 1.0 - logvar).mean()
-    return (y - x).abs().mean() + 4.0 * functional.mse_loss(y, x) + 0.5 * edges + 2e-4 * kl
+def picture_loss(vae: Any, x: Tensor, generator: torch.Generator) -> Tensor:
+    """Loss on pictures (n, 3, h, w) in -1..1 that go through a drawn latent and back."""
+    posterior = vae.encode(x).latent_dist
+    noise = torch.randn(posterior.mean.shape, generator=generator).to(x.device)
+    y = vae.decode(posterior.mean + posterior.std * noise).sample.float()
+    kl = divergence(posterior.mean.float(), posterior.logvar.float())
+    off = y - x
+    return off.abs().mean() + 4.0 * off.square().mean() + 0.5 * edges(off) + 2e-4 * kl
 
 
-def optimisers(module: nn.Module, muon: float, adam: float) -> list[torch.optim.Optimizer]:
-    """Muon for the hidden kernels, AdamW for the first and last layer, norms and biases."""
-    hidden: list[nn.Parameter] = []
-    rest: list[nn.Parameter] = []
-    for name, p in module.named_parameters():
-        outer = "conv_in" in name or "conv_out" in name or "quant" in name
-        (hidden if p.ndim >= 2 and not outer else rest).append(p)
-    return [
-        Muon(hidden, lr=muon),
-        torch.optim.AdamW(rest, lr=adam, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
+def edges(off: Tensor) -> Tensor:
+    """Mean difference of neighbours, across and down: errors at edges count twice."""
+    return off.diff(dim=-1).abs().mean() + off.diff(dim=-2).abs().mean()
 
 
-def train_vae(
-    work: Path,
-    budget: Budget,
-    batch: int = 8,
-    crop_until: float = 0.0,
-    seed: int = 0,
-    muon: float = 4e-3,
-    adam: float = 2e-3,
-    holdout: int = 256,
+def divergence(mean: Tensor, logvar: Tensor) -> Tensor:
+    """Mean divergence of a posterior from the standard normal distribution."""
+    return 0.5 * (mean.square() + logvar.exp() - 1.0 - logvar).mean()
+
+
+def inner(name: str) -> bool:
+    """Whether a kernel is Muon's to train: not of the first or the last layer."""
+    return not any(part in name for part in ("conv_in", "conv_out", "quant"))
+
+
+def fit_pictures(
+    vae: Any,
+    draw: Callable[[torch.Generator, int], np.ndarray],
+    test: np.ndarray,
+    effort: Effort,
+    path: Path,
+    batch: int,
+    rates: tuple[float, float],
 ) -> None:
+    """Train an autoencoder on pictures.
+
+    Parameters
+    ----------
+    draw : callable
+        From random numbers and a count to so many pictures, uint8 (count, h, w, 3).
+    test : numpy.ndarray
+        Pictures that it never sees, for progress lines.
+    batch : int
+        Pictures a step, where the effort does not say.
+    rates : tuple of float
+        Peak learning rates of Muon and AdamW.
+    """
+    device, batch = vae.device, effort.batch or batch
+    unseen = to_tensor(test, device)
+
+    def loss(generator: torch.Generator, progress: float) -> Tensor:
+        return picture_loss(vae, to_tensor(draw(generator, batch), device), generator)
+
+    def check(vae: Any) -> str:
+        with autocast(device):
+            back = vae.decode(vae.encode(unseen).latent_dist.mode()).sample
+        return f"unseen {psnr(back, unseen):.2f} dB"
+
+    optimisers = split_optimisers(vae, inner, *rates)
+    fit(vae, optimisers, loss, effort, path, batch=batch, decay=0.995, check=check)
+
+
+def train_vae(work: Path, effort: Effort, holdout: int = 256) -> None:
     """Train on the pictures in ``work`` except the last ``holdout``; resumable.
 
     Writes the checkpoint ``vae.pt`` and, at the end, the folder ``vae`` in the diffusers layout,
@@ -106,46 +132,23 @@ def train_vae(
     ----------
     work : Path
         Work folder with ``images.npy``.
-    budget : Budget
-        When to stop.
-    batch : int, default 8
-        Pictures a step.
-    crop_until : float, default 0.0
-        Share of the budget during which 64x64 crops (four times as many) are used.
+    effort : Effort
+        How long, and from where; 8 pictures a step.
+    holdout : int, default 256
+        Pictures at the end that it never trains on.
     """
-    torch.manual_seed(seed)
-    device, images = pick_device(), load_images(work)
-    vae = build_vae().to(device).train()
-    run = Run(vae, optimisers(vae, muon, adam), budget, work / "vae.pt", decay=0.995)
+    torch.manual_seed(effort.seed)
+    images = load_images(work)
+    vae = load_vae(ASSETS / "scenes-t2i") if effort.from_assets else build_vae()
     usable = len(images) - holdout
-    test = to_tensor(images[-holdout:][:64], device)
-    while not run.finished:
-        generator = step_generator(seed, run.step)
-        crop = budget.progress(run.step, run.elapsed) < crop_until
-        count = batch * 4 if crop else batch
-        index = torch.randint(usable, (count,), generator=generator).numpy()
-        pixels = images[np.sort(index)]
-        if crop:
-            top, left = (8 * torch.randint(9, (2,), generator=generator)).tolist()
-            pixels = pixels[:, top : top + 64, left : left + 64]
-        loss = _loss(vae, to_tensor(pixels, device), generator, device)
-        run.update(loss)
-        if run.step % 50 == 0:
-            note = ""
-            if run.step % 250 == 0:
-                note = f" unseen {evaluate_average(run.average, test):.2f} dB"
-            print(f"step {run.step} {run.elapsed:.0f}s loss {loss.item():.4f}{note}", flush=True)
-    run.save()
-    finish_vae(work)
 
+    def draw(generator: torch.Generator, count: int) -> np.ndarray:
+        return images[np.sort(torch.randint(usable, (count,), generator=generator).numpy())]
 
-@torch.no_grad()
-def evaluate_average(average: Averaged, x: Tensor) -> float:
-    """PSNR in dB of the averaged weights on pictures (n, 3, h, w)."""
-    vae = build_vae().to(x.device).eval()
-    average.copy_to(vae)
-    with autocast(x.device):
-        return psnr(vae.decode(vae.encode(x).latent_dist.mode()).sample, x)
+    vae = vae.to(pick_device()).requires_grad_(True)
+    test = images[usable:][:64]
+    fit_pictures(vae, draw, test, effort, work / "vae.pt", batch=8, rates=(4e-3, 2e-3))
+    finish_vae(vae, work)
 
 
 @torch.no_grad()
@@ -169,6 +172,11 @@ def decode_latents(vae: Any, latents: Tensor, batch: int = 64) -> np.ndarray:
     return np.concatenate(parts)
 
 
+def roundtrip(vae: Any, images: np.ndarray) -> np.ndarray:
+    """uint8 pictures (n, h, w, 3) through the autoencoder and back."""
+    return decode_latents(vae, encode_images(vae, images))
+
+
 @torch.no_grad()
 def normalise_latents(vae: Any, mean: Tensor, std: Tensor) -> None:
     """Bake per-channel mean and standard deviation (8,) into the two 1x1 convolutions.
@@ -184,24 +192,36 @@ def normalise_latents(vae: Any, mean: Tensor, std: Tensor) -> None:
     after.weight *= std[None, :, None, None]
 
 
-def finish_vae(work: Path) -> None:
-    """Write ``work/vae`` from the checkpoint's averaged weights, latents normalised."""
-    device, images = pick_device(), load_images(work)
-    state = torch.load(work / "vae.pt", map_location="cpu", weights_only=True)
-    vae = build_vae()
-    with torch.no_grad():
-        for name, p in vae.named_parameters():
-            p.copy_(state["average"][name])
-    vae = vae.to(device).eval()
-    latents = encode_images(vae, images[:2048])
-    mean, std = latents.mean((0, 2, 3)).to(device), latents.std((0, 2, 3)).to(device)
-    normalise_latents(vae, mean, std)
+def normalise_on(vae: Any, images: np.ndarray) -> None:
+    """Normalise latents so that those of these pictures have mean 0 and deviation 1."""
+    latents = encode_images(vae, images)
+    mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
+    normalise_latents(vae, mean.to(vae.device), std.to(vae.device))
+
+
+def finish_vae(vae: Any, work: Path) -> None:
+    """Write a trained autoencoder as ``work/vae``, latents normalised."""
+    normalise_on(vae, load_images(work)[:2048])
     vae.to("cpu", torch.float16).save_pretrained(work / "vae")
     print(f"VAE: {measure_vae(load_vae(work)):.2f} dB on unseen renders", flush=True)
 
 
+def encode_dataset(work: Path, folder: Path | None = None) -> None:
+    """Encode rendered pictures once: ``latents.pt`` beside them, bfloat16 (n, 8, 16, 16).
+
+    Parameters
+    ----------
+    work : Path
+        Work folder with the finished autoencoder.
+    folder : Path, optional
+        Where the pictures are; the work folder itself where nothing is said.
+    """
+    folder = folder or work
+    save_latents(encode_images(load_vae(work), load_images(folder)), folder)
+
+
 def load_vae(work: Path) -> Any:
-    """The finished autoencoder, float32 on the best device."""
+    """The finished autoencoder of a folder, float32 on the best device."""
     vae = AutoencoderKL.from_pretrained(work / "vae", torch_dtype=torch.float32)
     return vae.to(pick_device()).eval().requires_grad_(False)
 
@@ -209,5 +229,4 @@ def load_vae(work: Path) -> Any:
 def measure_vae(vae: Any, count: int = 256) -> float:
     """PSNR in dB of an autoencoder on fresh renders."""
     _, images = fresh_renders(count)
-    out = decode_latents(vae, encode_images(vae, images))
-    return psnr(to_tensor(out), to_tensor(images))
+    return psnr(to_tensor(roundtrip(vae, images)), to_tensor(images))

@@ -15,9 +15,8 @@ import random
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
-from tracache.training.render.scenes import read_prompts
+from tracache.training.render.scenes import draw_distinct, read_words
 
 COLOURS = ("red", "yellow", "green", "blue", "purple", "pink")
 SOLIDS = ("sphere", "cube", "cylinder", "cone", "ring")
@@ -108,12 +107,9 @@ class Clip:
         ValueError
             If the text is not a sentence of the grammar.
         """
-        match = _CAPTION.fullmatch(" ".join(caption.lower().split()))
-        if match is None:
-            raise ValueError(f"not a caption of the grammar: {caption!r}")
-        colour, solid, verb, direction, other, other_solid, ground = match.groups()
-        centre = Thing(other, other_solid) if other else None
-        return cls(Thing(colour, solid), verb, direction, ground, centre)
+        colour, solid, verb, direction, *centre, ground = read_words(_CAPTION, caption)
+        around = Thing(*centre) if centre[0] else None
+        return cls(Thing(colour, solid), verb, direction, ground, around)
 
 
 def sample_clip(rng: random.Random, verb: str, direction: str) -> Clip:
@@ -150,22 +146,15 @@ def make_prompt_lists(seed: int = 2026) -> dict[str, list[str]]:
         ``clips-heldout.txt`` (64, each of the eight motions eight times) and ``clips-tuning.txt``
         (16), disjoint.
     """
-    rng, seen = random.Random(seed), set()
+    rng, seen = random.Random(seed), set[str]()
     lists: dict[str, list[str]] = {}
     for name, rounds in zip(PROMPT_LISTS, (8, 2), strict=True):
-        captions: list[str] = []
-        while len(captions) < rounds * len(MOTIONS):
-            caption = sample_clip(rng, *MOTIONS[len(captions) % len(MOTIONS)]).caption
-            if caption not in seen:
-                seen.add(caption)
-                captions.append(caption)
-        lists[name] = captions
+        lists[name] = draw_distinct(
+            lambda i: sample_clip(rng, *MOTIONS[i % len(MOTIONS)]).caption,
+            rounds * len(MOTIONS),
+            seen,
+        )
     return lists
-
-
-def excluded_captions(folder: Path | None = None) -> frozenset[str]:
-    """All captions that training must not see: the held-out and the tuning list together."""
-    return frozenset(c for name in PROMPT_LISTS for c in read_prompts(name, folder))
 
 
 def vocabulary() -> list[str]:

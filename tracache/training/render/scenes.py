@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,12 +93,23 @@ class Scene:
         ValueError
             If the text is not a sentence of the grammar.
         """
-        match = _CAPTION.fullmatch(" ".join(caption.lower().split()))
-        if match is None:
-            raise ValueError(f"not a caption of the grammar: {caption!r}")
-        finish, colour, solid, relation, *second, ground, time = match.groups()
+        finish, colour, solid, relation, *second, ground, time = read_words(_CAPTION, caption)
         other = Object(*second) if relation else None
         return cls(Object(finish, colour, solid), ground, time, relation, other)
+
+
+def read_words(grammar: re.Pattern[str], caption: str) -> tuple[str, ...]:
+    """The words that a caption fills a grammar's places with; case and spaces do not matter.
+
+    Raises
+    ------
+    ValueError
+        If the text is not a sentence of the grammar.
+    """
+    match = grammar.fullmatch(" ".join(caption.lower().split()))
+    if match is None:
+        raise ValueError(f"not a caption of the grammar: {caption!r}")
+    return match.groups()
 
 
 def sample_scene(rng: random.Random, pair: bool) -> Scene:
@@ -144,17 +155,26 @@ def make_prompt_lists(seed: int = 2026) -> dict[str, list[str]]:
     dict
         ``heldout.txt`` (160 single objects, 96 pairs) and ``tuning.txt`` (40 and 24), disjoint.
     """
-    rng, seen = random.Random(seed), set()
+    rng, seen = random.Random(seed), set[str]()
     lists: dict[str, list[str]] = {}
     for name, singles, pairs in zip(PROMPT_LISTS, (160, 40), (96, 24), strict=True):
-        captions: list[str] = []
-        while len(captions) < singles + pairs:
-            caption = sample_scene(rng, pair=len(captions) >= singles).caption
-            if caption not in seen:
-                seen.add(caption)
-                captions.append(caption)
-        lists[name] = captions
+
+        def draw(i: int, singles: int = singles) -> str:
+            return sample_scene(rng, pair=i >= singles).caption
+
+        lists[name] = draw_distinct(draw, singles + pairs, seen)
     return lists
+
+
+def draw_distinct(draw: Callable[[int], str], count: int, seen: set[str]) -> list[str]:
+    """Draw captions, the next given how many there are, until ``count`` were not ``seen`` yet."""
+    captions: list[str] = []
+    while len(captions) < count:
+        caption = draw(len(captions))
+        if caption not in seen:
+            seen.add(caption)
+            captions.append(caption)
+    return captions
 
 
 def read_prompts(name: str, folder: Path | None = None) -> list[str]:
@@ -163,9 +183,9 @@ def read_prompts(name: str, folder: Path | None = None) -> list[str]:
     return [line for line in text.splitlines() if line.strip()]
 
 
-def excluded_captions(folder: Path | None = None) -> frozenset[str]:
+def excluded_captions(names: Iterable[str] = PROMPT_LISTS) -> frozenset[str]:
     """All captions that training must not see: the held-out and the tuning list together."""
-    return frozenset(c for name in PROMPT_LISTS for c in read_prompts(name, folder))
+    return frozenset(caption for name in names for caption in read_prompts(name))
 
 
 def vocabulary() -> list[str]:
