@@ -54,6 +54,7 @@ class Controls:
     inputs: dict[str, Any]
     generate: gr.Button
     stop: gr.Button
+    stop_text: gr.HTML
     cost: gr.Button
     cost_text: gr.HTML
     subject: Subject
@@ -78,6 +79,7 @@ def add_controls(spec: ModelSpec, settings: Settings, backend: Backend) -> Contr
     with gr.Row():
         generate = gr.Button("Generate", variant="primary", scale=3, min_width=120)
         stop = gr.Button("Stop", variant="stop", scale=1, min_width=80)
+    stop_text = gr.HTML("", visible=False, padding=False, elem_id="stop-note")
     cost = gr.Button("What will it cost?", size="sm", elem_id="ask-cost")
     cost_text = gr.HTML("", visible=False, padding=False, elem_id="cost")
     add_help(subject, spec, settings)
@@ -89,7 +91,7 @@ def add_controls(spec: ModelSpec, settings: Settings, backend: Backend) -> Contr
     inputs |= _arms(spec, subject.model)
     inputs |= _sampling(spec, subject.model)
     follow_model(subject, inputs, settings, backend)
-    return Controls(inputs, generate, stop, cost, cost_text, subject)
+    return Controls(inputs, generate, stop, stop_text, cost, cost_text, subject)
 
 
 def _arms(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Any]:

@@ -31,7 +31,15 @@ from tracache.ui.numbers import whole
 from tracache.ui.offer import require_offered
 from tracache.ui.prometheus import Metrics
 from tracache.ui.toast import fail, tell
-from tracache.ui.views import cost_note, filmstrip, gallery, headline, show_progress, table
+from tracache.ui.views import (
+    cost_note,
+    filmstrip,
+    gallery,
+    headline,
+    show_progress,
+    stop_note,
+    table,
+)
 from tracache.ui.widgets.inspector import block_choices, show_candidates
 from tracache.ui.widgets.share import share_job
 from tracache.ui.widgets.viewer import file_url, show_job
@@ -41,6 +49,7 @@ log = logging.getLogger(__name__)
 #: Jobs of this session that are still shown as thumbnails.
 SHOWN_JOBS = 12
 
+NOTHING_RUNS = "Nothing is running."
 NOT_YOURS = "Only whoever began this run can stop it."
 
 #: What changes on the page, by the name of the component.
@@ -181,7 +190,7 @@ class Handlers:
             ]
         )
 
-    def stop(self, http: gr.Request, shown: str = "") -> None:
+    def stop(self, http: gr.Request, shown: str = "") -> Any:
         """Ask this session's own job to end after the step it is at.
 
         Parameters
@@ -191,17 +200,17 @@ class Handlers:
         shown : str, default ""
             Id of the job on the page; where it is somebody else's, that is said.
 
-        Raises
-        ------
-        gr.Error
-            If there is nothing that this session may stop. Gradio has no milder message for what
-            does not wait in its queue.
+        Returns
+        -------
+        update
+            Of the line beside the button, which says why nothing was stopped: what does not wait
+            in Gradio's queue has no toast.
         """
         if self.jobs.stop(http.session_hash or ""):
-            return
+            return gr.update(visible=False)
         job = self.jobs.find(shown)
         under_way = job is not None and job.snapshot().state not in OVER
-        raise fail(NOT_YOURS if under_way else "Nothing is running.", title="Stop")
+        return gr.update(value=stop_note(NOT_YOURS if under_way else NOTHING_RUNS), visible=True)
 
     def leave(self, http: gr.Request) -> None:
         """Forget a session whose tab was closed; what it began goes on, and can be found again."""

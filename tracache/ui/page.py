@@ -116,7 +116,10 @@ def _add_compare(
     )
     # On a phone the results are below the controls.
     controls.generate.click(None, js=TO_RESULTS, **QUIET)
-    controls.stop.click(handlers.stop, outputs["current"], queue=False, **QUIET)
+    controls.stop.click(handlers.stop, outputs["current"], controls.stop_text, queue=False, **QUIET)
+    controls.generate.click(
+        lambda: gr.update(visible=False), None, controls.stop_text, queue=False, **QUIET
+    )
     draw.click(
         handlers.draw_path,
         [outputs["current"], outputs["path_block"]],

@@ -52,9 +52,9 @@ def plain(message: str, *sent: str) -> str:
     return escape(message[:1].upper() + message[1:], quote=False)
 
 
-def fail(message: str, title: str = "Error") -> gr.Error:
+def fail(message: str) -> gr.Error:
     """Return an error that shows a message."""
-    return gr.Error(plain(message), title=title, print_exception=False)
+    return gr.Error(plain(message), print_exception=False)
 
 
 def tell(error: Exception) -> gr.Error:

@@ -53,6 +53,11 @@ def _kind(computed: bool) -> str:
     return " tc-full" if computed else " tc-skip"
 
 
+def stop_note(why: str) -> str:
+    """Say why Stop stopped nothing."""
+    return f'<p class="tc-words tc-quiet" role="status">{escape(why)}</p>'
+
+
 def cost_note(lines: Sequence[str]) -> str:
     """Say what each arm will cost; a line each."""
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
