@@ -17,6 +17,8 @@ from tests.app import ROOT, start_app
 LONGEST = ("browser", "server", "tests/serving/test_cluster.py", "tests/caching/test_methods.py")
 
 
+# Before xdist looks at the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Keep together, in one of several processes, what shares a server, a model or a file."""
     for item in items:
