@@ -22,7 +22,7 @@ from starlette.responses import RedirectResponse
 
 from tracache.compare.events import Stage
 from tracache.serving.backend import GRACE_S, PATIENCE_S, Elsewhere
-from tracache.serving.work import Failure, Quiet, do, portable
+from tracache.serving.work import About, Failure, Quiet, do, portable
 from tracache.settings import Settings
 
 #: What ``serve run app:cluster name=value …`` may set: replicas at least and at most, and the GPUs
@@ -149,7 +149,8 @@ class Cluster(Elsewhere):
 
     def meet(self, first: str) -> None:
         """Have a replica introduce itself; before anything else is asked of it."""
-        self._about = list(self.run("introduce", first))[-1]
+        events = list(self.run("introduce", first))
+        (self._about,) = [event for event in events if isinstance(event, About)]
 
     def run(self, name: str, *arguments: Any) -> Generator[Any, None, None]:
         heard: queue.SimpleQueue[Any] = queue.SimpleQueue()
