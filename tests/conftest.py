@@ -13,27 +13,18 @@ import pytest
 
 from tests.app import ROOT, start_app
 
-#: Longest first, so that no process is left with one of them at the end.
-LONGEST = ("browser", "server", "tests/serving/test_cluster.py", "tests/caching/test_methods.py")
+#: Files that take longest, or share a browser or a server: first, so that no process is left with
+#: one of them at the end. A file stays in one process.
+LONGEST = ("tests/browser/", "tests/ui/", "tests/serving/", "tests/caching/test_methods.py")
 
 
-# Before xdist looks at the groups.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Keep together, in one of several processes, what shares a server, a model or a file."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-    items.sort(key=lambda item: _rank(_group(item)))
+    """Begin with what takes longest."""
+    items.sort(key=lambda item: _rank(item.nodeid))
 
 
-def _group(item):
-    if item.get_closest_marker("browser"):
-        return "browser"
-    return "server" if "server" in item.fixturenames else item.nodeid.partition("::")[0]
-
-
-def _rank(group):
-    return LONGEST.index(group) if group in LONGEST else len(LONGEST)
+def _rank(nodeid):
+    return next((i for i, start in enumerate(LONGEST) if nodeid.startswith(start)), len(LONGEST))
 
 
 @pytest.fixture(scope="session")
