@@ -208,3 +208,10 @@ def test_an_identical_baseline_is_reused_and_says_so(model):
 def test_a_baseline_of_another_seed_is_not_reused(model):
     run(model, ask(seed=78))
     assert not run(model, ask(seed=79, reuse_baseline=True)).arms[0].reused
+
+
+def test_a_stochastic_sampler_draws_the_requests_own_noise(model):
+    """Not the process's, which would make another image each time."""
+    request = ask(scheduler="ddpm", steps=4, trace=False)
+    first, second = (run(model, request).arms for _ in range(2))
+    assert [arm.image.tobytes() for arm in first] == [arm.image.tobytes() for arm in second]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -74,6 +75,8 @@ class Glimpses:
         ratio = noise_over_signal(scheduler, "a preview")
         flow = not hasattr(scheduler, "alphas_cumprod")
 
+        # Pipelines read off its signature that it takes their generators of noise.
+        @functools.wraps(step)
         def noted(
             model_output: Tensor, timestep: Any, sample: Tensor, *args: Any, **more: Any
         ) -> Any:
