@@ -12,6 +12,7 @@ from tracache.caching.methods.delta_dit import DeltaDiTConfig
 from tracache.caching.methods.fastercache import FasterCacheConfig
 from tracache.caching.methods.gates import GatesConfig
 from tracache.caching.methods.pab import PABConfig
+from tracache.caching.methods.planned import PlannedConfig
 from tracache.caching.methods.teacache import TeaCacheConfig
 from tracache.caching.methods.toca import ToCaConfig
 
@@ -21,6 +22,7 @@ __all__ = [
     "FasterCacheConfig",
     "GatesConfig",
     "PABConfig",
+    "PlannedConfig",
     "TeaCacheConfig",
     "ToCaConfig",
     "TraCacheConfig",

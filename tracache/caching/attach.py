@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -24,6 +24,8 @@ from tracache.caching.layouts import (
 )
 from tracache.caching.methods import check_config, make_method
 from tracache.caching.methods.base import Call, Stack, Step, Watch
+from tracache.caching.methods.planned import PlannedConfig
+from tracache.caching.scheduled import ScheduledHandle
 from tracache.caching.trace import Trace
 
 
@@ -244,7 +246,7 @@ def attach(
     num_steps: int | None = None,
     scheduler: Any = None,
     trace: Watch = "last",
-) -> CacheHandle:
+) -> CacheHandle | ScheduledHandle:
     """Attach a cache to a denoiser.
 
     Parameters
@@ -256,9 +258,10 @@ def attach(
     num_steps : int, optional
         Denoising steps per run; ``last_step=True`` and Δ-DiT need it if ``scheduler`` is not given.
     scheduler : optional
-        The pipeline's scheduler: saves reading the timestep back from an accelerator at every
-        step, and tells the number of steps and where a run begins. Without it that shows from the
-        forwards' inputs, see :class:`~tracache.caching.clock.RunClock`.
+        The pipeline's scheduler, which a :class:`~tracache.methods.PlannedConfig` needs: saves
+        reading the timestep back from an accelerator at every step, and tells the number of steps
+        and where a run begins. Without it that shows from the forwards' inputs, see
+        :class:`~tracache.caching.clock.RunClock`.
     trace : {"last", "all"} or sequence of int or str, default "last"
         Which blocks' orders are recorded: of the last, of all, or of the last and of these, given
         as rows of the trace (from 0, or from the end by negative numbers) or by their labels.
@@ -267,8 +270,8 @@ def attach(
 
     Returns
     -------
-    CacheHandle
-        With ``trace``, ``context()``, ``reset()`` and ``detach()``.
+    CacheHandle, or ScheduledHandle for a PlannedConfig
+        With ``trace``, ``reset()`` and ``detach()``, the first with ``context()`` too.
 
     Raises
     ------
@@ -287,13 +290,25 @@ def attach(
     since the method replaces every block's output and so only the last one is ever read. Memory:
     ``max_order + 1`` tensors of the last block's output.
     """
+    config = config if config is not None else TraCacheConfig()
+    if config.at_scheduler:
+        if scheduler is None:
+            raise ValueError(
+                f"{type(config).__name__} acts at the scheduler: pass scheduler=…, or use "
+                "tracache.accelerate(pipe, …), which takes the pipeline's"
+            )
+        return ScheduledHandle([denoiser], scheduler, cast(PlannedConfig, config))
     return CacheHandle(
         denoiser,
-        config if config is not None else TraCacheConfig(),
+        config,
         num_steps=num_steps,
         scheduler=scheduler,
         trace=trace,
     )
+
+
+#: Components of pipelines that a step skipped at the scheduler does not run.
+DENOISERS = ("transformer", "transformer_2", "unet", "controlnet")
 
 
 class _SchedulerOf:
@@ -319,9 +334,12 @@ def accelerate(
     Parameters
     ----------
     pipe : DiffusionPipeline
-        With a supported ``transformer`` and a ``scheduler``.
-    config : TraCacheConfig, optional
-        The settings, or give them by name instead: ``accelerate(pipe, stride=3, max_order=2)``.
+        With a supported ``transformer`` and a ``scheduler``; with ``compute``, any pipeline that
+        has a denoiser and a scheduler whose steps are linear.
+    config : TraCacheConfig or another method's, optional
+        The settings, or give them by name instead: those of
+        :class:`~tracache.methods.PlannedConfig` with ``compute``, as ``accelerate(pipe,
+        compute=8)``; else TraCache's, as ``accelerate(pipe, stride=3, max_order=2)``.
     trace : {"last", "all"} or sequence of int or str, default "last"
         As for :func:`attach`.
 
@@ -333,21 +351,24 @@ def accelerate(
     Raises
     ------
     ValueError
-        If both ``config`` and settings by name are given, or a setting is not allowed.
+        If both ``config`` and settings by name are given, a setting is not allowed, or the
+        scheduler's steps are not linear where that is needed.
     TypeError
         If the pipeline has no supported denoiser, or a setting is unknown.
     """
     if config is not None and settings:
         raise ValueError("give either a config or settings by name, not both")
-    denoiser = getattr(pipe, "transformer", None)
-    if denoiser is None:
+    if config is None:
+        config = PlannedConfig(**settings) if "compute" in settings else TraCacheConfig(**settings)
+    parts = [getattr(pipe, name, None) for name in DENOISERS]
+    denoisers = [part for part in parts if isinstance(part, nn.Module)]
+    handle: CacheHandle | ScheduledHandle
+    if config.at_scheduler and denoisers:
+        handle = ScheduledHandle(denoisers, pipe.scheduler, cast(PlannedConfig, config))
+    elif getattr(pipe, "transformer", None) is not None:
+        handle = attach(pipe.transformer, config, scheduler=_SchedulerOf(pipe), trace=trace)
+    else:
         raise TypeError(f"{type(pipe).__name__} has no denoiser to accelerate")
-    handle = attach(
-        denoiser,
-        config if config is not None else TraCacheConfig(**settings),
-        scheduler=_SchedulerOf(pipe),
-        trace=trace,
-    )
     try:
         yield handle.trace
     finally:

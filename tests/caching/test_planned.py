@@ -1,0 +1,350 @@
+"""Plans, trajectories at the scheduler, looking back: exact where they must be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import diffusers
+import pytest
+import torch
+from torch import Tensor, nn
+
+import tracache
+from tests.app import ROOT
+from tracache.caching.correct import (
+    CannotCorrectError,
+    gaussian_data,
+    gaussian_noise,
+    interpolation,
+    read_coefficients,
+)
+from tracache.caching.methods.planned import PlannedConfig
+from tracache.caching.plan import even_steps, planned_steps, step_weights
+from tracache.caching.scheduled import ScheduledHandle
+from tracache.caching.spaces import Level, convert, levels_of, prediction_of
+
+BETAS = {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}
+DPM = diffusers.DPMSolverMultistepScheduler
+LINEAR: dict[str, tuple[Any, dict[str, Any]]] = {
+    "ddim": (diffusers.DDIMScheduler, BETAS | {"clip_sample": False}),
+    "dpm2": (DPM, BETAS),
+    "dpm2-v": (DPM, BETAS | {"prediction_type": "v_prediction"}),
+    "dpm2-x0": (DPM, BETAS | {"prediction_type": "sample"}),
+    "dpm2-karras": (DPM, BETAS | {"use_karras_sigmas": True}),
+    "dpm2-euler-at-final": (DPM, BETAS | {"euler_at_final": True}),
+    "dpm3": (DPM, BETAS | {"solver_order": 3}),
+    "dpm-eps": (DPM, BETAS | {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"}),
+    "sde-dpm": (DPM, BETAS | {"algorithm_type": "sde-dpmsolver++"}),
+    "unipc2": (diffusers.UniPCMultistepScheduler, BETAS | {"prediction_type": "v_prediction"}),
+    "unipc3": (diffusers.UniPCMultistepScheduler, BETAS | {"solver_order": 3}),
+    "deis": (diffusers.DEISMultistepScheduler, BETAS),
+    "euler": (diffusers.EulerDiscreteScheduler, BETAS),
+    "euler-v": (diffusers.EulerDiscreteScheduler, BETAS | {"prediction_type": "v_prediction"}),
+    "euler-a": (diffusers.EulerAncestralDiscreteScheduler, BETAS),
+    "ddpm": (diffusers.DDPMScheduler, BETAS | {"clip_sample": False}),
+    "flow": (diffusers.FlowMatchEulerDiscreteScheduler, {"shift": 3.0}),
+    "flow-dpm": (DPM, {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}),
+    "flow-unipc": (
+        diffusers.UniPCMultistepScheduler,
+        {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": 3.0},
+    ),
+}
+SHAPE = (3, 4, 5, 5)
+
+
+def make(name, steps=12):
+    cls, config = LINEAR[name]
+    scheduler = cls(**config)
+    scheduler.set_timesteps(steps)
+    return scheduler
+
+
+def noise(seed):
+    return torch.randn(SHAPE, generator=torch.Generator().manual_seed(seed))
+
+
+class Denoiser(nn.Module):
+    """Says whatever estimate it is told for a step, in the scheduler's own terms."""
+
+    def __init__(self, estimate: Any):
+        super().__init__()
+        self.estimate, self.calls = estimate, 0
+
+    def forward(self, sample: Tensor, step: int, level: Level, prediction: str):
+        self.calls += 1
+        return convert(self.estimate(step, sample, level), sample, level, "sample", prediction)
+
+
+def denoise(scheduler: Any, steps: int, model: Denoiser):
+    """A pipeline's loop; the noise of stochastic schedulers is always the same."""
+    scheduler.set_timesteps(steps)
+    levels, prediction = levels_of(scheduler), prediction_of(scheduler)
+    x = noise(0) * (levels[0].signal ** 2 + levels[0].noise ** 2) ** 0.5
+    draws = torch.Generator().manual_seed(1)
+    for i, t in enumerate(scheduler.timesteps):
+        if hasattr(scheduler, "scale_model_input"):
+            scheduler.scale_model_input(x, t)
+        output = model(x, i, levels[i], prediction)
+        more = (
+            {"generator": draws} if "generator" in type(scheduler).step.__code__.co_varnames else {}
+        )
+        x = scheduler.step(output, t, x, return_dict=False, **more)[0]
+    return x
+
+
+def bent(step: int, sample: Tensor, level: Level):
+    """An estimate that bends, and follows the latents."""
+    size = (level.signal**2 + level.noise**2) ** 0.5
+    return torch.tanh(noise(7) * (level.log_snr + 1.0) + 0.2 * sample / size)
+
+
+@pytest.mark.parametrize("name", LINEAR)
+@pytest.mark.parametrize("predict", ["noise", "data", "velocity"])
+def test_looking_back_is_integrating_the_gap_again(name, predict):
+    scheduler, steps, compute = make(name), 12, 5
+    seen: dict[int, Tensor] = {}
+
+    def watched(step: int, sample: Tensor, level: Level):
+        seen[step] = bent(step, sample, level)
+        return seen[step]
+
+    model = Denoiser(watched)
+    settings = PlannedConfig(compute, placement="even", space=predict)
+    handle = ScheduledHandle([model], scheduler, settings)
+    got = denoise(scheduler, steps, model)
+    assert model.calls == compute == handle.trace.computed.sum()
+    handle.detach()
+
+    plan = sorted(seen)
+    points = [gaussian_data(level.log_snr) for level in levels_of(scheduler)]
+    pure = [level.signal <= 1e-3 * level.noise for level in levels_of(scheduler)]
+
+    def interpolated(step: int, sample: Tensor, level: Level):
+        if step in seen:
+            return seen[step]
+        end = next(b for b in plan if b > step)
+        known = [p for p in reversed(plan) if p <= end][:3]
+        known = [p for k, p in enumerate(known) if k < 2 or not pure[p]]
+        weights = interpolation(points[step], [points[p] for p in known])
+        return sum(w * seen[p] for w, p in zip(weights, known, strict=True))
+
+    want = denoise(make(name), steps, Denoiser(interpolated))
+    torch.testing.assert_close(got, want, rtol=2e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_coefficients_are_the_schedulers_own(name: str):
+    scheduler, steps = make(name), 12
+    c = read_coefficients(scheduler)
+    estimates = [noise(20 + i) for i in range(steps)]
+    run = Denoiser(lambda step, sample, level: estimates[step])
+    none = Denoiser(lambda step, sample, level: torch.zeros(SHAPE))
+    # The difference of two runs with the same noise has no noise in it.
+    got = denoise(make(name), steps, run) - denoise(make(name), steps, none)
+    want = sum(float(w) * e for w, e in zip(c.estimates[-1], estimates, strict=True))
+    torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
+
+
+@dataclass(frozen=True)
+class Chosen(PlannedConfig):
+    """Computes two steps at the start, which a line needs, and few after them."""
+
+    def place(self, log_snr):
+        return (0, 1, 2, 5, 9)
+
+
+@pytest.mark.parametrize("name", ["ddim", "dpm2-v", "dpm3", "unipc2", "euler", "flow", "deis"])
+@pytest.mark.parametrize("space", ["data", "noise", "velocity"])
+def test_a_line_is_followed_exactly_in_every_space(name, space):
+    kind = {"data": "sample", "noise": "epsilon", "velocity": "v_prediction"}[space]
+    scheduler = make(name)
+
+    def straight(step, sample, level):
+        if step == 0:
+            # Far out, the prediction says nothing of the data.
+            return noise(3)
+        value = noise(3) + 0.3 * gaussian_noise(level.log_snr) * noise(4)
+        return convert(value, sample, level, kind, "sample")
+
+    model = Denoiser(straight)
+    want = denoise(scheduler, 12, model)
+    config = Chosen(5, space=space, trend="line", correct=False)
+    handle = ScheduledHandle([model], scheduler, config)
+    got = denoise(scheduler, 12, model)
+    handle.detach()
+    torch.testing.assert_close(got, want, rtol=2e-3, atol=2e-3)
+
+
+def test_line_in_data_is_exact_with_looking_back():
+    scheduler = make("dpm2-v")
+    model = Denoiser(lambda i, x, level: noise(3) + gaussian_data(level.log_snr) * noise(4))
+    want = denoise(scheduler, 12, model)
+    handle = ScheduledHandle([model], scheduler, PlannedConfig(4, placement="even"))
+    got = denoise(scheduler, 12, model)
+    handle.detach()
+    torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_all_steps_is_full_compute(name: str):
+    scheduler, model = make(name), Denoiser(bent)
+    want = denoise(scheduler, 12, model)
+    handle = ScheduledHandle([model], scheduler, PlannedConfig(12))
+    assert torch.equal(denoise(scheduler, 12, model), want)
+    handle.detach()
+    assert torch.equal(denoise(scheduler, 12, model), want)
+    assert "step" not in vars(scheduler)
+    assert "forward" not in vars(model)
+
+
+def test_items_of_a_batch_are_as_alone():
+    scheduler, model = make("unipc2"), Denoiser(bent)
+    handle = ScheduledHandle([model], scheduler, PlannedConfig(5))
+    together = denoise(scheduler, 12, model)
+    alone = Denoiser(lambda i, x, level: bent(i, x.expand(SHAPE), level)[1:2])
+    handle.detach()
+    handle = ScheduledHandle([alone], scheduler, PlannedConfig(5))
+    scheduler.set_timesteps(12)
+    x, levels = noise(0)[1:2], levels_of(scheduler)
+    for i, t in enumerate(scheduler.timesteps):
+        output = alone(x, i, levels[i], "v_prediction")
+        x = scheduler.step(output, t, x, return_dict=False)[0]
+    handle.detach()
+    torch.testing.assert_close(x, together[1:2], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "reason"),
+    [
+        (diffusers.HeunDiscreteScheduler(), "twice a step"),
+        (diffusers.KDPM2DiscreteScheduler(), "twice a step"),
+        (diffusers.PNDMScheduler(), "visits a timestep twice"),
+        (diffusers.DDIMScheduler(), "clip_sample"),
+        (DPM(thresholding=True), "thresholding"),
+        (diffusers.DDPMScheduler(variance_type="learned", clip_sample=False), "variances"),
+        (diffusers.EDMEulerScheduler(), "conditions"),
+    ],
+)
+def test_what_does_not_fit_is_refused(scheduler: Any, reason: str):
+    scheduler.set_timesteps(8)
+    with pytest.raises(ValueError, match=reason):
+        read_coefficients(scheduler)
+
+
+def test_error_of_a_refusal_is_its_own():
+    assert issubclass(CannotCorrectError, ValueError)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 20, 50])
+def test_plans_have_exactly_so_many_steps(steps: int):
+    points = tuple(-5.0 + 7.0 * i / steps for i in range(steps))
+    for compute in range(1, steps + 1):
+        for plan in (
+            planned_steps(points, step_weights(points), compute),
+            even_steps(steps, compute),
+        ):
+            assert len(set(plan)) == compute
+            assert plan[0] == 0
+            assert list(plan) == sorted(plan)
+    with pytest.raises(ValueError, match="between 1"):
+        planned_steps(points, step_weights(points), steps + 1)
+
+
+def test_every_conversion_goes_there_and_back():
+    kinds = ("epsilon", "sample", "v_prediction", "flow_prediction")
+    for level in (Level(0.8, 0.6), Level(1.0, 14.0), Level(0.3, 0.7)):
+        x0, eps = noise(1).double(), noise(2).double()
+        x = level.signal * x0 + level.noise * eps
+        for one in kinds:
+            said = convert(x0, x, level, "sample", one)
+            for other in kinds:
+                again = convert(convert(said, x, level, one, other), x, level, other, "sample")
+                torch.testing.assert_close(again, x0)
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    pipe = diffusers.PixArtAlphaPipeline.from_pretrained(ROOT / "demo_assets" / "scenes-t2i")
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def run(pipe, steps=10, **changes):
+    start = torch.randn(1, 8, 16, 16, generator=torch.Generator().manual_seed(0))
+    call = {
+        "num_inference_steps": steps,
+        "guidance_scale": 2.5,
+        "height": 128,
+        "width": 128,
+        "output_type": "latent",
+        "clean_caption": False,
+        "use_resolution_binning": False,
+        "max_sequence_length": 20,
+    }
+    return pipe("a red cube on grass", latents=start, **{**call, **changes}).images
+
+
+def test_a_stock_pipeline_continues_from_what_callbacks_see(pipe):
+    seen = []
+    want = run(pipe)
+    with tracache.accelerate(pipe, compute=10):
+        assert torch.equal(run(pipe), want)
+    with tracache.accelerate(pipe, compute=5) as trace:
+        got = run(pipe, callback=lambda step, timestep, latents: seen.append(latents.clone()))
+        assert torch.equal(run(pipe), got)
+        assert trace.computed.sum() == 5
+        assert trace.computed_at(0)
+        assert set(trace.orders.ravel().tolist()) <= {-1, 0, 1}
+    assert torch.equal(seen[9], got)
+    assert (got - want).norm() < 0.3 * want.norm()
+    assert torch.equal(run(pipe), want)
+
+
+def test_a_run_that_was_broken_off_leaves_nothing_behind(pipe):
+    def stop(step, timestep, latents):
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with tracache.accelerate(pipe, compute=4):
+        want = run(pipe)
+    with tracache.accelerate(pipe, compute=4) as trace:
+        with pytest.raises(KeyboardInterrupt):
+            run(pipe, callback=stop)
+        assert torch.equal(run(pipe), want)
+        assert len(trace) == 10
+        # Another number of steps, another batch, no guidance.
+        run(pipe, steps=7, guidance_scale=1.0)
+        assert (len(trace), trace.computed.sum()) == (7, 4)
+
+
+def test_it_is_nearer_than_fewer_steps(pipe):
+    full, fewer = run(pipe, steps=20), run(pipe, steps=8)
+    with tracache.accelerate(pipe, compute=8):
+        fast = run(pipe, steps=20)
+    assert (fast - full).norm() < 0.5 * (fewer - full).norm()
+
+
+def test_attaching_without_a_pipeline(pipe):
+    with pytest.raises(ValueError, match="acts at the scheduler: pass scheduler"):
+        tracache.attach(pipe.transformer, PlannedConfig(5))
+    handle = tracache.attach(pipe.transformer, PlannedConfig(5), scheduler=pipe.scheduler)
+    with pytest.raises(RuntimeError, match="already attached"):
+        tracache.attach(pipe.transformer, PlannedConfig(5), scheduler=pipe.scheduler)
+    run(pipe)
+    assert handle.trace.computed.sum() == 5
+    handle.detach()
+    assert not handle.attached
+    assert "step" not in vars(pipe.scheduler)
+    assert not hasattr(pipe.transformer, "_diffusers_hook")
+
+
+def test_a_scheduler_that_does_not_fit_is_refused_before_any_work(pipe):
+    fitting = pipe.scheduler
+    pipe.scheduler = diffusers.HeunDiscreteScheduler()
+    try:
+        with pytest.raises(ValueError, match="twice a step"), tracache.accelerate(pipe, compute=5):
+            pass
+        assert not hasattr(pipe.transformer, "_diffusers_hook")
+    finally:
+        pipe.scheduler = fitting

@@ -1,0 +1,139 @@
+"""Attaches a plan to a scheduler and to the denoisers that it drives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from tracache.caching.correct import require_linear
+from tracache.caching.hooks import Detour, hook_module, is_hooked, unhook
+from tracache.caching.methods.base import Call
+from tracache.caching.methods.planned import PlannedConfig, PlannedRun
+from tracache.caching.trace import Trace
+
+
+class ScheduledHandle:
+    """A plan on a scheduler and its denoisers; each ``set_timesteps`` begins a run.
+
+    Made by :func:`tracache.attach` and :func:`tracache.accelerate` for a
+    :class:`~tracache.caching.methods.planned.PlannedConfig`.
+
+    Attributes
+    ----------
+    config : PlannedConfig
+        The settings.
+    trace : Trace
+        Decisions of the current or last run, in one row; the next run rewrites it in place.
+
+    Raises
+    ------
+    TypeError
+        If there is no denoiser.
+    ValueError
+        If the scheduler's steps are not linear in the denoised estimate; the message says why.
+    RuntimeError
+        If a cache is already attached to a denoiser.
+    """
+
+    def __init__(
+        self, denoisers: Sequence[nn.Module], scheduler: Any, config: PlannedConfig
+    ) -> None:
+        require_linear(scheduler)
+        if any(is_hooked(denoiser) for denoiser in denoisers):
+            raise RuntimeError("a cache is already attached to this denoiser; detach it first")
+        self.config = config
+        self.trace = Trace(("prediction",))
+        self._scheduler = scheduler
+        self._denoisers = list(denoisers)
+        self._run: PlannedRun | None = None
+        self._stand_in: Any = None
+        for denoiser in self._denoisers:
+            hook_module(denoiser, Detour(self._denoise))
+        self._undo = [
+            _wrap(scheduler, "set_timesteps", self._restart),
+            _wrap(scheduler, "step", self._step),
+        ]
+
+    @property
+    def attached(self) -> bool:
+        """Whether the scheduler still runs through this."""
+        return bool(self._undo)
+
+    def reset(self) -> None:
+        """Forget the run and its trace."""
+        self._run, self._stand_in = None, None
+        self.trace.clear()
+
+    def detach(self) -> None:
+        """Give scheduler and denoisers their own methods back; the trace stays."""
+        while self._undo:
+            self._undo.pop()()
+        while self._denoisers:
+            unhook(self._denoisers.pop())
+        self._run, self._stand_in = None, None
+
+    def _restart(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self.reset()
+        return inner(*args, **kwargs)
+
+    def _denoise(self, call: Call) -> Any:
+        if self._stand_in is None or self._run is None or self._run.computes:
+            output = call()
+            self._stand_in = stand_in(output)
+            return output
+        return self._stand_in
+
+    def _step(
+        self,
+        inner: Callable[..., Any],
+        model_output: Tensor,
+        timestep: Any,
+        sample: Tensor,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        if self._run is None:
+            first = _step_index(self._scheduler, timestep)
+            self._run = PlannedRun(self._scheduler, self.config, first)
+        computed = self._run.computes
+        handed, latents = self._run.hand(model_output, sample)
+        self.trace.record(float(timestep), None if computed else self._run.order)
+        return inner(handed, timestep, latents, *args, **kwargs)
+
+
+def stand_in(output: Any) -> Any:
+    """Return something of an output's make and shapes that takes no memory: noughts."""
+    if isinstance(output, Tensor):
+        return output.new_zeros(()).expand(output.shape)
+    if isinstance(output, dict):
+        return type(output)(**{key: stand_in(value) for key, value in output.items()})
+    if isinstance(output, list | tuple):
+        return type(output)(stand_in(value) for value in output)
+    return output
+
+
+def _wrap(owner: Any, name: str, around: Callable[..., Any]) -> Callable[[], None]:
+    """Put a function around a method of one object; return what takes it away again."""
+    inner, had = getattr(owner, name), name in vars(owner)
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        return around(inner, *args, **kwargs)
+
+    def undo() -> None:
+        if had:
+            setattr(owner, name, inner)
+        else:
+            delattr(owner, name)
+
+    setattr(owner, name, wrapped)
+    return undo
+
+
+def _step_index(scheduler: Any, timestep: Any) -> int:
+    """Index of a run's first step among the scheduler's timesteps."""
+    begin = getattr(scheduler, "begin_index", None)
+    if begin is not None:
+        return int(begin)
+    return [float(t) for t in scheduler.timesteps].index(float(timestep))
