@@ -318,6 +318,24 @@ def test_a_run_that_was_broken_off_leaves_nothing_behind(pipe):
         assert (len(trace), trace.computed.sum()) == (7, 4)
 
 
+def test_a_pipeline_may_write_into_what_a_skipped_step_returns(pipe, monkeypatch):
+    forward = pipe.transformer.forward
+
+    def written(*args, **kwargs):
+        output = forward(*args, **kwargs)
+        output[0].mul_(1.0)
+        return output
+
+    with tracache.accelerate(pipe, compute=5):
+        want = run(pipe)
+    with tracache.accelerate(pipe, compute=5):
+        forward = pipe.transformer.forward
+        monkeypatch.setattr(pipe.transformer, "forward", written)
+        got = run(pipe)
+        monkeypatch.undo()
+    assert torch.equal(got, want)
+
+
 def test_it_is_nearer_than_fewer_steps(pipe):
     full, fewer = run(pipe, steps=20), run(pipe, steps=8)
     with tracache.accelerate(pipe, compute=8):

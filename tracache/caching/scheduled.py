@@ -81,9 +81,10 @@ class ScheduledHandle:
     def _denoise(self, call: Call) -> Any:
         if self._stand_in is None or self._run is None or self._run.computes:
             output = call()
-            self._stand_in = stand_in(output)
+            self._stand_in = _map(lambda t: t.new_zeros(()).expand(t.shape), output)
             return output
-        return self._stand_in
+        # Fresh memory, since pipelines may write into what a denoiser returned.
+        return _map(Tensor.contiguous, self._stand_in)
 
     def _step(
         self,
@@ -103,14 +104,14 @@ class ScheduledHandle:
         return inner(handed, timestep, latents, *args, **kwargs)
 
 
-def stand_in(output: Any) -> Any:
-    """Return something of an output's make and shapes that takes no memory: noughts."""
+def _map(change: Callable[[Tensor], Tensor], output: Any) -> Any:
+    """Return an output with every tensor in it changed."""
     if isinstance(output, Tensor):
-        return output.new_zeros(()).expand(output.shape)
+        return change(output)
     if isinstance(output, dict):
-        return type(output)(**{key: stand_in(value) for key, value in output.items()})
+        return type(output)(**{key: _map(change, value) for key, value in output.items()})
     if isinstance(output, list | tuple):
-        return type(output)(stand_in(value) for value in output)
+        return type(output)(_map(change, value) for value in output)
     return output
 
 
