@@ -343,6 +343,18 @@ def test_it_is_nearer_than_fewer_steps(pipe):
     assert (fast - full).norm() < 0.5 * (fewer - full).norm()
 
 
+def test_a_stochastic_sampler_draws_from_the_pipelines_generator(pipe):
+    fitting = pipe.scheduler
+    pipe.scheduler = diffusers.DDPMScheduler.from_config(fitting.config, clip_sample=False)
+    try:
+        with tracache.accelerate(pipe, compute=5) as trace:
+            one, other = (run(pipe, generator=torch.Generator().manual_seed(3)) for _ in range(2))
+        assert torch.equal(one, other)
+        assert trace.computed.sum() == 5
+    finally:
+        pipe.scheduler = fitting
+
+
 def test_attaching_without_a_pipeline(pipe):
     with pytest.raises(ValueError, match="acts at the scheduler: pass scheduler"):
         tracache.attach(pipe.transformer, PlannedConfig(5))

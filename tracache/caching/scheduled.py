@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -119,6 +120,8 @@ def _wrap(owner: Any, name: str, around: Callable[..., Any]) -> Callable[[], Non
     """Put a function around a method of one object; return what takes it away again."""
     inner, had = getattr(owner, name), name in vars(owner)
 
+    # Pipelines read off a signature what a scheduler takes: generators, timesteps, sigmas.
+    @functools.wraps(inner)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         return around(inner, *args, **kwargs)
 
