@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from torch import nn
 
@@ -291,13 +291,13 @@ def attach(
     ``max_order + 1`` tensors of the last block's output.
     """
     config = config if config is not None else TraCacheConfig()
-    if config.at_scheduler:
+    if isinstance(config, PlannedConfig):
         if scheduler is None:
             raise ValueError(
                 f"{type(config).__name__} acts at the scheduler: pass scheduler=…, or use "
                 "tracache.accelerate(pipe, …), which takes the pipeline's"
             )
-        return ScheduledHandle([denoiser], scheduler, cast(PlannedConfig, config))
+        return ScheduledHandle([denoiser], scheduler, config)
     return CacheHandle(
         denoiser,
         config,
@@ -363,8 +363,8 @@ def accelerate(
     parts = [getattr(pipe, name, None) for name in DENOISERS]
     denoisers = [part for part in parts if isinstance(part, nn.Module)]
     handle: CacheHandle | ScheduledHandle
-    if config.at_scheduler and denoisers:
-        handle = ScheduledHandle(denoisers, pipe.scheduler, cast(PlannedConfig, config))
+    if isinstance(config, PlannedConfig) and denoisers:
+        handle = ScheduledHandle(denoisers, pipe.scheduler, config)
     elif getattr(pipe, "transformer", None) is not None:
         handle = attach(pipe.transformer, config, scheduler=_SchedulerOf(pipe), trace=trace)
     else:

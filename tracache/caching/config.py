@@ -52,11 +52,6 @@ class MethodConfig:
         return ""
 
     @property
-    def at_scheduler(self) -> bool:
-        """Whether it acts where the scheduler is, not inside the denoiser."""
-        return False
-
-    @property
     def decides_as_it_runs(self) -> bool:
         """Whether the features decide which steps compute."""
         return False

@@ -90,11 +90,6 @@ class PlannedConfig(MethodConfig):
     )
 
     @property
-    def at_scheduler(self) -> bool:
-        """Whether it acts where the scheduler is, not inside the denoiser."""
-        return True
-
-    @property
     def whole_steps(self) -> bool:
         """Whether each step runs all blocks or none."""
         return True
