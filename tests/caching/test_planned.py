@@ -20,9 +20,10 @@ from tracache.caching.correct import (
     read_coefficients,
 )
 from tracache.caching.methods.planned import PlannedConfig
-from tracache.caching.plan import even_steps, planned_steps, step_weights
+from tracache.caching.plan import planned_steps, step_weights
 from tracache.caching.scheduled import ScheduledHandle
 from tracache.caching.spaces import Level, convert, levels_of, prediction_of
+from tracache.caching.steps import even_steps
 
 BETAS = {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}
 DPM = diffusers.DPMSolverMultistepScheduler

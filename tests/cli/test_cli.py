@@ -189,7 +189,7 @@ def test_bad_benches_are_refused(argv, words, capsys):
         (["--arms", "toca", "--option", "toca.interval=2", "--option", "toca.ratio=0.5"], [6, 3]),
         (["--preset", "20-5"], [20, 5]),
         (["--stride", "auto", "--tolerance", "0"], [6, 6]),
-        (["--granularity", "module", "--criterion", "mean", "--window", "2"], [6, 3]),
+        (["--space", "modules", "--criterion", "mean", "--window", "2"], [6, 3]),
         (["--criterion", "power", "--exponent=-0.5", "--abscissa", "log-snr"], [6, 3]),
     ],
     ids=lambda value: " ".join(map(str, value)),

@@ -35,7 +35,7 @@ CONFIGS = {
     "auto": TraCacheConfig(stride="auto", tolerance=0.5, max_order=3),
     "fixed": TraCacheConfig(stride=3, max_order=2, order="fixed"),
     "reuse": TraCacheConfig(stride=3, rule="reuse"),
-    "module": TraCacheConfig(stride=2, max_order=3, granularity="module"),
+    "module": TraCacheConfig(stride=2, max_order=3, space="modules"),
     "pab": PABConfig(),
 }
 

@@ -43,9 +43,7 @@ def test_images(guidance_scale):
     asked = {"seed": 0, "steps": 7, "guidance_scale": guidance_scale, "trace": False}
     request = make_request("scenes-t2i", "a red cube", arms=[*EXACT, "toca"], **asked)
     agree(request, settings)
-    module = make_request(
-        "scenes-t2i", "a red cube", granularity="module", abscissa="log-snr", **asked
-    )
+    module = make_request("scenes-t2i", "a red cube", space="modules", abscissa="log-snr", **asked)
     agree(module, settings)
 
 

@@ -36,7 +36,7 @@ REQUESTS = [
     ask(criterion="power", exponent=-0.5, spread="per_image"),
     ask(preset="20-6"),
     ask(arms=["tracache", "toca", "fewer-steps"], options={"toca": {"ratio": 0.5, "interval": 2}}),
-    ask(scheduler="ddim", arms=["reuse"], granularity="module", local_extrapolation=True),
+    ask(scheduler="ddim", arms=["reuse"], space="modules", local_extrapolation=True),
     ask(model="scenes-class", class_label="red cube", seed=0),
     ask(model="open-sora-1.2", prompt="a waterfall", seed=2, frames=17, aspect="3:4"),
     ask(model="open-sora-1.2", prompt="a waterfall", seed=2, resolution="240p", steps=9),

@@ -142,7 +142,7 @@ def test_a_video(client, server):
 def test_arms_of_every_kind(client):
     """A module-wise, an adaptive, a token-wise arm, and another scheduler."""
     for change in (
-        {"settings": {"granularity": "module"}},
+        {"settings": {"space": "modules"}},
         {"settings": {"tolerance": 0.05}, "preset": "custom"},
         {"arms": ["toca"], "options": {"toca": {"interval": 2}}},
         {"arms": ["teacache", "ddpm"], "options": {"teacache": {"threshold": 0.9}}},

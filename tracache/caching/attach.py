@@ -11,9 +11,10 @@ from typing import Any
 
 from torch import nn
 
-from tracache.caching.checks import require_integer
+from tracache.caching.checks import require_choice, require_integer
 from tracache.caching.clock import RunClock
-from tracache.caching.config import MethodConfig, TraCacheConfig
+from tracache.caching.config import BLOCKS, MODULES, MethodConfig, TraCacheConfig
+from tracache.caching.declare import settings_of
 from tracache.caching.hooks import DenoiserDetour, Detour, hook_module, is_hooked, unhook
 from tracache.caching.layouts import (
     argument_reader,
@@ -24,8 +25,9 @@ from tracache.caching.layouts import (
 )
 from tracache.caching.methods import check_config, make_method
 from tracache.caching.methods.base import Call, Stack, Step, Watch
-from tracache.caching.methods.planned import PlannedConfig
+from tracache.caching.methods.planned import OUTPUT, PlannedConfig
 from tracache.caching.scheduled import ScheduledHandle
+from tracache.caching.spaces import SPACES
 from tracache.caching.trace import Trace
 
 
@@ -325,6 +327,28 @@ class _SchedulerOf:
         return getattr(self._pipe.scheduler, name)
 
 
+def make_config(**settings: Any) -> PlannedConfig | TraCacheConfig:
+    """Return the configuration that settings by name belong to.
+
+    ``space`` says which: ``"blocks"`` and ``"modules"`` are the published method's, all others
+    :class:`~tracache.methods.PlannedConfig`'s. Without it, it is the published method where
+    anything else of its own is set, ``stride`` and ``full_steps`` included.
+
+    Raises
+    ------
+    TypeError
+        If a setting is unknown.
+    ValueError
+        If a value is not allowed.
+    """
+    either = set(settings_of(PlannedConfig)) - {"stride", "full_steps", "space"}
+    space = settings.get("space")
+    if space is not None:
+        require_choice("space", space, (BLOCKS, MODULES, OUTPUT, *SPACES))
+    published = bool(set(settings) - either) if space is None else space in (BLOCKS, MODULES)
+    return TraCacheConfig(**settings) if published else PlannedConfig(**settings)
+
+
 @contextmanager
 def accelerate(
     pipe: Any, config: MethodConfig | None = None, *, trace: Watch = "last", **settings: Any
@@ -334,12 +358,12 @@ def accelerate(
     Parameters
     ----------
     pipe : DiffusionPipeline
-        With a supported ``transformer`` and a ``scheduler``; with ``compute``, any pipeline that
-        has a denoiser and a scheduler whose steps are linear.
-    config : TraCacheConfig or another method's, optional
-        The settings, or give them by name instead: those of
-        :class:`~tracache.methods.PlannedConfig` with ``compute``, as ``accelerate(pipe,
-        compute=8)``; else TraCache's, as ``accelerate(pipe, stride=3, max_order=2)``.
+        Any that has a denoiser and a scheduler whose steps are linear; as published, with a
+        supported ``transformer``, whatever its scheduler.
+    config : a configuration of :mod:`tracache.methods`, optional
+        The settings, or give them by name instead, see :func:`make_config`: nothing for the
+        defaults, ``compute=8`` for eight computed steps, ``stride=3, max_order=2`` for the method
+        as published.
     trace : {"last", "all"} or sequence of int or str, default "last"
         As for :func:`attach`.
 
@@ -358,8 +382,7 @@ def accelerate(
     """
     if config is not None and settings:
         raise ValueError("give either a config or settings by name, not both")
-    if config is None:
-        config = PlannedConfig(**settings) if "compute" in settings else TraCacheConfig(**settings)
+    config = make_config(**settings) if config is None else config
     parts = [getattr(pipe, name, None) for name in DENOISERS]
     denoisers = [part for part in parts if isinstance(part, nn.Module)]
     handle: CacheHandle | ScheduledHandle

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import InitVar, asdict, dataclass, replace
 from typing import Any, Self
 
 from tracache.caching.declare import PYTHON, check_settings, setting
-from tracache.caching.steps import computed_steps
+from tracache.caching.steps import computed_steps, even_steps
 
 MAX_STRIDE = 50
 MAX_ORDER = 5
@@ -17,7 +17,8 @@ MAX_WINDOW = 10
 ORDERS = ("dynamic", "fixed")
 CRITERIA = ("std", "mean", "power")
 SPREADS = ("batch", "per_image", "per_sample")
-GRANULARITIES = ("block", "module")
+#: What of a denoiser may have a trajectory; what a scheduler is handed is for PlannedConfig.
+BLOCKS, MODULES = "blocks", "modules"
 ABSCISSAE = ("timestep", "step", "log-snr", "sigma")
 RULES = ("lagrange", "taylor", "hermite", "learned", "reuse")
 
@@ -135,9 +136,11 @@ class TraCacheConfig(MethodConfig):
         image does not depend on those it is made together with. For one image the first two are
         the same. The last was measured to be farther from full compute: guidance magnifies the
         difference of its halves, so they had better err alike.
-    granularity : {"block", "module"}, default "block"
+    space : {"blocks", "modules"}, default "blocks"
         What has a trajectory (Table 7): a block's output, or the output of each attention and
-        MLP, between which norms, gates and residual additions still run.
+        MLP, between which norms, gates and residual additions still run. For trajectories of the
+        denoiser's output, or where the scheduler sees them, there is
+        :class:`~tracache.methods.PlannedConfig`.
     rule : {"lagrange", "taylor", "hermite", "learned", "reuse"}, default "lagrange"
         How the history becomes a prediction: the interpolating polynomial (Eq. 6), TaylorSeer's
         formula, HiCache's, ``weights`` fitted beforehand, or the newest point.
@@ -147,13 +150,19 @@ class TraCacheConfig(MethodConfig):
     abscissa : {"timestep", "step", "log-snr", "sigma"}, default "timestep"
         Along what is extrapolated. The last two need the scheduler.
     full_steps : tuple of int or None, default None
-        Exactly these steps compute, in place of ``stride``, ``warmup`` and ``last_step``; must
-        begin with 0.
+        Exactly these steps compute, in place of ``compute``, ``stride``, ``warmup`` and
+        ``last_step``; must begin with 0.
+    compute : int or None, default None
+        Exactly so many steps compute, evenly spaced, the first and the last among them, in place
+        of ``stride``, ``warmup`` and ``last_step``; of fewer steps all do. The number of steps
+        must then be known, as for ``last_step``.
     tolerance : float, default 0.02
         For ``stride="auto"``: how far the steps skipped in a row may move the final latents,
         relative to their size, by the estimate of the least spread of ``φ_n − φ_{n−1}``.
     max_skips : int, default 6
         For ``stride="auto"``: compute after this many skips in a row (1 … 50).
+    granularity : {"block", "module"}, optional
+        What ``space`` was called until 0.2; goes with 0.3.
 
     Raises
     ------
@@ -225,9 +234,9 @@ class TraCacheConfig(MethodConfig):
         help="The whole batch (the paper's), each image, or each half of its guidance.",
         group=PREDICTION,
     )
-    granularity: str = setting(
-        "block",
-        choices=GRANULARITIES,
+    space: str = setting(
+        BLOCKS,
+        choices=(BLOCKS, MODULES),
         label="What has a trajectory",
         help="A block's output, or each attention's and MLP's.",
         group=PREDICTION,
@@ -254,8 +263,16 @@ class TraCacheConfig(MethodConfig):
         kind="steps",
         low=0,
         high=MAX_STEPS,
+        label="Exactly these steps",
+        help="These compute, in place of a number of computed steps, stride and warm-up.",
+    )
+    compute: int | None = setting(
+        None,
+        kind="whole",
+        low=1,
+        high=MAX_STEPS,
         label="Computed steps",
-        help="Exactly these compute, in place of stride, warm-up and last step.",
+        help="Exactly so many compute, in place of stride, warm-up and last step.",
     )
     tolerance: float = setting(
         0.02,
@@ -275,6 +292,29 @@ class TraCacheConfig(MethodConfig):
         help="Of stride auto: compute after so many skips in a row.",
         only=("stride", "auto"),
     )
+    granularity: InitVar[str | None] = None
+
+    def __post_init__(self, granularity: str | None) -> None:
+        if granularity is not None:
+            words = {"block": BLOCKS, "module": MODULES}
+            object.__setattr__(self, "space", words.get(granularity, granularity))
+        super().__post_init__()
+
+    @classmethod
+    def published(cls, stride: int = 3, max_order: int = 2, **settings: Any) -> Self:
+        """Return the method as published, and nothing that came after it.
+
+        Parameters
+        ----------
+        stride : int, default 3
+            Every so many steps, one computes (§4.2).
+        max_order : int, default 2
+            Highest degree of the extrapolating polynomial (Eq. 6), chosen per block and timestep
+            where std(|φ_n − φ_{n−1}|) is least (Eq. 7).
+        **settings
+            Other fields, such as the ``warmup`` of 2 that the paper takes for DiT-XL/2.
+        """
+        return cls(stride=stride, max_order=max_order, **settings)
 
     def check(self) -> None:
         """Raise ValueError where fields do not go together."""
@@ -291,7 +331,7 @@ class TraCacheConfig(MethodConfig):
     @property
     def decides_as_it_runs(self) -> bool:
         """Whether the features decide which steps compute."""
-        return self.stride == "auto" and self.full_steps is None
+        return self.stride == "auto" and self.full_steps is None and self.compute is None
 
     @property
     def chooses(self) -> bool:
@@ -302,12 +342,16 @@ class TraCacheConfig(MethodConfig):
     @property
     def needs_num_steps(self) -> str:
         """What of it needs to know the number of steps beforehand; empty if nothing does."""
-        return "last_step=True" if self.last_step and self.full_steps is None else ""
+        if self.full_steps is not None:
+            return ""
+        if self.compute is not None:
+            return f"compute={self.compute}"
+        return "last_step=True" if self.last_step else ""
 
     @property
     def whole_steps(self) -> bool:
         """Whether each step runs all blocks or none."""
-        return self.granularity == "block"
+        return self.space == BLOCKS
 
     @property
     def highest_order(self) -> int:
@@ -318,6 +362,8 @@ class TraCacheConfig(MethodConfig):
         """Return the steps that will compute, or None where the features decide."""
         if self.decides_as_it_runs:
             return None
+        if self.compute is not None and self.full_steps is None:
+            return even_steps(num_steps, min(self.compute, num_steps))
         stride = self.stride if isinstance(self.stride, int) else 1
         return computed_steps(num_steps, stride, self.warmup, self.last_step, self.full_steps)
 
@@ -325,7 +371,7 @@ class TraCacheConfig(MethodConfig):
         """How many outputs of a block are kept for no other reason than that it is watched."""
         # Each attention's and MLP's history is there in any case, and where the order does not
         # follow from a block's own history nothing need be kept to know it.
-        if not self.chooses or self.granularity != "block":
+        if not self.chooses or self.space != BLOCKS:
             return 0
         points = self.max_order + 1
         return points if num_computed is None else min(points, num_computed)

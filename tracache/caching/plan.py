@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from tracache.caching.abscissa import step_weight
+from tracache.caching.steps import require_budget
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,58 @@ class Bell:
         return 1.0 / (torch.exp(-self.rise * away) + torch.exp(self.fall * away))
 
 
+@dataclass(frozen=True)
+class Motion:
+    """How far an estimate moved between two computed steps.
+
+    Attributes
+    ----------
+    start, end : float
+        λ at both.
+    moved : float
+        ‖x̂0_end − x̂0_start‖ / ‖x̂0_end‖.
+    """
+
+    start: float
+    end: float
+    moved: float
+
+
+#: Where a bell's peak, and its fall, are looked for; and how far from the prior's they readily go.
+PEAKS = tuple(-4.0 + 0.25 * i for i in range(17))
+FALLS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+PEAK_SPREAD, FALL_SPREAD, MOTION_SPREAD = 1.0, 0.3, 0.3
+
+
+def fit_bell(motions: Sequence[Motion], prior: Bell) -> Bell:
+    """Return the bell that explains what was measured, and is not far from another.
+
+    Least squares of the logarithms, whatever the bell's height, over a grid of peaks and falls.
+
+    Parameters
+    ----------
+    motions : sequence of Motion
+        What was measured.
+    prior : Bell
+        What is known beforehand; the answer where nothing was measured.
+    """
+
+    def surprise(bell: Bell) -> float:
+        away = (bell.peak - prior.peak) / PEAK_SPREAD, (bell.fall - prior.fall) / FALL_SPREAD
+        logs = [math.log(max(m.moved, 1e-9) / _way(bell, m)) for m in motions]
+        mean = sum(logs) / max(len(logs), 1)
+        return math.hypot(*away) ** 2 + sum(((x - mean) / MOTION_SPREAD) ** 2 for x in logs)
+
+    bells = [replace(prior, peak=peak, fall=fall) for peak in PEAKS for fall in FALLS]
+    return min([prior, *bells], key=surprise)
+
+
+def _way(bell: Bell, motion: Motion) -> float:
+    """How far a bell says that the estimate moves, up to its height."""
+    at = torch.linspace(motion.start, motion.end, 9, dtype=torch.float64)
+    return float(torch.trapezoid(bell.speed(at), at))
+
+
 def step_weights(log_snr: Sequence[float]) -> tuple[float, ...]:
     """How much an error of x̂0 at each step moves the final latents; see ``step_weight``."""
     sigmas = [math.exp(-point) for point in log_snr]
@@ -59,20 +112,6 @@ def step_weights(log_snr: Sequence[float]) -> tuple[float, ...]:
         step_weight(here, following, "sample")
         for here, following in zip(sigmas, [*sigmas[1:], 0.0], strict=True)
     )
-
-
-def even_steps(steps: int, compute: int) -> tuple[int, ...]:
-    """Exactly ``compute`` of ``steps``, evenly spaced, the first and (from 2) the last among them.
-
-    Raises
-    ------
-    ValueError
-        If it is not between 1 and the steps.
-    """
-    _check(steps, compute)
-    if compute == 1:
-        return (0,)
-    return tuple((i * (steps - 1) + (compute - 1) // 2) // (compute - 1) for i in range(compute))
 
 
 @lru_cache(maxsize=256)
@@ -101,7 +140,7 @@ def planned_steps(
         If ``compute`` is not between 1 and the steps.
     """
     steps = len(log_snr)
-    _check(steps, compute)
+    require_budget(steps, compute)
     if compute == steps:
         return tuple(range(steps))
     points = torch.tensor(log_snr, dtype=torch.float64)
@@ -124,11 +163,6 @@ def planned_steps(
     for origin in reversed(came):
         path.append(int(origin[path[-1]]))
     return tuple(reversed(path))
-
-
-def _check(steps: int, compute: int) -> None:
-    if not 1 <= compute <= steps:
-        raise ValueError(f"compute must be between 1 and the run's {steps} steps; got {compute}")
 
 
 def _gap_costs(points: Tensor, cost: Tensor, length: float) -> Tensor:

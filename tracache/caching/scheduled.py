@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from tracache.caching.correct import require_linear
 from tracache.caching.hooks import Detour, hook_module, is_hooked, unhook
 from tracache.caching.methods.base import Call
-from tracache.caching.methods.planned import PlannedConfig, PlannedRun
+from tracache.caching.methods.planned import OUTPUT, PlannedConfig, PlannedRun
 from tracache.caching.trace import Trace
 
 
@@ -49,7 +50,9 @@ class ScheduledHandle:
         self._scheduler = scheduler
         self._denoisers = list(denoisers)
         self._run: PlannedRun | None = None
-        self._stand_in: Any = None
+        #: What each call of a computed step returned, for the steps after it.
+        self._returned: list[Any] = []
+        self._calls = 0
         for denoiser in self._denoisers:
             hook_module(denoiser, Detour(self._denoise))
         self._undo = [
@@ -64,7 +67,7 @@ class ScheduledHandle:
 
     def reset(self) -> None:
         """Forget the run and its trace."""
-        self._run, self._stand_in = None, None
+        self._run, self._returned, self._calls = None, [], 0
         self.trace.clear()
 
     def detach(self) -> None:
@@ -73,19 +76,45 @@ class ScheduledHandle:
             self._undo.pop()()
         while self._denoisers:
             unhook(self._denoisers.pop())
-        self._run, self._stand_in = None, None
+        self._run, self._returned, self._calls = None, [], 0
 
     def _restart(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         self.reset()
         return inner(*args, **kwargs)
 
     def _denoise(self, call: Call) -> Any:
-        if self._stand_in is None or self._run is None or self._run.computes:
+        if self._run is None or self._run.computes:
             output = call()
-            self._stand_in = _map(lambda t: t.new_zeros(()).expand(t.shape), output)
+            if self._calls == 0:
+                self._returned.clear()
+            self._calls += 1
+            if self.config.space != OUTPUT:
+                # A shape is all that is needed, and takes no memory.
+                self._returned.append(_map(lambda t: t.new_zeros(()).expand(t.shape), output))
+            else:
+                self._returned.append(output)
             return output
+        place = self._calls
+        self._calls += 1
+        if self.config.space == OUTPUT:
+            return self._predict(place)
+        # Some pipelines call it more often at some steps than at others; what is not read may be
+        # of any call.
+        answer = self._returned[min(place, len(self._returned) - 1)]
         # Fresh memory, since pipelines may write into what a denoiser returned.
-        return _map(Tensor.contiguous, self._stand_in)
+        return _map(Tensor.contiguous, answer)
+
+    def _predict(self, place: int) -> Any:
+        """What a call of the denoiser would have returned, by its own trajectory."""
+        assert self._run is not None
+        if place >= len(self._returned):
+            raise RuntimeError(
+                "the denoiser is called more often at a skipped step than at the one computed "
+                "before it, so nothing is known of this call: choose another space"
+            )
+        first = sum(len(_tensors(output)) for output in self._returned[:place])
+        predicted = map(self._run.predict, count(first))
+        return _map(lambda t: next(predicted).to(t.dtype, copy=True), self._returned[place])
 
     def _step(
         self,
@@ -100,7 +129,9 @@ class ScheduledHandle:
             first = _step_index(self._scheduler, timestep)
             self._run = PlannedRun(self._scheduler, self.config, first)
         computed = self._run.computes
-        handed, latents = self._run.hand(model_output, sample)
+        returned = [t for output in self._returned for t in _tensors(output)]
+        handed, latents = self._run.hand(model_output, sample, returned)
+        self._calls = 0
         self.trace.record(float(timestep), None if computed else self._run.order)
         return inner(handed, timestep, latents, *args, **kwargs)
 
@@ -114,6 +145,13 @@ def _map(change: Callable[[Tensor], Tensor], output: Any) -> Any:
     if isinstance(output, list | tuple):
         return type(output)(_map(change, value) for value in output)
     return output
+
+
+def _tensors(output: Any) -> list[Tensor]:
+    """Every tensor in an output, in the order in which :func:`_map` meets them."""
+    found: list[Tensor] = []
+    _map(lambda t: found.append(t) or t, output)  # type: ignore[func-returns-value]
+    return found
 
 
 def _wrap(owner: Any, name: str, around: Callable[..., Any]) -> Callable[[], None]:

@@ -61,3 +61,23 @@ def computed_steps(
         for step in range(num_steps)
         if computes(step, stride, warmup, last_step, num_steps, chosen)
     )
+
+
+def even_steps(steps: int, compute: int) -> tuple[int, ...]:
+    """Exactly ``compute`` of ``steps``, evenly spaced, the first and (from 2) the last among them.
+
+    Raises
+    ------
+    ValueError
+        If it is not between 1 and the steps.
+    """
+    require_budget(steps, compute)
+    if compute == 1:
+        return (0,)
+    return tuple((i * (steps - 1) + (compute - 1) // 2) // (compute - 1) for i in range(compute))
+
+
+def require_budget(steps: int, compute: int) -> None:
+    """Raise ValueError where a run has not so many steps to compute."""
+    if not 1 <= compute <= steps:
+        raise ValueError(f"compute must be between 1 and the run's {steps} steps; got {compute}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from tracache.caching.config import BLOCKS, MODULES
 from tracache.compare.arms import REFERENCE
 from tracache.experiments.grid import Variant
 from tracache.experiments.summary import COLOURS, MARKERS, SummaryRow, title_of
@@ -63,10 +64,10 @@ def _exponents(ask: Ask, strides: Sequence[int], orders: Sequence[int]) -> list[
 
 def _granularity(ask: Ask, strides: Sequence[int], orders: Sequence[int]) -> list[Variant]:
     return [
-        (name, ask(stride=k, max_order=o, arms=("tracache",), granularity=name))
+        (name, ask(stride=k, max_order=o, arms=("tracache",), space=name))
         for k in strides
         for o in orders
-        for name in ("block", "module")
+        for name in (BLOCKS, MODULES)
     ]
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from tracache.caching.config import BLOCKS
 from tracache.compare.comparison import compare
 from tracache.compare.events import Event, Stage, StepDone
 from tracache.compare.request import Request
@@ -110,7 +111,7 @@ def draw_path(request: Request, block: int, settings: Settings) -> Generator[Blo
     with model.lock:
         watched = watch(model, request, [block], parts=False)
     cache = request.cache if request.cache.stride != "auto" else replace(request.cache, stride=3)
-    figure, _, errors = paths(watched, replace(cache, last_step=False, granularity="block"))
+    figure, _, errors = paths(watched, replace(cache, last_step=False, space=BLOCKS))
     yield BlockPath(figure, {error["way"]: error for error in errors})
 
 

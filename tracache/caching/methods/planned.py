@@ -10,32 +10,28 @@ schedule alone. Nothing here reads a value back from the device.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from tracache.caching.config import MAX_STEPS, MethodConfig
-from tracache.caching.correct import (
-    Coefficients,
-    Slot,
-    gaussian_data,
-    gaussian_noise,
-    get_tensor,
-    interpolation,
-    put_tensor,
-    read_coefficients,
-)
+from tracache.caching.config import MAX_STEPS, MAX_STRIDE, MethodConfig
+from tracache.caching.correct import gaussian_noise, get_tensor, put_tensor, read_coefficients
 from tracache.caching.declare import setting
-from tracache.caching.plan import even_steps, planned_steps, step_weights
-from tracache.caching.spaces import SPACES, Level, convert, guided_part
+from tracache.caching.gap import Gap, is_pure_noise
+from tracache.caching.plan import Bell, Motion, fit_bell, planned_steps, step_weights
+from tracache.caching.spaces import SPACES, convert, guided_part
+from tracache.caching.steps import computed_steps, even_steps
+from tracache.caching.trend import Trend
 
-#: Up to this much signal over noise an estimate is one of pure noise.
-SIGNAL = 1e-3
+#: Of a run's steps, that compute unless somebody says how many.
+SHARE = 0.4
 
-PLACEMENTS = ("planned", "even")
+PLACEMENTS = ("planned", "measured", "even")
+
+#: The space of what the denoiser returns, before guidance; the others are the scheduler's.
+OUTPUT = "output"
 TRENDS = ("measured", "line", "reuse")
 
 
@@ -45,13 +41,20 @@ class PlannedConfig(MethodConfig):
 
     Attributes
     ----------
-    compute : int, default 8
-        Steps that run the denoiser, never more; a run of no more steps computes them all.
-    placement : {"planned", "even"}, default "planned"
-        Where they are: by a plan from the noise schedule, or evenly spaced, first and last among
-        them.
-    space : {"noise", "data", "velocity"}, default "noise"
-        Whose trajectory is extrapolated: the guided ε̂, x̂0 or v.
+    compute : int or None, default None
+        Steps that run the denoiser, never more; a run of no more steps computes them all. None is
+        two fifths of the run's steps.
+    placement : {"planned", "measured", "even"}, default "planned"
+        Where they are: by a plan from the noise schedule; by one that is made anew for the rest of
+        the budget after each computed step, from what has been measured in the run; or evenly
+        spaced, first and last among them.
+    stride : int or None, default None
+        In place of both: the first step, every ``stride``-th after it, and the last.
+    full_steps : tuple of int or None, default None
+        In place of all three: exactly these.
+    space : {"noise", "data", "velocity", "output"}, default "noise"
+        Whose trajectory is extrapolated: the guided ε̂, x̂0 or v, or whatever the denoiser
+        returns, each half of guidance for itself. Looking back is in x̂0 in any case.
     trend : {"measured", "line", "reuse"}, default "measured"
         How: along the line through the last two points, damped for each item of the batch to what
         would have been best over the last gap; along that line; or repeating the last point.
@@ -61,20 +64,38 @@ class PlannedConfig(MethodConfig):
         Degree of the polynomial that x̂0 is interpolated with (1 … 3).
     """
 
-    compute: int = setting(
-        8, low=1, high=MAX_STEPS, label="Computed steps", help="Never more than these compute."
+    compute: int | None = setting(
+        None,
+        kind="whole",
+        low=1,
+        high=MAX_STEPS,
+        label="Computed steps",
+        help="Never more than so many compute; two fifths of a run's if not given.",
     )
     placement: str = setting(
         "planned",
         choices=PLACEMENTS,
         label="Placement",
-        help="Where they are: by a plan from the noise schedule, or evenly spaced.",
+        help="Where they are: by a plan from the noise schedule, by one that the run corrects, or "
+        "evenly spaced.",
+    )
+    stride: int | None = setting(
+        None, kind="whole", low=1, high=MAX_STRIDE, label="Stride", help="In place of a plan."
+    )
+    full_steps: tuple[int, ...] | None = setting(
+        None,
+        kind="steps",
+        low=0,
+        high=MAX_STEPS,
+        label="Exactly these steps",
+        help="These compute, in place of a number of computed steps.",
     )
     space: str = setting(
         "noise",
-        choices=tuple(SPACES),
+        choices=(*SPACES, OUTPUT),
         label="Space",
-        help="Whose trajectory is extrapolated: the guided ε̂, x̂0 or v at the scheduler.",
+        help="Whose trajectory is extrapolated: the guided ε̂, x̂0 or v at the scheduler, or the "
+        "denoiser's output.",
     )
     trend: str = setting(
         "measured",
@@ -96,138 +117,33 @@ class PlannedConfig(MethodConfig):
 
     def place(self, log_snr: Sequence[float]) -> tuple[int, ...]:
         """Return the steps that compute, in a run with these values of λ."""
-        compute = min(self.compute, len(log_snr))
+        steps = len(log_snr)
+        if self.full_steps is not None or self.stride is not None:
+            return computed_steps(steps, self.stride or 1, 1, True, self.full_steps)
+        compute = self.budget(steps)
         if self.placement == "even":
-            return even_steps(len(log_snr), compute)
+            return even_steps(steps, compute)
         points = tuple(log_snr)
         return planned_steps(points, step_weights(points), compute)
 
+    def budget(self, num_steps: int) -> int:
+        """How many of so many steps compute."""
+        if self.full_steps is not None or self.stride is not None:
+            return len(computed_steps(num_steps, self.stride or 1, 1, True, self.full_steps))
+        compute = max(1, round(SHARE * num_steps)) if self.compute is None else self.compute
+        return min(compute, num_steps)
 
-class Trend:
-    """A line through a trajectory's last two points, followed as far as it can be trusted.
-
-    With p_0 the newest value, at τ_0, and D the divided difference of the last two,
-
-        φ(τ) = p_0 + g · (τ − τ_0) · D.
-
-    The gain g is what would have been best over the gap that has just ended, in least squares and
-    between nought and one: nought is reuse (right where gaps are so wide that the trajectory turns
-    within them), one the line. It is a tensor, one value an item, and is not read back.
-
-    Parameters
-    ----------
-    kind : {"measured", "line", "reuse"}
-        As in :class:`PlannedConfig`.
-    """
-
-    def __init__(self, kind: str = "measured") -> None:
-        self._kind = kind
-        self._point = 0.0
-        self._newest: Tensor | None = None
-        self._slope: Tensor | None = None
-        # Before a gap can be measured, half of the line.
-        self._gain: Tensor | float = 0.5 if kind == "measured" else 1.0
+    def plan_steps(self, num_steps: int) -> tuple[int, ...] | None:
+        """Return the steps that compute; None, since where the budget goes the schedule says."""
+        if self.full_steps is not None or self.stride is not None or self.placement == "even":
+            return self.place([0.0] * num_steps)
+        return None
 
     @property
-    def order(self) -> int:
-        """Degree of what is predicted: 0 repeats the newest value."""
-        return 0 if self._slope is None else 1
-
-    def observe(self, point: float, value: Tensor) -> None:
-        """Add a computed point.
-
-        Parameters
-        ----------
-        point : float
-            τ; further than the last.
-        value : Tensor [batch, ...]
-            In float32 or wider.
-        """
-        if self._newest is not None and self._kind != "reuse":
-            change = value - self._newest
-            width = point - self._point
-            if self._kind == "measured" and self._slope is not None:
-                axes = tuple(range(1, value.dim()))
-                fit = (self._slope * change).sum(axes) / self._slope.square().sum(axes) / width
-                fit = fit.nan_to_num(0.0).clamp(0.0, 1.0)
-                self._gain = fit.reshape(-1, *[1] * (value.dim() - 1))
-            self._slope = change.div_(width)
-        self._point, self._newest = point, value
-
-    def predict(self, point: float) -> Tensor:
-        """Extrapolate to an abscissa τ."""
-        if self._newest is None:
-            raise RuntimeError("the first step of a run must compute")
-        if self._slope is None:
-            return self._newest
-        ahead = point - self._point
-        if isinstance(self._gain, Tensor):
-            return torch.addcmul(self._newest, self._gain, self._slope, value=ahead)
-        return torch.add(self._newest, self._slope, alpha=ahead * self._gain)
-
-
-class Gap:
-    """The skipped steps between two computed ones, and what the scheduler made of them.
-
-    Parameters
-    ----------
-    coefficients : Coefficients
-        Of the run.
-    start, end : int
-        The computed steps on its two sides.
-    """
-
-    def __init__(self, coefficients: Coefficients, start: int, end: int) -> None:
-        self._levels = coefficients.levels
-        self._steps = range(start + 1, end)
-        rows: dict[Slot | None, Tensor] = {None: coefficients.estimates[end]}
-        rows.update((slot, row[1:]) for slot, row in coefficients.memory[end].items())
-        weights = {slot: [float(row[step]) for step in self._steps] for slot, row in rows.items()}
-        self._weights = {slot: row for slot, row in weights.items() if any(row)}
-        self._used: dict[Slot | None, Tensor] = {}
-
-    def add(self, step: int, estimate: Tensor) -> None:
-        """Note the denoised estimate that a skipped step was handed, float32 [batch, ...]."""
-        for slot, row in self._weights.items():
-            weight = row[step - self._steps.start]
-            if slot in self._used:
-                self._used[slot].add_(estimate, alpha=weight)
-            else:
-                self._used[slot] = estimate * weight
-
-    def changes(
-        self, known: Sequence[tuple[int, Tensor]], degree: int
-    ) -> Iterator[tuple[Slot | None, Tensor]]:
-        """Yield what changes at the gap's end with interpolated estimates.
-
-        Parameters
-        ----------
-        known : sequence of (step, Tensor)
-            Computed estimates, newest first; the newest is the gap's end's.
-        degree : int
-            Of the polynomial through the newest ones.
-
-        Yields
-        ------
-        tuple of (Slot or None, Tensor)
-            What the scheduler remembers there, or the latents, and what to add to it.
-        """
-        # Before the gap, an estimate of pure noise is no point of a smooth trajectory.
-        points = [
-            point
-            for k, point in enumerate(known[: degree + 1])
-            if k < 2 or not is_pure_noise(self._levels[point[0]])
-        ]
-        at = [gaussian_data(self._levels[step].log_snr) for step, _ in points]
-        shares = [
-            interpolation(gaussian_data(self._levels[step].log_snr), at) for step in self._steps
-        ]
-        for slot, row in self._weights.items():
-            total = self._used[slot].neg()
-            for k, (_, estimate) in enumerate(points):
-                alpha = sum(w * share[k] for w, share in zip(row, shares, strict=True))
-                total.add_(estimate, alpha=alpha)
-            yield slot, total
+    def replans(self) -> bool:
+        """Whether a run changes its plan on its way."""
+        fixed = self.full_steps is not None or self.stride is not None
+        return self.placement == "measured" and not fixed
 
 
 class PlannedRun:
@@ -245,7 +161,7 @@ class PlannedRun:
     Attributes
     ----------
     plan : tuple of int
-        Steps that compute.
+        Steps that compute, as far as is known.
     step : int
         The step that comes next.
     """
@@ -253,76 +169,124 @@ class PlannedRun:
     def __init__(self, scheduler: Any, config: PlannedConfig, first: int = 0) -> None:
         self._scheduler, self._config = scheduler, config
         self._coefficients = read_coefficients(scheduler, first)
-        log_snr = [level.log_snr for level in self._coefficients.levels]
-        self.plan = config.place(log_snr)
+        self._log_snr = [level.log_snr for level in self._coefficients.levels]
+        self.plan = config.place(self._log_snr)
         self.step = 0
-        self._length = len(log_snr)
-        self._kind = SPACES[config.space]
-        self._points = [gaussian_noise(point) for point in log_snr]
-        self._trend = Trend(config.trend)
+        self._points = [gaussian_noise(point) for point in self._log_snr]
+        #: One of what the scheduler is handed; or one of each tensor that a denoiser returns.
+        self._trends: list[Trend] = []
         self._known: list[tuple[int, Tensor]] = []
+        self._motions: list[Motion] = []
         self._gap: Gap | None = None
+
+    @property
+    def length(self) -> int:
+        """How many steps there are."""
+        return len(self._log_snr)
 
     @property
     def computes(self) -> bool:
         """Whether the step that comes next runs the denoiser; so does whatever follows the last."""
-        return self.step in self.plan or self.step >= self._length
+        return self.step in self.plan or self.step >= self.length
 
     @property
     def order(self) -> int:
         """Degree of what is predicted."""
-        return self._trend.order
+        return self._trends[-1].order if self._trends else 0
 
-    def hand(self, output: Tensor, sample: Tensor) -> tuple[Tensor, Tensor]:
+    def predict(self, place: int) -> Tensor:
+        """Extrapolate, to the step that comes next, one of the tensors that a denoiser returned."""
+        return self._trends[place].predict(self._points[self.step])
+
+    def hand(
+        self, output: Tensor, sample: Tensor, returned: Sequence[Tensor] = ()
+    ) -> tuple[Tensor, Tensor]:
         """Return what the scheduler is handed in place of an output and the latents.
 
         Parameters
         ----------
         output : Tensor [batch, channels, ...]
-            Guided; a stand-in where the step is skipped.
+            Guided; a stand-in where the step is skipped, but for trajectories of the output.
         sample : Tensor [batch, channels, ...]
             Latents, as the pipeline has them.
+        returned : sequence of Tensor
+            What the denoiser returned at a computed step, for trajectories of the output.
         """
         step = self.step
         self.step += 1
         if step not in self.plan:
-            return self._extrapolate(step, sample, output.dtype), sample
-        if len(self.plan) == self._length:
+            return self._extrapolate(step, output, sample), sample
+        if len(self.plan) == self.length:
             return output, sample
-        return self._compute(step, output, sample)
+        return self._compute(step, output, sample, returned)
 
-    def _compute(self, step: int, output: Tensor, sample: Tensor) -> tuple[Tensor, Tensor]:
+    def _compute(
+        self, step: int, output: Tensor, sample: Tensor, returned: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor]:
         c, level = self._coefficients, self._coefficients.levels[step]
         estimate = convert(guided_part(output, sample), sample, level, c.prediction, "sample")
         self._known = [(step, estimate), *self._known[: self._config.correct_order]]
-        corrected = sample
-        if self._gap is not None and self._config.correct:
-            for slot, change in self._gap.changes(self._known, self._config.correct_order):
-                if slot is None:
-                    corrected = (sample.to(change.dtype) + change).to(sample.dtype)
-                elif (old := get_tensor(self._scheduler, slot)) is not None:
-                    new = (old.to(change.dtype) + change).to(old.dtype)
-                    put_tensor(self._scheduler, slot, new)
+        corrected = self._look_back(sample)
+        if corrected is not sample:
             # x̂0 stays as computed; the output that says so is another where the latents are.
             said = convert(estimate, corrected, level, "sample", c.prediction)
             output = said.to(output.dtype)
+        if self._config.replans:
+            self._plan_anew(step)
         later = [b for b in self.plan if b > step]
         self._gap = Gap(c, step, later[0]) if later and later[0] > step + 1 else None
-        if self.step < self._length:
-            if self._known[1:] and is_pure_noise(c.levels[self._known[1][0]]):
-                self._trend = Trend(self._config.trend)
-            value = convert(estimate, corrected, level, "sample", self._kind)
-            self._trend.observe(self._points[step], value)
+        if self.step < self.length:
+            if self._config.space == OUTPUT:
+                self._observe(step, [tensor.float() for tensor in returned])
+            else:
+                kind = SPACES[self._config.space]
+                self._observe(step, [convert(estimate, corrected, level, "sample", kind)])
         return output, corrected
 
-    def _extrapolate(self, step: int, sample: Tensor, dtype: torch.dtype) -> Tensor:
+    def _look_back(self, sample: Tensor) -> Tensor:
+        """Correct what the scheduler remembers, and return the corrected latents."""
+        if self._gap is None or not self._config.correct:
+            return sample
+        corrected = sample
+        for slot, change in self._gap.changes(self._known, self._config.correct_order):
+            if slot is None:
+                corrected = (sample.to(change.dtype) + change).to(sample.dtype)
+            elif (old := get_tensor(self._scheduler, slot)) is not None:
+                put_tensor(self._scheduler, slot, (old.to(change.dtype) + change).to(old.dtype))
+        return corrected
+
+    def _observe(self, step: int, values: Sequence[Tensor]) -> None:
+        levels = self._coefficients.levels
+        # An estimate of pure noise is no point of a smooth trajectory.
+        if not self._trends or (self._known[1:] and is_pure_noise(levels[self._known[1][0]])):
+            self._trends = [Trend(self._config.trend) for _ in values]
+        for trend, value in zip(self._trends, values, strict=True):
+            trend.observe(self._points[step], value)
+
+    def _plan_anew(self, step: int) -> None:
+        """Place what is left of the budget by what has been measured so far."""
+        left = len([b for b in self.plan if b > step])
+        if left == 0 or len(self._known) < 2:
+            return
+        (_, here), (before, last) = self._known[:2]
+        if is_pure_noise(self._coefficients.levels[before]):
+            return
+        # The one reading of a device in a run: a number per computed step.
+        moved = float((here - last).norm() / here.norm())
+        self._motions.append(Motion(self._log_snr[before], self._log_snr[step], moved))
+        points = tuple(self._log_snr[step:])
+        weights = step_weights(self._log_snr)[step:]
+        rest = planned_steps(points, weights, left + 1, fit_bell(self._motions, Bell()))
+        self.plan = tuple(b for b in self.plan if b < step) + tuple(step + b for b in rest)
+
+    def _extrapolate(self, step: int, output: Tensor, sample: Tensor) -> Tensor:
         c, level = self._coefficients, self._coefficients.levels[step]
-        value = self._trend.predict(self._points[step])
+        if self._config.space == OUTPUT:
+            value, kind = guided_part(output, sample), c.prediction
+        else:
+            value, kind = self._trends[0].predict(self._points[step]), SPACES[self._config.space]
         if self._gap is not None and self._config.correct:
-            self._gap.add(step, convert(value, sample, level, self._kind, "sample"))
-        return convert(value, sample, level, self._kind, c.prediction).to(dtype)
-
-
-def is_pure_noise(level: Level) -> bool:
-    """Whether an estimate at this level is no point of a smooth trajectory."""
-    return level.signal <= SIGNAL * level.noise
+            self._gap.add(step, convert(value, sample, level, kind, "sample"))
+        if self._config.space == OUTPUT:
+            return output
+        return convert(value, sample, level, kind, c.prediction).to(output.dtype)

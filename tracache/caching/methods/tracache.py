@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tracache.caching.abscissa import make_abscissa, noise_over_signal, step_weight
-from tracache.caching.config import TraCacheConfig
+from tracache.caching.config import MODULES, TraCacheConfig
 from tracache.caching.methods.base import Call, Method, Stack, Step, Watch
 from tracache.caching.steps import computes
 from tracache.caching.trajectory import (
@@ -93,6 +93,10 @@ class Forecast(Method):
 
     def _is_full(self, step: Step) -> bool:
         c = self.config
+        if c.compute is not None and c.full_steps is None:
+            if step.num_steps is None:
+                raise ValueError(f"compute={c.compute} needs the number of steps: pass num_steps")
+            return step.index in (c.plan_steps(step.num_steps) or ())
         if not c.decides_as_it_runs:
             stride = c.stride if isinstance(c.stride, int) else 1
             return computes(step.index, stride, c.warmup, c.last_step, step.num_steps, c.full_steps)
@@ -177,7 +181,7 @@ class Forecast(Method):
 
 def forecast(config: TraCacheConfig, stack: Stack, watch: Watch = "all") -> Forecast:
     """Return TraCache's method for what the configuration says has a trajectory."""
-    kind = ModuleForecast if config.granularity == "module" else BlockForecast
+    kind = ModuleForecast if config.space == MODULES else BlockForecast
     return kind(config, stack, watch)
 
 

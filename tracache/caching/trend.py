@@ -1,0 +1,69 @@
+"""How a trajectory goes on: a line, as far as its last gap says that it can be followed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class Trend:
+    """A line through a trajectory's last two points, followed as far as it can be trusted.
+
+    With p_0 the newest value, at τ_0, and D the divided difference of the last two,
+
+        φ(τ) = p_0 + g · (τ − τ_0) · D.
+
+    The gain g is what would have been best over the gap that has just ended, in least squares and
+    between nought and one: nought is reuse (right where gaps are so wide that the trajectory turns
+    within them), one the line. It is a tensor, one value an item, and is not read back.
+
+    Parameters
+    ----------
+    kind : {"measured", "line", "reuse"}
+        As in :class:`PlannedConfig`.
+    """
+
+    def __init__(self, kind: str = "measured") -> None:
+        self._kind = kind
+        self._point = 0.0
+        self._newest: Tensor | None = None
+        self._slope: Tensor | None = None
+        # Before a gap can be measured, half of the line.
+        self._gain: Tensor | float = 0.5 if kind == "measured" else 1.0
+
+    @property
+    def order(self) -> int:
+        """Degree of what is predicted: 0 repeats the newest value."""
+        return 0 if self._slope is None else 1
+
+    def observe(self, point: float, value: Tensor) -> None:
+        """Add a computed point.
+
+        Parameters
+        ----------
+        point : float
+            τ; further than the last.
+        value : Tensor [batch, ...]
+            In float32 or wider.
+        """
+        if self._newest is not None and self._kind != "reuse":
+            change = value - self._newest
+            width = point - self._point
+            if self._kind == "measured" and self._slope is not None:
+                axes = tuple(range(1, value.dim()))
+                fit = (self._slope * change).sum(axes) / self._slope.square().sum(axes) / width
+                fit = fit.nan_to_num(0.0).clamp(0.0, 1.0)
+                self._gain = fit.reshape(-1, *[1] * (value.dim() - 1))
+            self._slope = change.div_(width)
+        self._point, self._newest = point, value
+
+    def predict(self, point: float) -> Tensor:
+        """Extrapolate to an abscissa τ."""
+        if self._newest is None:
+            raise RuntimeError("the first step of a run must compute")
+        if self._slope is None:
+            return self._newest
+        ahead = point - self._point
+        if isinstance(self._gain, Tensor):
+            return torch.addcmul(self._newest, self._gain, self._slope, value=ahead)
+        return torch.add(self._newest, self._slope, alpha=ahead * self._gain)
