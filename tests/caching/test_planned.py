@@ -24,6 +24,7 @@ from tracache.caching.plan import planned_steps, step_weights
 from tracache.caching.scheduled import ScheduledHandle
 from tracache.caching.spaces import Level, convert, levels_of, prediction_of
 from tracache.caching.steps import even_steps
+from tracache.caching.wrapping import wrap_method
 
 BETAS = {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}
 DPM = diffusers.DPMSolverMultistepScheduler
@@ -379,3 +380,25 @@ def test_a_scheduler_that_does_not_fit_is_refused_before_any_work(pipe):
         assert not hasattr(pipe.transformer, "_diffusers_hook")
     finally:
         pipe.scheduler = fitting
+
+
+def test_wrappers_come_off_in_any_order():
+    scheduler = make("ddim")
+    own = scheduler.step
+    calls = []
+
+    def note(word):
+        def around(inner, *args, **kwargs):
+            calls.append(word)
+            return inner(*args, **kwargs)
+
+        return wrap_method(scheduler, "step", around)
+
+    first, second = note("first"), note("second")
+    first()
+    sample = noise(1)
+    scheduler.step(sample, scheduler.timesteps[0], sample)
+    assert calls == ["second"]
+    second()
+    scheduler.step(sample, scheduler.timesteps[1], sample)
+    assert calls == ["second"] and scheduler.step.__func__ is own.__func__

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
@@ -14,6 +13,7 @@ from tracache.caching.hooks import Detour, hook_module, is_hooked, unhook
 from tracache.caching.methods.base import Call
 from tracache.caching.methods.planned import OUTPUT, PlannedConfig, PlannedRun
 from tracache.caching.trace import Trace
+from tracache.caching.wrapping import wrap_method
 
 
 class ScheduledHandle:
@@ -56,8 +56,8 @@ class ScheduledHandle:
         for denoiser in self._denoisers:
             hook_module(denoiser, Detour(self._denoise))
         self._undo = [
-            _wrap(scheduler, "set_timesteps", self._restart),
-            _wrap(scheduler, "step", self._step),
+            wrap_method(scheduler, "set_timesteps", self._restart),
+            wrap_method(scheduler, "step", self._step),
         ]
 
     @property
@@ -152,25 +152,6 @@ def _tensors(output: Any) -> list[Tensor]:
     found: list[Tensor] = []
     _map(lambda t: found.append(t) or t, output)  # type: ignore[func-returns-value]
     return found
-
-
-def _wrap(owner: Any, name: str, around: Callable[..., Any]) -> Callable[[], None]:
-    """Put a function around a method of one object; return what takes it away again."""
-    inner, had = getattr(owner, name), name in vars(owner)
-
-    # Pipelines read off a signature what a scheduler takes: generators, timesteps, sigmas.
-    @functools.wraps(inner)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        return around(inner, *args, **kwargs)
-
-    def undo() -> None:
-        if had:
-            setattr(owner, name, inner)
-        else:
-            delattr(owner, name)
-
-    setattr(owner, name, wrapped)
-    return undo
 
 
 def _step_index(scheduler: Any, timestep: Any) -> int:

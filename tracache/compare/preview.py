@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from tracache.caching.abscissa import noise_over_signal
+from tracache.caching.wrapping import wrap_method
 from tracache.media import Picture, Video
 
 
@@ -71,25 +71,26 @@ class Glimpses:
     @contextmanager
     def watch(self, scheduler: Any) -> Iterator[None]:
         """Note what one scheduler's ``step`` is handed, for the length of the context."""
-        step = scheduler.step
         ratio = noise_over_signal(scheduler, "a preview")
         flow = not hasattr(scheduler, "alphas_cumprod")
 
-        # Pipelines read off its signature that it takes their generators of noise.
-        @functools.wraps(step)
         def noted(
-            model_output: Tensor, timestep: Any, sample: Tensor, *args: Any, **more: Any
+            step: Callable[..., Any],
+            model_output: Tensor,
+            timestep: Any,
+            sample: Tensor,
+            *args: Any,
+            **more: Any,
         ) -> Any:
             # References only: what is timed does no work for those who look on.
             self.last = Glimpse(sample[:1], model_output[:1], timestep, ratio, flow)
             return step(model_output, timestep, sample, *args, **more)
 
-        scheduler.step = noted
+        undo = wrap_method(scheduler, "step", noted)
         try:
             yield
         finally:
-            # A pipeline may have put its own in between, and taken both away.
-            vars(scheduler).pop("step", None)
+            undo()
 
 
 @dataclass(frozen=True)

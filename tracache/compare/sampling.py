@@ -129,13 +129,14 @@ def sample(
     pipe, spec = model.pipe, model.spec
     pipe.scheduler = make_scheduler(setup.scheduler or inputs.scheduler, model.scheduler_config)
     with ExitStack() as stack:
+        if glimpses is not None:
+            # Before any cache, so that what is seen is what the scheduler is handed.
+            stack.enter_context(glimpses.watch(pipe.scheduler))
         handle = None
         if setup.cache is not None:
             handle = attach(pipe.transformer, setup.cache, scheduler=pipe.scheduler, trace=trace)
             stack.callback(handle.detach)
         calls = stack.enter_context(count_module_calls(pipe.transformer))
-        if glimpses is not None:
-            stack.enter_context(glimpses.watch(pipe.scheduler))
 
         def done(step: int) -> None:
             if on_step is not None:

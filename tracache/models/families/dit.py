@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +15,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from PIL.Image import Image
 from torch import Tensor
 
+from tracache.caching.wrapping import wrap_method
 from tracache.models.families.decoding import decode_latents
 from tracache.models.labels import Labels
 
@@ -104,30 +105,37 @@ def _take_over(
     Under guidance the pipeline steps both halves of its batch, which are the same, and then drops
     one; here a step is taken for one of them, which also lets every item have its own generator.
     """
-    scale, step = scheduler.scale_model_input, scheduler.step
     count = len(noise)
     kept = SimpleNamespace(latents=None)
-    draws = "generator" in inspect.signature(step).parameters
+    draws = "generator" in inspect.signature(scheduler.step).parameters
     # A batch of one takes its generator, as every scheduler can.
     own: dict[str, Any] = {"generator": generators} if draws else {}
 
     def double(latents: Tensor) -> Tensor:
         return torch.cat([latents] * 2) if guided else latents
 
-    def scale_ours(sample: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def scale_ours(
+        scale: Callable[..., Tensor], sample: Tensor, *args: Any, **kwargs: Any
+    ) -> Tensor:
         latents = double(noise) if kept.latents is None else sample
         return scale(latents, *args, **kwargs)
 
-    def step_once(output: Tensor, timestep: Any, sample: Tensor) -> SimpleNamespace:
+    def step_once(
+        step: Callable[..., Any], output: Tensor, timestep: Any, sample: Tensor
+    ) -> SimpleNamespace:
         done = step(output[:count], timestep, sample[:count], **own)
         kept.latents = done.prev_sample
         return SimpleNamespace(prev_sample=double(done.prev_sample))
 
-    scheduler.scale_model_input, scheduler.step = scale_ours, step_once
+    undo = (
+        wrap_method(scheduler, "scale_model_input", scale_ours),
+        wrap_method(scheduler, "step", step_once),
+    )
     try:
         yield kept
     finally:
-        del scheduler.scale_model_input, scheduler.step
+        for take_away in undo:
+            take_away()
 
 
 @contextmanager
