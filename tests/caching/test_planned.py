@@ -284,7 +284,7 @@ def run(pipe, steps=10, **changes):
         "use_resolution_binning": False,
         "max_sequence_length": 20,
     }
-    return pipe("a red cube on grass", latents=start, **{**call, **changes}).images
+    return pipe("a red cube on grass", **{**call, "latents": start, **changes}).images
 
 
 def test_a_stock_pipeline_continues_from_what_callbacks_see(pipe):
@@ -401,4 +401,5 @@ def test_wrappers_come_off_in_any_order():
     assert calls == ["second"]
     second()
     scheduler.step(sample, scheduler.timesteps[1], sample)
-    assert calls == ["second"] and scheduler.step.__func__ is own.__func__
+    assert calls == ["second"]
+    assert scheduler.step.__func__ is own.__func__

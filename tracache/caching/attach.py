@@ -299,7 +299,7 @@ def attach(
                 f"{type(config).__name__} acts at the scheduler: pass scheduler=…, or use "
                 "tracache.accelerate(pipe, …), which takes the pipeline's"
             )
-        return ScheduledHandle([denoiser], scheduler, config)
+        return ScheduledHandle([denoiser], scheduler, config, trace)
     return CacheHandle(
         denoiser,
         config,
@@ -387,7 +387,7 @@ def accelerate(
     denoisers = [part for part in parts if isinstance(part, nn.Module)]
     handle: CacheHandle | ScheduledHandle
     if isinstance(config, PlannedConfig) and denoisers:
-        handle = ScheduledHandle(denoisers, pipe.scheduler, config)
+        handle = ScheduledHandle(denoisers, pipe.scheduler, config, trace)
     elif getattr(pipe, "transformer", None) is not None:
         handle = attach(pipe.transformer, config, scheduler=_SchedulerOf(pipe), trace=trace)
     else:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from tracache.caching.beside import BlocksBeside
 from tracache.caching.correct import require_linear
 from tracache.caching.hooks import Detour, hook_module, is_hooked, unhook
-from tracache.caching.methods.base import Call
+from tracache.caching.methods.base import Call, Watch
 from tracache.caching.methods.planned import OUTPUT, PlannedConfig, PlannedRun
 from tracache.caching.trace import Trace
 from tracache.caching.wrapping import wrap_method
+
+#: Row of the trace that makes the picture.
+PREDICTION = "prediction"
 
 
 class ScheduledHandle:
@@ -27,7 +33,9 @@ class ScheduledHandle:
     config : PlannedConfig
         The settings.
     trace : Trace
-        Decisions of the current or last run, in one row; the next run rewrites it in place.
+        Decisions of the current or last run; the next run rewrites it in place. Its last row is
+        what makes the picture: the prediction. Where blocks are watched, theirs stand before it,
+        with the orders that the published method would have chosen.
 
     Raises
     ------
@@ -40,13 +48,18 @@ class ScheduledHandle:
     """
 
     def __init__(
-        self, denoisers: Sequence[nn.Module], scheduler: Any, config: PlannedConfig
+        self,
+        denoisers: Sequence[nn.Module],
+        scheduler: Any,
+        config: PlannedConfig,
+        trace: Watch = "last",
     ) -> None:
         require_linear(scheduler)
         if any(is_hooked(denoiser) for denoiser in denoisers):
             raise RuntimeError("a cache is already attached to this denoiser; detach it first")
         self.config = config
-        self.trace = Trace(("prediction",))
+        self._beside = None if trace == "last" else BlocksBeside(denoisers[0], trace)
+        self.trace = self._new_trace()
         self._scheduler = scheduler
         self._denoisers = list(denoisers)
         self._run: PlannedRun | None = None
@@ -74,6 +87,8 @@ class ScheduledHandle:
         """Give scheduler and denoisers their own methods back; the trace stays."""
         while self._undo:
             self._undo.pop()()
+        if self._beside is not None:
+            self._beside.detach()
         while self._denoisers:
             unhook(self._denoisers.pop())
         self._run, self._returned, self._calls = None, [], 0
@@ -84,6 +99,8 @@ class ScheduledHandle:
 
     def _denoise(self, call: Call) -> Any:
         if self._run is None or self._run.computes:
+            if self._beside is not None and self._calls == 0:
+                self._begin_beside()
             output = call()
             if self._calls == 0:
                 self._returned.clear()
@@ -132,8 +149,39 @@ class ScheduledHandle:
         returned = [t for output in self._returned for t in _tensors(output)]
         handed, latents = self._run.hand(model_output, sample, returned)
         self._calls = 0
-        self.trace.record(float(timestep), None if computed else self._run.order)
+        self._record(float(timestep), computed)
         return inner(handed, timestep, latents, *args, **kwargs)
+
+    def _new_trace(self) -> Trace:
+        if self._beside is None:
+            return Trace((PREDICTION,))
+        rows = len(self._beside.labels)
+        watched = (*self._beside.watched, rows)
+        return Trace((*self._beside.labels, PREDICTION), watched, self._beside.item)
+
+    def _begin_beside(self) -> None:
+        """Tell who watches the blocks of the step that comes next."""
+        assert self._beside is not None
+        step = 0 if self._run is None else self._run.step
+        begin = getattr(self._scheduler, "begin_index", None) or 0
+        first = begin if self._run is None else self._run.first
+        timesteps = self._scheduler.timesteps
+        timestep = float(timesteps[min(first + step, len(timesteps) - 1)])
+        self._beside.begin(step, timestep, (0,) if self._run is None else self._run.plan)
+
+    def _record(self, timestep: float, computed: bool) -> None:
+        assert self._run is not None
+        if computed or self._beside is None:
+            self.trace.record(timestep, None if computed else self._run.order)
+            return
+        self._beside.begin(self._run.step - 1, timestep, self._run.plan)
+        orders, spreads = self._beside.orders(), self._beside.candidates()
+        ours = orders.new_full((1, *orders.shape[1:]), self._run.order)
+        if spreads is not None:
+            # The prediction's order is not chosen among candidates.
+            nothing = spreads.new_full((len(spreads), 1, *spreads.shape[2:]), math.nan)
+            spreads = torch.cat([spreads, nothing], dim=1)
+        self.trace.record(timestep, torch.cat([orders, ours]), spreads)
 
 
 def _map(change: Callable[[Tensor], Tensor], output: Any) -> Any:

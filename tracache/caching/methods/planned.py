@@ -160,6 +160,8 @@ class PlannedRun:
 
     Attributes
     ----------
+    first : int
+        As given.
     plan : tuple of int
         Steps that compute, as far as is known.
     step : int
@@ -167,7 +169,7 @@ class PlannedRun:
     """
 
     def __init__(self, scheduler: Any, config: PlannedConfig, first: int = 0) -> None:
-        self._scheduler, self._config = scheduler, config
+        self._scheduler, self._config, self.first = scheduler, config, first
         self._coefficients = read_coefficients(scheduler, first)
         self._log_snr = [level.log_snr for level in self._coefficients.levels]
         self.plan = config.place(self._log_snr)
