@@ -28,7 +28,7 @@ def test_it_runs_as_a_module():
     command = [sys.executable, "-m", "tracache", "bench"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "--quality --latency --memory --macs is required" in done.stderr
+    assert "--quality --nearness --latency --memory --macs is required" in done.stderr
 
 
 def test_compare_writes_everything(tmp_path, capsys):

@@ -62,6 +62,9 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     _add_common(bench)
     kind = bench.add_mutually_exclusive_group(required=True)
     kind.add_argument("--quality", action="store_true", help="nearness to full compute, all arms")
+    kind.add_argument(
+        "--nearness", action="store_true", help="every way of saving steps, at equal computed steps"
+    )
     kind.add_argument("--latency", action="store_true", help="speed-up, and where the rest goes")
     kind.add_argument("--memory", action="store_true", help="peak of each arm's run")
     kind.add_argument(
@@ -79,6 +82,16 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
         "--batch", type=int, nargs="+", default=[1], help="prompts per run (default 1)"
     )
     bench.add_argument("--rounds", type=int, default=7, help="timed rounds (default 7)")
+    bench.add_argument(
+        "--budgets", type=int, nargs="+", help="nearness: computed steps (1/4, 1/3, 2/5, 1/2)"
+    )
+    bench.add_argument("--ways", nargs="+", default=[], metavar="WAY", help="nearness: all")
+    bench.add_argument(
+        "--own-budget", action="store_true", help="nearness: arms that choose what they compute"
+    )
+    bench.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="nearness: of records; goes on where it was"
+    )
     bench.add_argument(
         "--random-weights", action="store_true", help="latency: full-size model, nothing to fetch"
     )

@@ -10,6 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from tracache.caching.checks import require_integer
+from tracache.cli.nearness import run_nearness
 from tracache.compare.arms import ARMS, REFERENCE
 from tracache.compare.estimate import estimate
 from tracache.compare.output import table
@@ -60,6 +61,8 @@ def run_bench(
     """
     if args.macs and args.model is None:
         return _macs()
+    if args.nearness:
+        return run_nearness(args, load)
     args.model = args.model or DEFAULT_MODEL
     if args.macs and args.steps is None:
         args.steps = [find_model(args.model).steps]

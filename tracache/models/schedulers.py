@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from diffusers import (
@@ -9,8 +10,11 @@ from diffusers import (
     DDPMScheduler,
     DEISMultistepScheduler,
     DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
+    UniPCMultistepScheduler,
 )
+from diffusers.utils import is_scipy_available
 
 #: Name → (class, what differs from the configuration that the model came with).
 SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -21,10 +25,38 @@ SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
     # DDIM and DDPM would clip their estimate of latents, which are not confined to [-1, 1].
     "ddim": (DDIMScheduler, {"clip_sample": False}),
     "deis": (DEISMultistepScheduler, {"algorithm_type": "deis", "solver_type": "logrho"}),
+    "unipc": (UniPCMultistepScheduler, {}),
+    "euler": (EulerDiscreteScheduler, {}),
     "ddpm": (DDPMScheduler, {"clip_sample": False}),
     # Rectified flow; the pipeline sets how it shifts.
     "rflow": (FlowMatchEulerDiscreteScheduler, {}),
 }
+
+#: How a run's steps may be spaced otherwise, where a scheduler can: Karras et al. 2022, Eq. 5;
+#: evenly in log σ; a beta distribution over the timesteps (Lee et al. 2024); and where evenly
+#: spaced timesteps begin and end (Lin et al. 2024).
+SPACINGS: dict[str, dict[str, Any]] = {
+    "karras": {"use_karras_sigmas": True},
+    "exponential": {"use_exponential_sigmas": True},
+    "beta": {"use_beta_sigmas": True},
+    "leading": {"timestep_spacing": "leading"},
+    "trailing": {"timestep_spacing": "trailing"},
+    "linspace": {"timestep_spacing": "linspace"},
+}
+
+
+def spacings_of(name: str) -> tuple[str, ...]:
+    """Return how a scheduler of that name can space its steps, besides its default.
+
+    The beta distribution is scipy's, and so only there where that is.
+    """
+    known = inspect.signature(SCHEDULERS[name][0].__init__).parameters
+    return tuple(
+        spacing
+        for spacing, changes in SPACINGS.items()
+        if all(key in known and known[key].default != value for key, value in changes.items())
+        and (spacing != "beta" or is_scipy_available())
+    )
 
 
 def make_scheduler(name: str, config: Any) -> Any:
@@ -33,9 +65,10 @@ def make_scheduler(name: str, config: Any) -> Any:
     Parameters
     ----------
     name : str
-        A key of :data:`SCHEDULERS`.
+        A key of :data:`SCHEDULERS`; behind a slash there may be one of :data:`SPACINGS`.
     config : mapping
         Configuration of the scheduler that the model came with.
     """
-    cls, changes = SCHEDULERS[name]
-    return cls.from_config(config, **changes)
+    base, _, spacing = name.partition("/")
+    cls, changes = SCHEDULERS[base]
+    return cls.from_config(config, **changes, **(SPACINGS[spacing] if spacing else {}))

@@ -1,0 +1,82 @@
+"""The table of every way of saving steps: same budgets, resumable, sums that are right."""
+
+import json
+
+import pytest
+
+from tracache.cli.main import main
+from tracache.experiments.nearness import FEWER, summarise, ways_of
+from tracache.experiments.records import Records
+from tracache.models.schedulers import SCHEDULERS, make_scheduler, spacings_of
+
+BENCH = ["bench", "--nearness", "--steps", "6", "--count", "2", "--batch", "2"]
+
+
+def test_every_way_computes_as_much_and_a_second_run_does_nothing_again(tmp_path, capsys):
+    argv = [*BENCH, "--budgets", "3", "--output", str(tmp_path), "--json", str(tmp_path / "a.json")]
+    assert main(argv) == 0
+    found = Records(tmp_path).read()
+    ways = {record["way"] for record in found}
+    assert ways == set(ways_of("dpm-solver++"))
+    assert all(len(record["steps"]) == 3 for record in found)
+    planned = {r["index"]: r["steps"] for r in found if r["way"] == "published, planned steps"}
+    assert planned == {r["index"]: r["steps"] for r in found if r["way"] == "tracache"}
+    lines = (tmp_path / "records-0.jsonl").read_text()
+    assert main(argv) == 0
+    assert (tmp_path / "records-0.jsonl").read_text() == lines
+    rows = json.loads((tmp_path / "a.json").read_text())["rows"]
+    shares = {row["way"]: row["share"] for row in rows}
+    assert shares[FEWER] == 1.0
+    assert shares["tracache"] < 1.0
+    assert min(row["share_of_best"] for row in rows if row["way"].startswith(FEWER)) == 1.0
+
+
+@pytest.mark.slow
+def test_arms_that_choose_their_own_budget_are_met_at_their_cost(tmp_path):
+    argv = [*BENCH, "--own-budget", "--json", str(tmp_path / "a.json")]
+    assert main(argv) == 0
+    rows = json.loads((tmp_path / "a.json").read_text())["rows"]
+    assert {"teacache", "pab", "toca"} <= {row["arm"] for row in rows}
+    assert all(row["prompts"] == 2 for row in rows)
+
+
+def test_sums_are_of_the_same_prompts():
+    def record(way, index, error):
+        about = {"circumstances": "c", "budget": 4}
+        return {"setting": way, "index": index, "way": way, "error": error, **about}
+
+    found = [record(FEWER, 0, 0.2), record(FEWER, 1, 0.4), record(f"{FEWER}, beta", 0, 0.1)]
+    found += [
+        record(f"{FEWER}, beta", 1, 0.2),
+        record("tracache", 0, 0.3),
+        record("tracache", 1, 0),
+    ]
+    row = next(row for row in summarise(found) if row.way == "tracache")
+    assert (row.error, row.share, row.share_of_best, row.nearer) == pytest.approx(
+        (0.15, 0.5, 1.0, 0.5)
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--ways", "magic"], "unknown way 'magic'; choose from fewer steps"),
+        (["--budgets", "9"], "budgets must be a whole number from 1 to 6"),
+        (["--batch", "65"], "batch must be a whole number from 1 to 64"),
+    ],
+)
+def test_refused_before_any_work(more, told, capsys):
+    assert main([*BENCH, *more]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_spacings_are_the_schedulers_own():
+    assert "karras" in spacings_of("dpm-solver++")
+    config = {"num_train_timesteps": 1000}
+    for name in SCHEDULERS:
+        plain = make_scheduler(name, config)
+        plain.set_timesteps(6)
+        for spacing in spacings_of(name):
+            spaced = make_scheduler(f"{name}/{spacing}", config)
+            spaced.set_timesteps(6)
+            assert spaced.timesteps.tolist() != plain.timesteps.tolist()

@@ -1,0 +1,116 @@
+"""``python -m tracache bench --nearness``: checks the arguments, measures, prints the table."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tqdm import tqdm
+
+from tracache.caching.checks import require_integer
+from tracache.compare.arms import ARMS
+from tracache.compare.output import table
+from tracache.compare.report import versions
+from tracache.compare.request import make_request
+from tracache.experiments.nearness import (
+    OWN_BUDGET,
+    Circumstances,
+    count_nearness,
+    measure_arms,
+    measure_nearness,
+    summarise,
+    summarise_arms,
+    ways_of,
+)
+from tracache.experiments.records import Records
+from tracache.experiments.subjects import any_subject, read_subjects
+from tracache.models.loading import LoadedModel
+from tracache.models.registry import DEFAULT_MODEL
+
+#: Shares of the steps that are computed unless somebody says how many.
+SHARES = (1 / 4, 1 / 3, 2 / 5, 1 / 2)
+
+
+def run_nearness(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> dict[str, Any]:
+    """Measure how near to full compute each way stays, and return the figures for JSON.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The parsed command line.
+    load : callable
+        Loads the model; called once everything has been checked.
+
+    Raises
+    ------
+    ValueError
+        If something is not allowed; before any work starts.
+    """
+    args.model = args.model or DEFAULT_MODEL
+    batch = args.batch[0]
+    require_integer("batch", batch, 1, 64)
+    request = make_request(
+        args.model,
+        **any_subject(args.model),
+        seed=0,
+        guidance_scale=args.guidance_scale,
+        scheduler=args.scheduler,
+    )
+    around = []
+    for steps in args.steps or [request.steps]:
+        require_integer("steps", steps, 2, request.spec.max_steps)
+        around.append(Circumstances(request.scheduler, request.guidance_scale, steps))
+    budgets = {c.steps: _budgets(args, c.steps) for c in around}
+    # Raises for a way that there is not.
+    ways_of(request.scheduler, args.ways)
+    prompts = read_subjects(args, "heldout.txt")
+    where = nullcontext(str(args.output)) if args.output else TemporaryDirectory()
+    with where as folder:
+        records = Records(Path(folder))
+        records.begin({"model": request.model, "batch": batch, "count": len(prompts)})
+        model = load()
+        if args.own_budget:
+            runs = len(around) * len(OWN_BUDGET) * -(-len(prompts) // batch)
+            with tqdm(total=runs, unit="run") as bar:
+                for common in around:
+                    arms = [arm for arm in OWN_BUDGET if not ARMS[arm].refusal(request.spec)]
+                    measure_arms(
+                        model, prompts, common, records, arms=arms, batch=batch, progress=bar.update
+                    )
+            rows = summarise_arms(records.read())
+        else:
+            with tqdm(
+                total=count_nearness(len(prompts), around, budgets, args.ways, batch), unit="run"
+            ) as bar:
+                measure_nearness(
+                    model,
+                    prompts,
+                    around,
+                    budgets,
+                    records,
+                    ways=args.ways,
+                    batch=batch,
+                    progress=bar.update,
+                )
+            rows = [row.to_dict() for row in summarise(records.read())]
+    print(table([{k: str(v) for k, v in row.items()} for row in rows]))
+    return {
+        "model": request.model,
+        "device": model.device_name,
+        "dtype": model.dtype_name,
+        "versions": versions(),
+        "prompts": len(prompts),
+        "batch": batch,
+        "rows": rows,
+    }
+
+
+def _budgets(args: argparse.Namespace, steps: int) -> list[int]:
+    chosen = args.budgets or sorted({max(2, round(share * steps)) for share in SHARES})
+    for budget in chosen:
+        require_integer("budgets", budget, 1, steps)
+    return list(chosen)
