@@ -14,6 +14,7 @@ import tracache
 from tests.app import ROOT
 from tracache.caching.correct import (
     CannotCorrectError,
+    coefficients_of,
     gaussian_data,
     gaussian_noise,
     interpolation,
@@ -403,3 +404,15 @@ def test_wrappers_come_off_in_any_order():
     scheduler.step(sample, scheduler.timesteps[1], sample)
     assert calls == ["second"]
     assert scheduler.step.__func__ is own.__func__
+
+
+def test_a_schedule_is_read_once():
+    first, again = (coefficients_of(make("flow")) for _ in range(2))
+    assert again is first
+    assert coefficients_of(make("flow", 11)) is not first
+    shifted = diffusers.FlowMatchEulerDiscreteScheduler(shift=5.0)
+    shifted.set_timesteps(12)
+    assert coefficients_of(shifted) is not first
+    torch.testing.assert_close(
+        coefficients_of(shifted).estimates, read_coefficients(shifted).estimates
+    )

@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from tracache.caching.config import MAX_STEPS, MAX_STRIDE, MethodConfig
-from tracache.caching.correct import gaussian_noise, get_tensor, put_tensor, read_coefficients
+from tracache.caching.correct import coefficients_of, gaussian_noise, get_tensor, put_tensor
 from tracache.caching.declare import setting
 from tracache.caching.gap import Gap, is_pure_noise
 from tracache.caching.plan import Bell, Motion, fit_bell, planned_steps, step_weights
@@ -170,7 +170,7 @@ class PlannedRun:
 
     def __init__(self, scheduler: Any, config: PlannedConfig, first: int = 0) -> None:
         self._scheduler, self._config, self.first = scheduler, config, first
-        self._coefficients = read_coefficients(scheduler, first)
+        self._coefficients = coefficients_of(scheduler, first)
         self._log_snr = [level.log_snr for level in self._coefficients.levels]
         self.plan = config.place(self._log_snr)
         self.step = 0
