@@ -132,7 +132,7 @@ def coefficients_of(scheduler: Any, first: int = 0) -> Coefficients:
 
 def _state_of(scheduler: Any) -> Iterator[Hashable]:
     """All that a scheduler's run may depend on: its class, and every plain value that it has."""
-    yield type(scheduler)
+    yield type(scheduler).__qualname__, type(scheduler).__module__
     for name, value in sorted(vars(scheduler).items()):
         if name in WRAPPED:
             continue
