@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import diffusers
 import pytest
 import torch
+from accelerate import cpu_offload_with_hook
+from peft import LoraConfig, inject_adapter_in_model
 
 import tracache
 from tests.app import ROOT
@@ -177,3 +181,77 @@ def test_batches_and_negative_prompts(pipe):
             got = pair(**more)
             assert trace.computed.sum() == 8
         assert error(got, want) < 0.3
+
+
+def test_offload_goes_on_under_the_plan(pipe):
+    with tracache.accelerate(pipe, compute=4):
+        want = run(pipe)
+    _, hook = cpu_offload_with_hook(pipe.transformer, execution_device="cpu")
+    offloading = pipe.transformer.forward
+    try:
+        with tracache.accelerate(pipe, compute=4) as trace:
+            assert torch.equal(run(pipe), want)
+            assert trace.computed.sum() == 4
+        hook.offload()
+        assert pipe.transformer.forward is offloading
+    finally:
+        hook.remove()
+
+
+def test_lora_weights_are_followed(pipe):
+    plain = run(pipe, steps=20)
+    other = diffusers.PixArtAlphaPipeline(
+        **{**pipe.components, "transformer": deepcopy(pipe.transformer)}
+    )
+    other.set_progress_bar_config(disable=True)
+    adapter = LoraConfig(r=4, target_modules=["to_q", "to_v"], init_lora_weights="gaussian")
+    inject_adapter_in_model(adapter, other.transformer)
+    torch.manual_seed(0)
+    for name, weight in other.transformer.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.02)
+    want = run(other, steps=20)
+    with tracache.accelerate(other, compute=10):
+        got = run(other, steps=20)
+    assert 0 < error(got, want) < 0.5 * error(plain, want)
+
+
+def test_an_interrupted_pipeline_restarts_clean(pipe):
+    """Pipelines look at ``_interrupt`` between steps; the next call begins a new run."""
+    with tracache.accelerate(pipe, compute=4) as trace:
+        want = run(pipe)
+        for stop in (1, 3, 8):
+
+            def leave(step, timestep, latents, stop=stop):
+                if step == stop:
+                    raise StopIteration
+
+            with pytest.raises(StopIteration):
+                run(pipe, callback=leave)
+            assert len(trace) == stop + 1
+            assert torch.equal(run(pipe), want)
+
+
+def test_one_scheduler_for_two_denoisers_counts_each_step_once(pipe):
+    """Guidance by two calls per step: both are skipped together."""
+    calls = []
+
+    def look(module, args, output):
+        calls.append(1)
+
+    with tracache.accelerate(pipe, compute=5) as trace:
+        hook = pipe.transformer.register_forward_hook(look)
+        step = pipe.transformer.forward
+
+        def twice(*args, **kwargs):
+            step(*args, **kwargs)
+            return step(*args, **kwargs)
+
+        pipe.transformer.forward = twice
+        try:
+            run(pipe)
+        finally:
+            pipe.transformer.forward = step
+            hook.remove()
+        assert trace.computed.sum() == 5
+        assert len(trace) == 10
