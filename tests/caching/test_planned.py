@@ -416,3 +416,37 @@ def test_a_schedule_is_read_once():
     torch.testing.assert_close(
         coefficients_of(shifted).estimates, read_coefficients(shifted).estimates
     )
+
+
+@pytest.mark.parametrize("name", ["ddim", "dpm2-v", "unipc2", "flow"])
+def test_five_tensors_of_the_latents_size_are_kept(name):
+    """Two estimates to look back along, a line, and what the gap has been handed."""
+    scheduler, model = make(name), Denoiser(bent)
+    handle = ScheduledHandle([model], scheduler, PlannedConfig(4, placement="even"))
+    most = []
+
+    def count(value, depth=4):
+        if isinstance(value, Tensor):
+            return {value.data_ptr(): value.numel()} if value.numel() >= noise(0).numel() else {}
+        if depth == 0 or isinstance(value, (str, int, float, type(None))):
+            return {}
+        inner = vars(value).values() if hasattr(value, "__dict__") else value
+        inner = inner.values() if isinstance(inner, dict) else inner
+        found = {}
+        for item in inner if hasattr(inner, "__iter__") else ():
+            found |= count(item, depth - 1)
+        return found
+
+    own = model.estimate
+
+    def watched(step, sample, level):
+        run = handle._run
+        if run is not None:
+            kept = count([run._known, run._trends, getattr(run._gap, "_used", None)])
+            most.append(sum(kept.values()) / noise(0).numel())
+        return own(step, sample, level)
+
+    model.estimate = watched
+    denoise(scheduler, 12, model)
+    handle.detach()
+    assert 3 <= max(most) <= (5 if name != "unipc2" else 6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import torch
 from torch import Tensor
 
 from tracache.caching.correct import Coefficients, Slot, gaussian_data, interpolation
@@ -31,16 +32,28 @@ class Gap:
         rows.update((slot, row[1:]) for slot, row in coefficients.memory[end].items())
         weights = {slot: [float(row[step]) for step in self._steps] for slot, row in rows.items()}
         self._weights = {slot: row for slot, row in weights.items() if any(row)}
+        # What consists of the gap's estimates alone is known where it is, and need not be summed.
+        self._made = {
+            slot
+            for slot, row in coefficients.memory[end].items()
+            if not row[: start + 2].any() and not row[end + 1 :].any()
+        }
         self._used: dict[Slot | None, Tensor] = {}
 
     def add(self, step: int, estimate: Tensor) -> None:
         """Note the denoised estimate that a skipped step was handed, float32 [batch, ...]."""
         for slot, row in self._weights.items():
             weight = row[step - self._steps.start]
+            if slot in self._made:
+                continue
             if slot in self._used:
                 self._used[slot].add_(estimate, alpha=weight)
             else:
                 self._used[slot] = estimate * weight
+
+    def makes(self, slot: Slot | None) -> bool:
+        """Whether what the scheduler remembers there consists of this gap's estimates alone."""
+        return slot in self._made
 
     def changes(
         self, known: Sequence[tuple[int, Tensor]], degree: int
@@ -57,7 +70,8 @@ class Gap:
         Yields
         ------
         tuple of (Slot or None, Tensor)
-            What the scheduler remembers there, or the latents, and what to add to it.
+            What the scheduler remembers there, or the latents, and what to add to it; or what to
+            replace it with, where the gap :meth:`makes` it.
         """
         # Before the gap, an estimate of pure noise is no point of a smooth trajectory.
         points = [
@@ -70,7 +84,7 @@ class Gap:
             interpolation(gaussian_data(self._levels[step].log_snr), at) for step in self._steps
         ]
         for slot, row in self._weights.items():
-            total = self._used[slot].neg()
+            total = torch.zeros_like(points[0][1]) if slot in self._made else -self._used[slot]
             for k, (_, estimate) in enumerate(points):
                 alpha = sum(w * share[k] for w, share in zip(row, shares, strict=True))
                 total.add_(estimate, alpha=alpha)

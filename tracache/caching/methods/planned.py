@@ -227,7 +227,7 @@ class PlannedRun:
     ) -> tuple[Tensor, Tensor]:
         c, level = self._coefficients, self._coefficients.levels[step]
         estimate = convert(guided_part(output, sample), sample, level, c.prediction, "sample")
-        self._known = [(step, estimate), *self._known[: self._config.correct_order]]
+        self._known.insert(0, (step, estimate))
         corrected = self._look_back(sample)
         if corrected is not sample:
             # x̂0 stays as computed; the output that says so is another where the latents are.
@@ -243,6 +243,8 @@ class PlannedRun:
             else:
                 kind = SPACES[self._config.space]
                 self._observe(step, [convert(estimate, corrected, level, "sample", kind)])
+        # The next look back is along these and the gap's end.
+        del self._known[self._config.correct_order :]
         return output, corrected
 
     def _look_back(self, sample: Tensor) -> Tensor:
@@ -254,7 +256,8 @@ class PlannedRun:
             if slot is None:
                 corrected = (sample.to(change.dtype) + change).to(sample.dtype)
             elif (old := get_tensor(self._scheduler, slot)) is not None:
-                put_tensor(self._scheduler, slot, (old.to(change.dtype) + change).to(old.dtype))
+                new = change if self._gap.makes(slot) else old.to(change.dtype) + change
+                put_tensor(self._scheduler, slot, new.to(old.dtype))
         return corrected
 
     def _observe(self, step: int, values: Sequence[Tensor]) -> None:
