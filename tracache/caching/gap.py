@@ -13,6 +13,9 @@ from tracache.caching.spaces import Level
 #: Up to this much signal over noise an estimate is one of pure noise.
 SIGNAL = 1e-3
 
+#: Coefficients no larger than this are nought: schedulers have their schedule in float32.
+ROUNDING = 1e-6
+
 
 class Gap:
     """The skipped steps between two computed ones, and what the scheduler made of them.
@@ -31,12 +34,14 @@ class Gap:
         rows: dict[Slot | None, Tensor] = {None: coefficients.estimates[end]}
         rows.update((slot, row[1:]) for slot, row in coefficients.memory[end].items())
         weights = {slot: [float(row[step]) for step in self._steps] for slot, row in rows.items()}
-        self._weights = {slot: row for slot, row in weights.items() if any(row)}
+        self._weights = {
+            s: row for s, row in weights.items() if any(abs(w) > ROUNDING for w in row)
+        }
         # What consists of the gap's estimates alone is known where it is, and need not be summed.
         self._made = {
             slot
             for slot, row in coefficients.memory[end].items()
-            if not row[: start + 2].any() and not row[end + 1 :].any()
+            if float(torch.cat([row[: start + 2], row[end + 1 :]]).abs().max()) <= ROUNDING
         }
         self._used: dict[Slot | None, Tensor] = {}
 
