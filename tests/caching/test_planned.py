@@ -12,14 +12,8 @@ from torch import Tensor, nn
 
 import tracache
 from tests.app import ROOT
-from tracache.caching.correct import (
-    CannotCorrectError,
-    coefficients_of,
-    gaussian_data,
-    gaussian_noise,
-    interpolation,
-    read_coefficients,
-)
+from tracache.caching.coordinates import gaussian_data, gaussian_noise, interpolation
+from tracache.caching.correct import CannotCorrectError, coefficients_of, read_coefficients
 from tracache.caching.methods.planned import PlannedConfig
 from tracache.caching.plan import planned_steps, step_weights
 from tracache.caching.scheduled import ScheduledHandle

@@ -25,10 +25,11 @@ for any scheduler, and against the scheduler's own run of every step rather than
 from __future__ import annotations
 
 import copy
-import math
+import inspect
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -40,8 +41,8 @@ from tracache.caching.spaces import Level, levels_of, prediction_of
 Slot = tuple[str, int]
 
 
-#: Standard deviation of the data's coarse structure, as in DATA_SCALES.
-SCALE = 10.0
+#: What every scheduler's step is handed; some take more, but do not need it.
+STEP = ("self", "model_output", "timestep", "sample", "args", "kwargs")
 
 #: Methods that wrappers of a scheduler hide behind their own.
 WRAPPED = ("step", "scale_model_input", "set_timesteps")
@@ -98,6 +99,10 @@ def read_coefficients(scheduler: Any, first: int = 0) -> Coefficients:
             f"{name} visits a timestep twice, where a trajectory has one point: choose another"
         )
     levels, prediction = levels_of(scheduler)[first:], prediction_of(scheduler)
+    if any(here.log_snr > after.log_snr for here, after in pairwise(levels)):
+        raise CannotCorrectError(
+            f"{name} does not go from noise to data, where plans and trajectories are known"
+        )
     nought, one, large = (
         _run(scheduler, first, levels, prediction, size) for size in (0.0, 1.0, 64.0)
     )
@@ -158,6 +163,15 @@ def require_linear(scheduler: Any) -> None:
         raise CannotCorrectError(
             f"{name} calls the denoiser twice a step, at latents that it forgets: choose a "
             "multistep scheduler, such as DPM-Solver++"
+        )
+    if not hasattr(scheduler, "step"):
+        raise CannotCorrectError(f"{name} has no steps of the usual kind: choose another scheduler")
+    known = inspect.signature(type(scheduler).step).parameters
+    needed = [p.name for p in known.values() if p.default is p.empty and p.name not in STEP]
+    if needed:
+        raise CannotCorrectError(
+            f"{name} steps from more than the model's output and the latents: it wants "
+            f"{', '.join(needed)} too"
         )
     for option in ("thresholding", "clip_sample"):
         if config.get(option, False):
@@ -244,42 +258,3 @@ def put_tensor(scheduler: Any, slot: Slot, tensor: Tensor) -> None:
 
 def _minus(one: dict[Slot, Tensor], none: dict[Slot, Tensor]) -> dict[Slot, Tensor]:
     return {slot: tensor - none[slot] for slot, tensor in one.items()}
-
-
-def gaussian_data(log_snr: float, scale: float = SCALE) -> float:
-    """Coordinate in which the estimate of Gaussian data moves along a straight line.
-
-    Of data with standard deviation d, x̂0 along the probability flow is d / √(d² + r²) times its
-    end, r = e^(−λ) the noise over signal. Between 0 at pure noise and 1 at the data, so that the
-    noisiest step's infinite λ is a point like others.
-
-    Parameters
-    ----------
-    log_snr : float
-        λ.
-    scale : float
-        d; of coarse structure, where many elements of a latent move together.
-    """
-    return 1.0 / math.hypot(1.0, math.exp(-log_snr) / scale)
-
-
-def gaussian_noise(log_snr: float, scale: float = SCALE) -> float:
-    """Coordinate in which the noise estimate of Gaussian data moves along a straight line.
-
-    ε̂ along the probability flow of :func:`gaussian_data` is r / √(d² + r²) times its beginning;
-    negated, so that it rises.
-    """
-    ratio = math.exp(-log_snr) / scale
-    return -ratio / math.hypot(1.0, ratio)
-
-
-def interpolation(point: float, points: Sequence[float]) -> list[float]:
-    """Lagrange's weights of the values at some abscissae in the polynomial through them."""
-    weights = []
-    for k, here in enumerate(points):
-        weight = 1.0
-        for j, other in enumerate(points):
-            if j != k:
-                weight *= (point - other) / (here - other)
-        weights.append(weight)
-    return weights

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from tracache.caching.correct import Coefficients, Slot, gaussian_data, interpolation
+from tracache.caching.coordinates import gaussian_data, interpolation
+from tracache.caching.correct import Coefficients, Slot
 from tracache.caching.spaces import Level
 
 #: Up to this much signal over noise an estimate is one of pure noise.

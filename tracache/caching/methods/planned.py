@@ -17,7 +17,8 @@ from typing import Any
 from torch import Tensor
 
 from tracache.caching.config import MAX_STEPS, MAX_STRIDE, MethodConfig
-from tracache.caching.correct import coefficients_of, gaussian_noise, get_tensor, put_tensor
+from tracache.caching.coordinates import gaussian_noise
+from tracache.caching.correct import coefficients_of, get_tensor, put_tensor
 from tracache.caching.declare import setting
 from tracache.caching.gap import Gap, is_pure_noise
 from tracache.caching.plan import Bell, Motion, fit_bell, planned_steps, step_weights
