@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from tracache.caching.config import TraCacheConfig
 from tracache.caching.declare import PYTHON, Setting, settings_of
 from tracache.cli.analyse import WATCHING
 from tracache.cli.sweep import spans
-from tracache.compare.arms import ARMS
+from tracache.compare.arms import ARMS, PUBLISHED, TRACACHE
 from tracache.compare.request import SETTINGS
 from tracache.experiments.peers import PEERS
 from tracache.experiments.questions import QUESTIONS
@@ -51,7 +52,7 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
         _add_setting(compare, SETTINGS[name])
     compare.set_defaults(seed=0)
     compare.add_argument(
-        "--arms", nargs="+", default=["tracache"], metavar="ARM", help=", ".join(ARMS)
+        "--arms", nargs="+", default=[TRACACHE], metavar="ARM", help=", ".join(ARMS)
     )
     _add_settings(compare)
     _add_options(compare)
@@ -96,7 +97,10 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     sweep.add_argument("--strides", type=spans, nargs="+", default=[[2, 3, 4, 5]], metavar="1-6")
     sweep.add_argument("--orders", type=spans, nargs="+", metavar="0-5", help="the default alone")
     sweep.add_argument(
-        "--arms", nargs="+", default=["tracache", "fewer-steps", "reuse"], metavar="ARM"
+        "--arms",
+        nargs="+",
+        default=[TRACACHE, PUBLISHED, "fewer-steps", "reuse"],
+        metavar="ARM",
     )
     _add_experiment(sweep)
     _add_settings(sweep)
@@ -215,18 +219,11 @@ def options_of(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
         arm, dot, name = path.partition(".")
         if not (equals and dot):
             raise ValueError(f"--option takes ARM.NAME=VALUE, got {text!r}")
-        options.setdefault(arm, {})[name] = _number(value)
+        declared = ARMS[arm].options.get(name) if arm in ARMS else None
+        # What is unknown is for the request to refuse, in its words.
+        read = value if declared is None else replace(declared, name=path).read(value)
+        options.setdefault(arm, {})[name] = read
     return options
-
-
-def _number(text: str) -> int | float | str:
-    """Return a number where the text is one, whole where it can be."""
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 def given_settings(args: argparse.Namespace, names: Collection[str] = SETTINGS) -> dict[str, Any]:

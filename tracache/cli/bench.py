@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 from tqdm import tqdm
@@ -107,7 +106,7 @@ def _macs_of(requests: list[Request]) -> dict[str, Any]:
     rows, shown = [], []
     for request in requests:
         for arm in estimate(request).arms:
-            row = {"steps": request.steps, "stride": request.cache.stride, **asdict(arm)}
+            row = {"steps": request.steps, "stride": request.cache.stride, **arm.to_dict()}
             if row not in rows:
                 rows.append(row)
                 shown.append(show_arm_macs(row))

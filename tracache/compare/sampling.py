@@ -130,12 +130,13 @@ def sample(
     pipe.scheduler = make_scheduler(setup.scheduler or inputs.scheduler, model.scheduler_config)
     with ExitStack() as stack:
         handle = None
+        if glimpses is not None:
+            # Before a cache that acts at the scheduler, so as to see what that hands on.
+            stack.enter_context(glimpses.watch(pipe.scheduler))
         if setup.cache is not None:
             handle = attach(pipe.transformer, setup.cache, scheduler=pipe.scheduler, trace=trace)
             stack.callback(handle.detach)
         calls = stack.enter_context(count_module_calls(pipe.transformer))
-        if glimpses is not None:
-            stack.enter_context(glimpses.watch(pipe.scheduler))
 
         def done(step: int) -> None:
             if on_step is not None:

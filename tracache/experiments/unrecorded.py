@@ -101,15 +101,15 @@ def measure_quality(
     def settle(variant: Variant, arm: str) -> Setting:
         """Return the setting of an arm, the same one where several come to the same."""
         request, computed = variant[1], None
-        if ARMS[arm].matches and request.matched is not None:
+        if request.waits(arm) and request.matched is not None:
             share = calls[settle(variant, request.matched).name]
             computed = max(1, round(share * request.steps))
         setting = setting_of(variant, arm, computed)
         return known.setdefault(setting.key, setting)
 
     lines = _lines(requests)
-    for matching in (False, True):
-        settings = [settle(v, arm) for v, arm in lines if ARMS[arm].matches == matching]
+    for waiting in (False, True):
+        settings = [settle(v, arm) for v, arm in lines if v[1].waits(arm) == waiting]
         run_grid(
             model,
             prompts,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -64,6 +64,12 @@ class DiTFamily:
             dtype=pipe.transformer.dtype,
         )
 
+    def set_timesteps(
+        self, scheduler: Any, num_steps: int, size: int, index: Mapping[str, Any]
+    ) -> None:
+        """Space the steps as the scheduler does by itself."""
+        scheduler.set_timesteps(num_steps)
+
     def denoise(
         self,
         pipe: Any,
@@ -104,6 +110,8 @@ def _take_over(
     Under guidance the pipeline steps both halves of its batch, which are the same, and then drops
     one; here a step is taken for one of them, which also lets every item have its own generator.
     """
+    # A cache or a preview may be there already.
+    before = {k: v for k, v in vars(scheduler).items() if k in ("scale_model_input", "step")}
     scale, step = scheduler.scale_model_input, scheduler.step
     count = len(noise)
     kept = SimpleNamespace(latents=None)
@@ -128,6 +136,7 @@ def _take_over(
         yield kept
     finally:
         del scheduler.scale_model_input, scheduler.step
+        vars(scheduler).update(before)
 
 
 @contextmanager
