@@ -51,6 +51,29 @@ def test_compare_writes_everything(tmp_path, capsys):
     assert "plotly" in (folder / "orders.html").read_text()
 
 
+def test_a_plan_is_said_and_nothing_runs(tmp_path, capsys):
+    argv = ["compare", "--prompt", PROMPT, "--compute", "8", "--plan"]
+    assert main([*argv, "--arms", "tracache", "published", "fewer-steps"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    full, planned, even, fewer = said.out.splitlines()
+    assert full.startswith("Full compute: 20 steps")
+    assert planned.startswith("TraCache: 0.400 of those MACs, 2.50×; 8 of 20 steps compute: 1 ")
+    assert even.endswith("8 of 20 steps compute: 1 4 6 9 12 15 17 20")
+    assert fewer.endswith("all 8 steps compute")
+    assert "one of the arguments --output --plan is required" in refuse(capsys, *argv[:3])
+
+
+def test_a_bench_takes_numbers_of_computed_steps(tmp_path):
+    file = tmp_path / "quality.json"
+    argv = ["bench", "--quality", "--count", "2", "--steps", "6", "--compute", "3", "4"]
+    assert main([*argv, "--arms", "tracache", "published", "--json", str(file)]) == 0
+    rows = json.loads(file.read_text())["rows"][1:]
+    assert [(r["arm"], r["stride"], r["full_steps"]) for r in rows] == [
+        (arm, f"{n} computed", n) for n in (3, 4) for arm in ("tracache", "published")
+    ]
+
+
 @pytest.fixture
 def classes(tmp_path, monkeypatch):
     """A tiny twin of the class-conditional model."""

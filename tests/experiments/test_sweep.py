@@ -61,7 +61,7 @@ def test_a_sweep_writes_records_images_table_plot_and_sheet(tmp_path, capsys):
         if row["arm"] != "full":
             assert row["macs"] < 1
             assert row["latent_error"] > 0
-    assert len(list(tmp_path.glob("images/*/*.png"))) == 9 * 3
+    assert len(list(tmp_path.glob("images/*/*.png"))) == 11 * 3
     assert "latent error" in (tmp_path / "table.md").read_text()
     assert "plotly" in (tmp_path / "pareto.html").read_text().lower()
     with Image.open(tmp_path / "pareto.png") as plot:

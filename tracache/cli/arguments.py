@@ -25,8 +25,15 @@ from tracache.models.registry import DEFAULT_MODEL, MODELS
 #: What a command runs.
 Run = Callable[[argparse.Namespace], None]
 
-#: TraCache's settings that the command line takes.
+#: Of commands that make many numbers of computed steps.
+_COMPUTE = "computed steps, in place of strides"
+
+#: The published method's settings that the command line takes.
 CACHE = {name: s for name, s in settings_of(TraCacheConfig).items() if s.who != PYTHON}
+
+
+#: Of these, commands that compare many settings take several at once.
+SEVERAL = ("compute", "stride")
 
 
 def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
@@ -48,7 +55,7 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     what = compare.add_mutually_exclusive_group(required=True)
     what.add_argument("--prompt", help="what the image should show")
     what.add_argument("--class-label", metavar="CLASS", help="name or number, in place of it")
-    for name in ("seed", "steps", "stride", "frames", "resolution", "aspect", "preset"):
+    for name in ("seed", "steps", "compute", "stride", "frames", "resolution", "aspect", "preset"):
         _add_setting(compare, SETTINGS[name])
     compare.set_defaults(seed=0)
     compare.add_argument(
@@ -56,7 +63,11 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     )
     _add_settings(compare)
     _add_options(compare)
-    compare.add_argument("--output", type=Path, required=True, help="folder for what is written")
+    then = compare.add_mutually_exclusive_group(required=True)
+    then.add_argument("--output", type=Path, help="folder for what is written")
+    then.add_argument(
+        "--plan", action="store_true", help="say which steps would compute, and run nothing"
+    )
     compare.set_defaults(run=runs["compare"])
 
     bench = commands.add_parser("bench", help="quality, latency, or the paper's MACs")
@@ -72,6 +83,7 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     bench.add_argument(
         "--strides", type=_reader(SETTINGS["stride"]), nargs="+", default=[2, 3, 4, 5]
     )
+    bench.add_argument("--compute", type=int, nargs="+", metavar="N", help=_COMPUTE)
     bench.add_argument("--presets", nargs="+", metavar="NAME", help="in place of strides; or all")
     bench.add_argument("--arms", nargs="+", metavar="ARM", help="default all; latency tracache")
     bench.add_argument("--prompts", type=Path, help="file, one prompt a line (the held-out ones)")
@@ -95,6 +107,7 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     _add_common(sweep)
     sweep.add_argument("--steps", type=int, nargs="+", help="the model's default")
     sweep.add_argument("--strides", type=spans, nargs="+", default=[[2, 3, 4, 5]], metavar="1-6")
+    sweep.add_argument("--compute", type=spans, nargs="+", metavar="5-10", help=_COMPUTE)
     sweep.add_argument("--orders", type=spans, nargs="+", metavar="0-5", help="the default alone")
     sweep.add_argument(
         "--arms",
@@ -173,9 +186,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    """Add an option for each of TraCache's settings but the stride, of which some take several."""
+    """Add an option for each of the published method's settings but those that take several."""
     for name, declared in CACHE.items():
-        if name != "stride":
+        if name not in SEVERAL:
             _add_setting(parser, declared)
 
 
@@ -233,5 +246,5 @@ def given_settings(args: argparse.Namespace, names: Collection[str] = SETTINGS) 
 
 
 def given_cache_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """Return TraCache's settings that were given; the stride is each command's own affair."""
-    return given_settings(args, [name for name in CACHE if name != "stride"])
+    """Return the published method's settings that were given, but for those of ``SEVERAL``."""
+    return given_settings(args, [name for name in CACHE if name not in SEVERAL])

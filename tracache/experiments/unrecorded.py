@@ -16,6 +16,7 @@ from tracache.experiments.grid import (
     run_grid,
     setting_of,
     settings_of,
+    spacing_of,
 )
 from tracache.experiments.records import Remembered
 from tracache.experiments.summary import SummaryRow, summarise
@@ -57,7 +58,7 @@ class QualityRow:
         return {
             "arm": self.arm,
             "steps": request.steps,
-            "stride": request.cache.stride,
+            "stride": spacing_of(request),
             "max_order": request.cache.max_order,
             "preset": request.preset,
             **{name: means[name] for name in _ALIKE},
