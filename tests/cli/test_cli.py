@@ -12,6 +12,7 @@ from tracache.cli.main import main
 
 PROMPT = "a matte blue cube on snow in daylight"
 SMALL = ["--steps", "6", "--stride", "3", "--no-last-step"]
+AS_PUBLISHED = ["--arms", "published"]
 
 
 def refuse(capsys, *argv):
@@ -50,6 +51,29 @@ def test_compare_writes_everything(tmp_path, capsys):
     assert "plotly" in (folder / "orders.html").read_text()
 
 
+def test_a_plan_is_said_and_nothing_runs(tmp_path, capsys):
+    argv = ["compare", "--prompt", PROMPT, "--compute", "8", "--plan"]
+    assert main([*argv, "--arms", "tracache", "published", "fewer-steps"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    full, planned, even, fewer = said.out.splitlines()
+    assert full.startswith("Full compute: 20 steps")
+    assert planned.startswith("TraCache: 0.400 of those MACs, 2.50×; 8 of 20 steps compute: 1 ")
+    assert even.endswith("8 of 20 steps compute: 1 4 6 9 12 15 17 20")
+    assert fewer.endswith("all 8 steps compute")
+    assert "one of the arguments --output --plan is required" in refuse(capsys, *argv[:3])
+
+
+def test_a_bench_takes_numbers_of_computed_steps(tmp_path):
+    file = tmp_path / "quality.json"
+    argv = ["bench", "--quality", "--count", "2", "--steps", "6", "--compute", "3", "4"]
+    assert main([*argv, "--arms", "tracache", "published", "--json", str(file)]) == 0
+    rows = json.loads(file.read_text())["rows"][1:]
+    assert [(r["arm"], r["stride"], r["full_steps"]) for r in rows] == [
+        (arm, f"{n} computed", n) for n in (3, 4) for arm in ("tracache", "published")
+    ]
+
+
 @pytest.fixture
 def classes(tmp_path, monkeypatch):
     """A tiny twin of the class-conditional model."""
@@ -81,14 +105,15 @@ def test_bench_quality(tmp_path, capsys):
     file = tmp_path / "quality.json"
     argv = ["bench", "--quality", "--count", "2", "--steps", "6", "8", "--strides", "2", "3"]
     argv += ["--no-last-step"]
-    assert main([*argv, "--arms", "tracache", "fewer-steps", "--json", str(file)]) == 0
+    arms = ("tracache", "published", "fewer-steps")
+    assert main([*argv, "--arms", *arms, "--json", str(file)]) == 0
     data = json.loads(file.read_text())
     assert data["prompts"] == 2
     assert [(r["steps"], r["stride"], r["arm"], r["full_steps"]) for r in data["rows"]] == [
         (steps, stride, arm, steps if arm == "full" else -(-steps // stride))
         for steps in (6, 8)
         for stride in (2, 3)
-        for arm in ("full", "tracache", "fewer-steps")
+        for arm in ("full", *arms)
         if (arm, stride) != ("full", 3)  # the reference is one row per number of steps
     ]
     assert data["features"] == "Fréchet (scenes)"
@@ -120,10 +145,10 @@ def test_bench_quality_does_not_depend_on_the_batch_where_no_order_is_chosen(tmp
 def test_bench_memory(tmp_path, capsys):
     file = tmp_path / "memory.json"
     argv = ["bench", "--memory", "--count", "1", "--steps", "6", "--strides", "3"]
-    assert main([*argv, "--arms", "tracache", "toca", "--json", str(file)]) == 0
+    assert main([*argv, "--arms", "tracache", "published", "toca", "--json", str(file)]) == 0
     rows = json.loads(file.read_text())["rows"]
-    assert [row["arm"] for row in rows] == ["full", "tracache", "toca"]
-    assert [row["max_order"] for row in rows] == [0, 2, 0]
+    assert [row["arm"] for row in rows] == ["full", "tracache", "published", "toca"]
+    assert [row["max_order"] for row in rows] == [0, 0, 2, 0]
     assert rows[0]["ratio"] == 1
     assert all(row["bytes"] > 100_000_000 for row in rows)
     assert "of the whole process" in capsys.readouterr().out.lower()
@@ -143,7 +168,8 @@ def test_bench_latency(tmp_path, capsys):
     assert rows[0]["speed_up"] == rows[0]["macs_ratio"] == rows[0]["peak_ratio"] == 1
     for row in rows[1:]:
         assert row["efficiency"] == pytest.approx(row["speed_up"] / row["macs_ratio"])
-        assert row["block_ratio"] * 0.97 < row["macs_ratio"] < row["block_ratio"]
+        # A step skipped at the scheduler runs nothing at all.
+        assert row["block_ratio"] * 0.97 < row["macs_ratio"] <= row["block_ratio"]
         assert row["skipped_ms"] < row["computed_ms"]
         assert row["transformer_s"] > 0
     assert "MACs" in capsys.readouterr().out
@@ -188,9 +214,17 @@ def test_bad_benches_are_refused(argv, words, capsys):
     [
         (["--arms", "toca", "--option", "toca.interval=2", "--option", "toca.ratio=0.5"], [6, 3]),
         (["--preset", "20-5"], [20, 5]),
-        (["--stride", "auto", "--tolerance", "0"], [6, 6]),
-        (["--space", "modules", "--criterion", "mean", "--window", "2"], [6, 3]),
-        (["--criterion", "power", "--exponent=-0.5", "--abscissa", "log-snr"], [6, 3]),
+        (["--compute", "4", "--arms", "tracache", "published", "fewer-steps"], [6, 4, 4, 4]),
+        (
+            ["--option", "tracache.space=data", "--option", "tracache.correct=0", "--compute", "5"],
+            [6, 5],
+        ),
+        (["--stride", "auto", "--tolerance", "0", *AS_PUBLISHED, "tracache"], [6, 6, 6]),
+        (["--space", "modules", "--criterion", "mean", "--window", "2", *AS_PUBLISHED], [6, 3]),
+        (
+            ["--criterion", "power", "--exponent=-0.5", "--abscissa", "log-snr", *AS_PUBLISHED],
+            [6, 3],
+        ),
     ],
     ids=lambda value: " ".join(map(str, value)),
 )
@@ -216,7 +250,11 @@ def test_a_gate_file_is_an_arm(tmp_path):
     [
         (["--option", "toca"], "--option takes ARM.NAME=VALUE, got 'toca'"),
         (["--option", "toca.speed=3"], "toca has no option 'speed'"),
-        (["--option", "toca.ratio=much"], "ToCa: ratio must be a number from 0 to 1, got 'much'"),
+        (["--option", "toca.ratio=much"], "toca.ratio must be a number, got 'much'"),
+        (["--option", "toca.ratio=2"], "ToCa: ratio must be a number from 0 to 1, got 2"),
+        (["--option", "tracache.correct=maybe"], "tracache.correct must be 0 or 1, got 'maybe'"),
+        (["--option", "tracache.space=blocks"], "TraCache: space must be one of data, noise"),
+        (["--stride", "auto"], "choose TraCache, as published, too, or say how many with compute"),
         (["--preset", "best"], "preset must be one of custom, 20-10"),
         (["--stride", "often"], "argument --stride: stride must be a whole number"),
         (["--arms", "gates"], "gates needs a table"),

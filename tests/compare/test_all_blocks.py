@@ -9,11 +9,13 @@ from tests.tiny import denoise, dit, pixart, scheduler, stdit3
 from tracache import TraCacheConfig, Trace
 from tracache.caching.layouts import find_blocks
 from tracache.caching.methods import PABConfig
+from tracache.caching.methods.planned import PlannedConfig
 from tracache.caching.trace import UNTRACED
 from tracache.compare.all_blocks import (
     MOST_RUNS,
     Features,
     bytes_per_block,
+    count_rows,
     free_for_histories,
     make_groups,
     measure_features,
@@ -161,7 +163,7 @@ def scenes():
 def test_a_real_model_in_groups(scenes, runs):
     """Its trace is that of watching all at once, and people are told what is watched."""
     request = make_request("scenes-t2i", "a red cube", seed=1, steps=6, stride=2)
-    setup = request.set_up("tracache")
+    setup = request.set_up("published")
     inputs = prepare(scenes, ["a red cube"], [1], request.guidance_scale, request.scheduler)
     blocks = len(find_blocks(scenes.pipe.transformer))
     whole = watch_blocks(scenes, inputs, setup, make_groups(blocks, 10**9, 1))
@@ -186,6 +188,25 @@ def test_a_real_model_in_groups(scenes, runs):
         assert f"3 of {blocks} blocks of TraCache, untimed, for want of memory" in lines[0]
 
 
+def test_what_is_extrapolated_at_the_scheduler_has_a_row_of_its_own(scenes):
+    """It is in every run, whoever else is watched; and the runs make up one trace."""
+    blocks = len(find_blocks(scenes.pipe.transformer))
+    setup = Setup(4, PlannedConfig(compute=2))
+    assert count_rows(scenes, setup) == blocks + 1
+    assert make_groups(blocks + 1, 0, 0) == (tuple(range(blocks)),)
+    inputs = prepare(scenes, ["a red cube"], [1], 2.5, "ddim")
+    lines: list[str] = []
+    groups = make_groups(blocks + 1, 2 + -(-blocks // 2), 1)
+    assert len(groups) == 2
+    trace = watch_blocks(scenes, inputs, setup, groups, title="TraCache", say=lines.append)
+    assert trace.labels[-1] == "prediction"
+    assert trace.computed.sum() == 2
+    assert (trace.orders[~trace.computed, -1] >= 0).all()
+    assert lines[1] == f"Watching blocks 6–{blocks} of {blocks} of TraCache, untimed: run 2 of 2"
+    watch_blocks(scenes, inputs, setup, ((),), title="TraCache", say=lines.append)
+    assert lines[2] == "Watching the prediction of TraCache, untimed: no memory for the blocks"
+
+
 def test_no_room_is_said(scenes):
     inputs = prepare(scenes, ["a red cube"], [1], 2.5, "ddim")
     lines: list[str] = []
@@ -196,10 +217,11 @@ def test_no_room_is_said(scenes):
 
 
 def test_a_comparison_watches_every_block_where_there_is_room(scenes):
-    request = make_request("scenes-t2i", "a red cube", seed=1, steps=4, stride=2)
+    asked = {"seed": 1, "steps": 4, "stride": 2, "arms": ["published"]}
+    request = make_request("scenes-t2i", "a red cube", **asked)
     events = list(compare(scenes, request))
     said = [event.message for event in events if isinstance(event, Stage)]
-    assert said[-1] == "Watching every block of TraCache, untimed"
+    assert said[-1] == "Watching every block of TraCache, as published, untimed"
     trace = events[-1].report.trace
     assert UNTRACED not in trace.orders
     assert Trace.from_dict(trace.to_dict()).to_dict() == trace.to_dict()

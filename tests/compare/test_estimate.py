@@ -15,7 +15,7 @@ from tracache.models.registry import MODELS
 from tracache.settings import Settings
 
 assets = video_assets
-EXACT = ["tracache", "fewer-steps", "reuse", "delta-dit"]
+EXACT = ["tracache", "published", "fewer-steps", "reuse", "delta-dit"]
 
 
 @pytest.fixture
@@ -43,7 +43,9 @@ def test_images(guidance_scale):
     asked = {"seed": 0, "steps": 7, "guidance_scale": guidance_scale, "trace": False}
     request = make_request("scenes-t2i", "a red cube", arms=[*EXACT, "toca"], **asked)
     agree(request, settings)
-    module = make_request("scenes-t2i", "a red cube", space="modules", abscissa="log-snr", **asked)
+    module = make_request(
+        "scenes-t2i", "a red cube", space="modules", abscissa="log-snr", arms=["published"], **asked
+    )
     agree(module, settings)
 
 
@@ -80,14 +82,14 @@ def test_seconds_are_known_once_full_compute_has_been_timed(settings):
 
 
 def test_what_the_run_decides_is_left_to_it(settings):
-    arms = ["tracache", "teacache", "adacache", "fewer-steps"]
+    arms = ["published", "teacache", "adacache", "tracache", "fewer-steps"]
     request = make_request("scenes-t2v", "a red cube", stride="auto", arms=arms)
     found = {arm.arm: arm for arm in estimate(request, settings).arms}
     assert found["full"].share == 1
     assert {name for name, arm in found.items() if arm.macs is None} == set(arms)
     assert found["fewer-steps"].num_steps is None
     lines = estimate(request, settings).describe()
-    assert lines[1] == "TraCache: decided while it runs"
+    assert lines[1] == "TraCache, as published: decided while it runs"
 
 
 HUB = [spec.id for spec in MODELS.values() if not spec.embedded]
@@ -124,5 +126,5 @@ def test_the_command_says_what_it_expects(tmp_path, capsys):
     lines = capsys.readouterr().err.splitlines()
     expected = [line for line in lines if line.startswith("expected: ")]
     assert expected[0].startswith("expected: Full compute: 4 steps, ")
-    assert "TraCache: 0.50" in expected[1]
+    assert expected[1].startswith("expected: TraCache: 0.500 of those MACs, 2.00×; 2 of 4 steps")
     assert torch.get_default_device() == torch.device("cpu")

@@ -47,7 +47,7 @@ def test_timesteps_label_the_columns_in_denoising_order(trace):
     axis = order_heatmap(trace).layout.xaxis
     assert list(axis.ticktext) == ["999", "800", "600", "400", "200", "1"]
     told = order_heatmap(trace).data[0].customdata[0]
-    assert [timestep for timestep, _ in told] == trace.timesteps.tolist()
+    assert [timestep for timestep, *_ in told] == trace.timesteps.tolist()
 
 
 def test_the_legend_names_every_value_once_and_colours_differ(trace):
@@ -65,6 +65,32 @@ def test_a_trace_in_words(trace):
         "the image, used order 0 (reuse) at 2 and order 1 at 2 of them. At 2 of them every block "
         "chose the same order."
     )
+
+
+def predictions(labels, orders):
+    """Three steps at the scheduler, the first computed."""
+    trace = Trace(labels)
+    trace.record(999.0, None)
+    for row in orders:
+        trace.record(500.0 - row[-1], np.array(row))
+    return trace
+
+
+def test_what_is_extrapolated_at_the_scheduler_says_so():
+    alone = predictions(["prediction"], [[0], [1]])
+    said = "1 of 3 steps computed. At the 2 skipped ones nothing of the model ran: its guided "
+    said += "prediction, which makes the picture, was carried on by order 0 (reuse) at 1 and "
+    said += "order 1 at 1 of them."
+    assert describe_trace(alone) == said
+    assert layers(order_heatmap(alone))["order 1"] == {("prediction", "3")}
+    beside = predictions(["0", "1", "prediction"], [[2, 1, 0], [2, 2, 1]])
+    assert describe_trace(beside).startswith(said)
+    assert "what the method as published would have chosen" in describe_trace(beside)
+    # Its row is the one that makes the picture, and stands apart from the blocks'.
+    figure = order_heatmap(beside)
+    assert layers(figure)["order 1"] == {("2", "2"), ("prediction", "3")}
+    assert figure.data[0].customdata[2][0][2] == "prediction"
+    assert figure.data[0].customdata[0][0][2] == "block 1"
 
 
 def test_unwatched_blocks_and_unskipped_runs():

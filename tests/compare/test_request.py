@@ -9,6 +9,7 @@ import pytest
 
 from tracache import TraCacheConfig
 from tracache.caching.methods import TeaCacheConfig, ToCaConfig
+from tracache.caching.methods.planned import PlannedConfig
 from tracache.compare.arms import ARMS, Given, Setup, find_arm
 from tracache.compare.request import make_request
 from tracache.media import VideoSize, pixels_of
@@ -24,7 +25,7 @@ def test_defaults_are_the_models():
     request = make_request(**GOOD)
     spec = find_model("scenes-t2i")
     assert (request.steps, request.guidance_scale) == (spec.steps, spec.guidance_scale)
-    assert request.cache == spec.cache
+    assert request.cache == replace(spec.cache, compute=8)
     assert request.arms == ("full", "tracache")
     assert 0 <= request.seed < 2**32
 
@@ -109,7 +110,7 @@ def test_a_class_takes_the_place_of_the_prompt():
         "goldfish, Carassius auratus",
     )
     assert (request.steps, request.guidance_scale, request.scheduler) == (50, 4.0, "ddim")
-    assert request.cache.warmup == 2
+    assert (request.cache.warmup, request.cache.compute) == (2, 20)
     assert make_request(**{**DIT, "steps": 250, "scheduler": "ddpm"}).steps == 250
     assert make_request(**GOOD).subject == GOOD["prompt"]
 
@@ -144,14 +145,14 @@ def test_classes_that_are_not_here_say_why(tmp_path):
         make_request("scenes-class", class_label=0, environment=here)
 
 
-FORECASTS = ("tracache", "reuse", "taylorseer", "tracache-fixed", "hicache", "toca")
+FORECASTS = ("published", "reuse", "taylorseer", "tracache-fixed", "hicache", "toca")
 FEWER = ("fewer-steps", "dpm-solver++", "ddim", "deis", "ddpm")
 
 
 @pytest.mark.parametrize("arm", FORECASTS + FEWER)
 @pytest.mark.parametrize("last_step", [False, True])
 def test_arms_meet_at_equal_cost(arm, last_step):
-    """Arms that take the schedule compute as many full steps as TraCache."""
+    """Arms that take the schedule compute as many full steps as the method as published."""
     if arm == "toca":
         last_step = False  # it has an interval of its own
     config = TraCacheConfig(stride=3, max_order=2, last_step=last_step)
@@ -170,7 +171,8 @@ def test_arms_differ_in_what_they_should():
     assert (setups["reuse"].cache.rule, setups["taylorseer"].cache.rule) == ("reuse", "taylor")
     assert setups["tracache-fixed"].cache.order == setups["taylorseer"].cache.order == "fixed"
     assert setups["hicache"].cache.abscissa == "step"
-    assert setups["tracache"].cache == config
+    assert setups["published"].cache == config
+    assert setups["tracache"].cache == PlannedConfig(compute=5)
     assert len({setups[arm] for arm in setups}) == len(setups)
 
 
@@ -188,12 +190,55 @@ def test_an_arms_own_settings_reach_its_plan():
 
 
 def test_an_adaptive_stride_tells_the_others_what_it_computed():
-    request = make_request(**GOOD, arms=["fewer-steps", "tracache"], stride="auto")
-    assert request.arms == ("full", "tracache", "fewer-steps")
-    assert request.set_up("tracache").computed_steps is None
+    arms = ["fewer-steps", "tracache", "reuse", "published"]
+    request = make_request(**GOOD, arms=arms, stride="auto")
+    assert request.arms == ("full", "published", "reuse", "tracache", "fewer-steps")
+    assert request.matched == "published"
+    assert request.set_up("published").num_computed is None
     assert request.set_up("fewer-steps", computed=9) == Setup(9)
-    with pytest.raises(ValueError, match="choose TraCache too"):
-        make_request(**GOOD, arms=["fewer-steps"], stride="auto")
+    assert request.set_up("tracache", computed=9).num_computed == 9
+    for alone in ("fewer-steps", "tracache"):
+        with pytest.raises(ValueError, match="choose TraCache, as published, too"):
+            make_request(**GOOD, arms=[alone], stride="auto")
+
+
+#: What may be said of how many steps compute, of 20 → how many that are.
+SCHEDULES = [
+    ({}, 8),
+    ({"steps": 10}, 4),
+    ({"compute": 5}, 5),
+    ({"compute": 50}, 20),
+    ({"compute": 7, "stride": 2, "last_step": True}, 7),
+    ({"stride": 4}, 6),  # the model's default computes the last one too
+    ({"stride": 4, "last_step": False}, 5),
+    ({"stride": 5, "warmup": 3, "last_step": False}, 6),
+    ({"full_steps": (0, 1, 5, 18)}, 4),
+    ({"preset": "20-6"}, 6),
+]
+
+
+@pytest.mark.parametrize("given, wanted", SCHEDULES)
+def test_every_arm_computes_as_many_steps_as_are_asked_for(given, wanted):
+    arms = ("tracache", "published", "reuse", "taylorseer", "hicache", "fewer-steps", "deis")
+    request = make_request(**GOOD, arms=arms, **given)
+    assert {request.set_up(arm).num_computed for arm in arms} == {wanted}
+
+
+def test_exactly_these_steps_are_everyones():
+    request = make_request(**GOOD, full_steps=(0, 3, 9), arms=["tracache", "published"])
+    plans = {arm: request.set_up(arm).computed_steps for arm in request.arms[1:]}
+    assert plans == {"tracache": (0, 3, 9), "published": (0, 3, 9)}
+
+
+def test_how_many_steps_compute_is_no_arms_own():
+    for name in ("compute", "stride", "full_steps"):
+        with pytest.raises(ValueError, match=f"tracache has no option '{name}'"):
+            make_request(**GOOD, options={"tracache": {name: 3}})
+    request = make_request(**GOOD, options={"tracache": {"space": "data", "correct": False}})
+    wanted = PlannedConfig(compute=8, space="data", correct=False)
+    assert request.set_up("tracache").cache == wanted
+    with pytest.raises(ValueError, match="TraCache: space must be one of"):
+        make_request(**GOOD, options={"tracache": {"space": "blocks"}})
 
 
 def test_gates_come_from_a_file(tmp_path):

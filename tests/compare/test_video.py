@@ -102,11 +102,11 @@ def test_a_comparison_of_videos(settings):
     model = load_model("scenes-t2v", settings)
     request = make_request(
         "scenes-t2v", PROMPT, seed=3, steps=7, stride=3,
-        arms=("tracache", "fewer-steps", "pab", "delta-dit"), environment=settings,
+        arms=("published", "fewer-steps", "pab", "delta-dit"), environment=settings,
     )  # fmt: skip
     report = run(model, request)
     by_arm = {arm.arm: arm for arm in report.arms}
-    full, cached, fewer = (by_arm[name] for name in ("full", "tracache", "fewer-steps"))
+    full, cached, fewer = (by_arm[name] for name in ("full", "published", "fewer-steps"))
     assert all(isinstance(arm.image, Video) for arm in report.arms)
     assert all(len(arm.image.frames) == len(arm.frame_psnr) == 17 for arm in report.arms)
     assert (full.full_steps, cached.full_steps, fewer.num_steps) == (7, 3, 3)

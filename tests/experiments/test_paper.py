@@ -69,14 +69,16 @@ def test_every_row_of_tables_1_2_3_and_8_is_there():
 def test_any_models_arms_can_be_counted_without_a_run(model, steps, tmp_path):
     file = tmp_path / "macs.json"
     command = ["bench", "--macs", "--model", model, "--strides", "4", "--json", str(file)]
-    assert main([*command, "--arms", "tracache", "fewer-steps", "teacache"]) == 0
-    full, cached, fewer, decided = sorted(
-        json.loads(file.read_text())["rows"],
-        key=lambda row: ["full", "tracache", "fewer-steps", "teacache"].index(row["arm"]),
+    arms = ["tracache", "published", "fewer-steps", "teacache"]
+    assert main([*command, "--arms", *arms]) == 0
+    full, planned, cached, fewer, decided = sorted(
+        json.loads(file.read_text())["rows"], key=lambda row: ["full", *arms].index(row["arm"])
     )
     asked = replace(find_model(model).cache, stride=4)
     computed = len(asked.plan_steps(steps))
     assert full["num_steps"] == steps
     assert fewer["share"] == pytest.approx(computed / steps)
+    assert planned["share"] == fewer["share"]
+    assert (planned["computed"], len(planned["plan"])) == (computed, computed)
     assert fewer["share"] < cached["share"] < fewer["share"] + 0.02
     assert decided["macs"] is None

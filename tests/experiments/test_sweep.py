@@ -27,7 +27,7 @@ def sweep(folder, *more):
     return main([*ARGV, *more, "--output", str(folder)])
 
 
-def settings(arms=("tracache",), strides=(2,)):
+def settings(arms=("published",), strides=(2,)):
     requests = [
         ("", make_request("scenes-t2i", "any prompt", steps=6, stride=k, arms=arms))
         for k in strides
@@ -42,24 +42,26 @@ def hashes(folder):
 def test_a_sweep_writes_records_images_table_plot_and_sheet(tmp_path, capsys):
     assert sweep(tmp_path, "--features", "scenes", "--json", str(tmp_path / "all.json")) == 0
     rows = json.loads((tmp_path / "all.json").read_text())["rows"]
-    # Reuse and fewer steps do not know an order, so they are made once for each stride.
+    # TraCache, reuse and fewer steps do not know an order, so they are made once for each stride.
     names = [
         *("full-6", "fewer-steps-6-k2-o1", "fewer-steps-6-k3-o1"),
-        *(f"tracache-6-k{k}-o{o}" for k in (2, 3) for o in (1, 2)),
+        *(f"published-6-k{k}-o{o}" for k in (2, 3) for o in (1, 2)),
         *("reuse-6-k2-o1", "reuse-6-k3-o1"),
+        *("tracache-6-k2-o1", "tracache-6-k3-o1"),
     ]
     assert sorted(row["setting"] for row in rows) == sorted(names)
     by_name = {row["setting"]: row for row in rows}
     assert by_name["full-6"]["psnr"] == "inf"
     assert by_name["full-6"]["latent_error"] == 0
-    assert by_name["tracache-6-k2-o2"]["full_steps"] == 4
+    assert by_name["published-6-k2-o2"]["full_steps"] == 4
+    assert by_name["tracache-6-k2-o1"]["full_steps"] == 4
     for row in rows:
         assert row["images"] == 3
         assert row["sets"]["Fréchet (scenes)"] > 0
         if row["arm"] != "full":
             assert row["macs"] < 1
             assert row["latent_error"] > 0
-    assert len(list(tmp_path.glob("images/*/*.png"))) == 9 * 3
+    assert len(list(tmp_path.glob("images/*/*.png"))) == 11 * 3
     assert "latent error" in (tmp_path / "table.md").read_text()
     assert "plotly" in (tmp_path / "pareto.html").read_text().lower()
     with Image.open(tmp_path / "pareto.png") as plot:

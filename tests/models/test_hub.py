@@ -106,18 +106,24 @@ SIZES = ("pixart-512", "pixart-1024", "dit-xl-2-512")
 )
 def test_a_comparison(settings, model_id):
     model = load_model(model_id, settings)
-    report = run(model, ask(settings, model_id))
-    full, fast = report.arms
+    request = ask(settings, model_id, arms=["tracache", "published"])
+    report = run(model, request)
+    full, fast, published = report.arms
     size = report.request.size
     if MODELS[model_id].resizable:
         assert size == VideoSize(192, 192, 5, 24.0)
         assert len(full.image.frames) == len(fast.image.frames) == 5
         size = 192
     assert full.image.size == fast.image.size == (size, size)
-    assert fast.full_steps == len(ask(settings, model_id).set_up("tracache").computed_steps)
-    assert fast.speed_up_macs > 1
-    assert 0 < fast.latent_error < 10
-    assert report.trace.orders.shape == (5, len(find_blocks(model.pipe.transformer)))
+    for arm in (fast, published):
+        assert arm.full_steps == request.set_up(arm.arm).num_computed
+        assert arm.speed_up_macs > 1
+        assert 0 < arm.latent_error < 10
+    assert report.trace.labels[-1] == "prediction"
+    setup = request.set_up("published")
+    inputs = prepare(model, [request.subject], [1], 2.0, request.scheduler, request.size)
+    trace = sample(model, inputs, setup, trace="all").trace
+    assert trace.orders.shape == (5, len(find_blocks(model.pipe.transformer)))
 
 
 def alone(call):
@@ -168,7 +174,7 @@ def test_the_embedded_class_model_is_the_stock_pipeline_bit_for_bit(settings, tm
     here = replace(settings, assets=tmp_path)
     model = load_model("scenes-class", here)
     report = run(model, make_request("scenes-class", class_label="red cube", environment=here))
-    assert (report.request.class_label, report.arms[1].full_steps) == (8, 18)
+    assert (report.request.class_label, report.arms[1].full_steps) == (8, 20)
     stock = DiTPipeline.from_pretrained(folder)
     stock.set_progress_bar_config(disable=True)
     seed = report.request.seed

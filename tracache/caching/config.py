@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import InitVar, asdict, dataclass, replace
 from typing import Any, Self
 
@@ -70,6 +71,28 @@ class MethodConfig:
     def plan_steps(self, num_steps: int) -> tuple[int, ...] | None:
         """Return the steps at which everything computes, or None where the run decides."""
         return None
+
+    def place(self, log_snr: Sequence[float]) -> tuple[int, ...] | None:
+        """Return the steps that compute everything, in a run with these values of λ.
+
+        None where the features decide.
+        """
+        return self.plan_steps(len(log_snr))
+
+    @property
+    def replans(self) -> bool:
+        """Whether a run changes its plan on its way."""
+        return False
+
+    def budget(self, num_steps: int) -> int | None:
+        """How many steps compute everything, or None where the run decides."""
+        plan = self.plan_steps(num_steps)
+        return None if plan is None else len(plan)
+
+    @property
+    def at_scheduler(self) -> bool:
+        """Whether it acts at the scheduler: a skipped step runs nothing of the denoiser."""
+        return False
 
     def points_watched(self, num_computed: int | None) -> int:
         """How many outputs of a block are kept for no other reason than that it is watched.

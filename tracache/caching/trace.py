@@ -223,7 +223,10 @@ def _join(parts: Sequence[tuple[int, np.ndarray]]) -> np.ndarray | None:
     """Values by row, [rows, …], from several runs; None if there are none."""
     known: dict[int, np.ndarray] = {}
     for row, value in parts:
-        if not np.array_equal(known.setdefault(row, value), value):
+        # Where nothing was in question there is NaN, which equals nothing.
+        if not np.array_equal(
+            known.setdefault(row, value), value, equal_nan=value.dtype.kind == "f"
+        ):
             raise ValueError(f"the runs to be merged differ at row {row}")
     return np.stack([known[row] for row in sorted(known)]) if known else None
 

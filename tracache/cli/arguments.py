@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from tracache.caching.config import TraCacheConfig
 from tracache.caching.declare import PYTHON, Setting, settings_of
 from tracache.cli.analyse import WATCHING
 from tracache.cli.sweep import spans
-from tracache.compare.arms import ARMS
+from tracache.compare.arms import ARMS, PUBLISHED, TRACACHE
 from tracache.compare.request import SETTINGS
 from tracache.experiments.peers import PEERS
 from tracache.experiments.questions import QUESTIONS
@@ -24,8 +25,15 @@ from tracache.models.registry import DEFAULT_MODEL, MODELS
 #: What a command runs.
 Run = Callable[[argparse.Namespace], None]
 
-#: TraCache's settings that the command line takes.
+#: Of commands that make many numbers of computed steps.
+_COMPUTE = "computed steps, in place of strides"
+
+#: The published method's settings that the command line takes.
 CACHE = {name: s for name, s in settings_of(TraCacheConfig).items() if s.who != PYTHON}
+
+
+#: Of these, commands that compare many settings take several at once.
+SEVERAL = ("compute", "stride")
 
 
 def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
@@ -47,15 +55,19 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     what = compare.add_mutually_exclusive_group(required=True)
     what.add_argument("--prompt", help="what the image should show")
     what.add_argument("--class-label", metavar="CLASS", help="name or number, in place of it")
-    for name in ("seed", "steps", "stride", "frames", "resolution", "aspect", "preset"):
+    for name in ("seed", "steps", "compute", "stride", "frames", "resolution", "aspect", "preset"):
         _add_setting(compare, SETTINGS[name])
     compare.set_defaults(seed=0)
     compare.add_argument(
-        "--arms", nargs="+", default=["tracache"], metavar="ARM", help=", ".join(ARMS)
+        "--arms", nargs="+", default=[TRACACHE], metavar="ARM", help=", ".join(ARMS)
     )
     _add_settings(compare)
     _add_options(compare)
-    compare.add_argument("--output", type=Path, required=True, help="folder for what is written")
+    then = compare.add_mutually_exclusive_group(required=True)
+    then.add_argument("--output", type=Path, help="folder for what is written")
+    then.add_argument(
+        "--plan", action="store_true", help="say which steps would compute, and run nothing"
+    )
     compare.set_defaults(run=runs["compare"])
 
     bench = commands.add_parser("bench", help="quality, latency, or the paper's MACs")
@@ -74,6 +86,7 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     bench.add_argument(
         "--strides", type=_reader(SETTINGS["stride"]), nargs="+", default=[2, 3, 4, 5]
     )
+    bench.add_argument("--compute", type=int, nargs="+", metavar="N", help=_COMPUTE)
     bench.add_argument("--presets", nargs="+", metavar="NAME", help="in place of strides; or all")
     bench.add_argument("--arms", nargs="+", metavar="ARM", help="default all; latency tracache")
     bench.add_argument("--prompts", type=Path, help="file, one prompt a line (the held-out ones)")
@@ -107,9 +120,13 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     _add_common(sweep)
     sweep.add_argument("--steps", type=int, nargs="+", help="the model's default")
     sweep.add_argument("--strides", type=spans, nargs="+", default=[[2, 3, 4, 5]], metavar="1-6")
+    sweep.add_argument("--compute", type=spans, nargs="+", metavar="5-10", help=_COMPUTE)
     sweep.add_argument("--orders", type=spans, nargs="+", metavar="0-5", help="the default alone")
     sweep.add_argument(
-        "--arms", nargs="+", default=["tracache", "fewer-steps", "reuse"], metavar="ARM"
+        "--arms",
+        nargs="+",
+        default=[TRACACHE, PUBLISHED, "fewer-steps", "reuse"],
+        metavar="ARM",
     )
     _add_experiment(sweep)
     _add_settings(sweep)
@@ -182,9 +199,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    """Add an option for each of TraCache's settings but the stride, of which some take several."""
+    """Add an option for each of the published method's settings but those that take several."""
     for name, declared in CACHE.items():
-        if name != "stride":
+        if name not in SEVERAL:
             _add_setting(parser, declared)
 
 
@@ -228,18 +245,11 @@ def options_of(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
         arm, dot, name = path.partition(".")
         if not (equals and dot):
             raise ValueError(f"--option takes ARM.NAME=VALUE, got {text!r}")
-        options.setdefault(arm, {})[name] = _number(value)
+        declared = ARMS[arm].options.get(name) if arm in ARMS else None
+        # What is unknown is for the request to refuse, in its words.
+        read = value if declared is None else replace(declared, name=path).read(value)
+        options.setdefault(arm, {})[name] = read
     return options
-
-
-def _number(text: str) -> int | float | str:
-    """Return a number where the text is one, whole where it can be."""
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 def given_settings(args: argparse.Namespace, names: Collection[str] = SETTINGS) -> dict[str, Any]:
@@ -249,5 +259,5 @@ def given_settings(args: argparse.Namespace, names: Collection[str] = SETTINGS) 
 
 
 def given_cache_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """Return TraCache's settings that were given; the stride is each command's own affair."""
-    return given_settings(args, [name for name in CACHE if name != "stride"])
+    """Return the published method's settings that were given, but for those of ``SEVERAL``."""
+    return given_settings(args, [name for name in CACHE if name not in SEVERAL])

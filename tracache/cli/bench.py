@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 from tqdm import tqdm
 
 from tracache.caching.checks import require_integer
 from tracache.cli.nearness import run_nearness
-from tracache.compare.arms import ARMS, REFERENCE
+from tracache.compare.arms import ARMS, REFERENCE, SCHEDULES
 from tracache.compare.estimate import estimate
 from tracache.compare.output import table
 from tracache.compare.report import versions
 from tracache.compare.request import Request, make_request
 from tracache.experiments.contenders import contenders_of
+from tracache.experiments.grid import spacing_of
 from tracache.experiments.latency import LatencyRow, measure_latency
 from tracache.experiments.memory import MemoryRow, measure_memory
 from tracache.experiments.paper import measure_macs, paper_rows
@@ -73,7 +73,7 @@ def run_bench(
     settings = (
         [{"preset": preset} for preset in _all_presets(args)]
         if args.presets
-        else [{"steps": n, "stride": k, **cache} for n in steps for k in args.strides]
+        else [{"steps": n, **asked, **cache} for n in steps for asked in spacings(args)]
     )
     subject = any_subject(args.model)
     requests = [
@@ -105,12 +105,19 @@ def run_bench(
     return run(args, load(), requests, prompts, steps)
 
 
+def spacings(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """What was asked of how many steps compute: numbers of them, or else strides."""
+    if args.compute:
+        return [{"compute": count} for count in args.compute]
+    return [{"stride": stride} for stride in args.strides]
+
+
 def _macs_of(requests: list[Request]) -> dict[str, Any]:
     """Count what every arm of one model computes, on shapes without numbers."""
     rows, shown = [], []
     for request in requests:
         for arm in estimate(request).arms:
-            row = {"steps": request.steps, "stride": request.cache.stride, **asdict(arm)}
+            row = {"steps": request.steps, "stride": spacing_of(request), **arm.to_dict()}
             if row not in rows:
                 rows.append(row)
                 shown.append(show_arm_macs(row))
@@ -248,13 +255,13 @@ def _distance(model: LoadedModel) -> dict[str, SetMeasure]:
 
 
 def circumstances_of(model: LoadedModel, request: Request) -> dict[str, Any]:
-    """What figures were made with; the stride stands in each row."""
+    """What figures were made with; how many steps compute stands in each row."""
     return {
         "model": model.spec.id,
         "device": model.device_name,
         "dtype": model.dtype_name,
         "versions": versions(),
-        "settings": {k: v for k, v in request.cache.to_dict().items() if k != "stride"},
+        "settings": {k: v for k, v in request.cache.to_dict().items() if k not in SCHEDULES},
         "scheduler": request.scheduler,
         "guidance_scale": request.guidance_scale,
     }

@@ -113,6 +113,10 @@ def _compare(args: argparse.Namespace) -> None:
         who=HOST,
         **given_settings(args),
     )
+    if args.plan:
+        for line in estimate(request, _settings(args)).describe():
+            print(line)
+        return
     args.output.mkdir(parents=True, exist_ok=True)
     report, bar = None, None
     model = _load(args)

@@ -85,6 +85,9 @@ def run_sweep(
     """
     spec = find_model(args.model)
     strides = [k for span in args.strides for k in span]
+    asked: list[dict[str, Any]] = [{"stride": stride} for stride in strides]
+    if args.compute:
+        asked = [{"compute": count} for span in args.compute for count in span]
     orders = [o for span in args.orders or [[spec.cache.max_order]] for o in span]
     for stride in strides:
         require_integer("strides", stride, 1, MAX_STRIDE)
@@ -100,11 +103,11 @@ def run_sweep(
             scheduler=args.scheduler,
             arms=args.arms,
             options=options,
-            stride=stride,
+            **spacing,
             **{**cache, "max_order": order},
         )
         for steps in args.steps or [spec.steps]
-        for stride in strides
+        for spacing in asked
         for order in orders
     ]
     experiment = make_experiment(args, [("", request) for request in requests])
@@ -221,7 +224,11 @@ def run_experiment(
 
 def _header(args: argparse.Namespace, request: Request, count: int | str) -> dict[str, Any]:
     """What must not change within a folder; more strides, orders and arms may come."""
-    common = {k: v for k, v in request.cache.to_dict().items() if k not in ("stride", "max_order")}
+    common = {
+        k: v
+        for k, v in request.cache.to_dict().items()
+        if k not in ("compute", "stride", "max_order")
+    }
     classes = request.class_label is not None
     return {
         "model": request.model,

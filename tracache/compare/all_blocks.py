@@ -67,8 +67,7 @@ def bytes_per_block(setup: Setup, features: Features) -> int:
     config = setup.cache
     if config is None:
         return 0
-    computed = setup.computed_steps
-    points = config.points_watched(None if computed is None else len(computed))
+    points = config.points_watched(setup.num_computed)
     return history_bytes(features.count, features.dtype, points) if points else 0
 
 
@@ -85,12 +84,18 @@ def free_for_histories(device: torch.device, peak: MemoryPeak) -> int:
     return free_for_work(device) - peak.growth
 
 
-def make_groups(blocks: int, room: int, each: int) -> tuple[tuple[int, ...], ...]:
-    """Share the blocks out over runs.
+def count_rows(model: LoadedModel, setup: Setup) -> int:
+    """How many rows a trace may have: blocks, and what else is extrapolated at the scheduler."""
+    beside = setup.cache is not None and setup.cache.at_scheduler
+    return len(find_blocks(model.pipe.transformer)) + beside
+
+
+def make_groups(rows: int, room: int, each: int) -> tuple[tuple[int, ...], ...]:
+    """Share the rows of a trace out over runs.
 
     Parameters
     ----------
-    blocks : int
+    rows : int
         How many there are. The last is watched in every run, since the method itself does.
     room, each : int
         Bytes for histories, and of one.
@@ -98,13 +103,13 @@ def make_groups(blocks: int, room: int, each: int) -> tuple[tuple[int, ...], ...
     Returns
     -------
     tuple of tuple of int
-        Blocks to watch in each run beside the last. Where more than ``MOST_RUNS`` would be
-        needed, blocks evenly spaced are left; where no history fits beside the last, none is.
+        Rows to watch in each run beside the last. Where more than ``MOST_RUNS`` would be
+        needed, rows evenly spaced are left; where no history fits beside the last, none is.
     """
-    others = tuple(range(blocks - 1))
+    others = tuple(range(rows - 1))
     if each == 0:
         return (others,)
-    # Room for the last block's own history, and for one in the making.
+    # Room for the last row's own history, and for one in the making.
     most = max(room // each - 2, 0)
     if not most:
         return ((),)
@@ -147,11 +152,11 @@ def watch_blocks(
         Equal to that of watching all blocks at once where every block is in a group; blocks in
         none are ``UNTRACED``. None without a cache.
     """
-    blocks = len(find_blocks(model.pipe.transformer))
+    blocks, rows = len(find_blocks(model.pipe.transformer)), count_rows(model, setup)
     traces = []
     for number, group in enumerate(groups):
-        say(_describe(groups, number, blocks, title))
-        whole = len(group) == blocks - 1
+        say(_describe(groups, number, blocks, rows, title))
+        whole = len(group) == rows - 1
         done = sample(
             model,
             inputs,
@@ -170,18 +175,23 @@ def watch_blocks(
         return Trace.merge(traces[:1])
 
 
-def _describe(groups: tuple[tuple[int, ...], ...], number: int, blocks: int, title: str) -> str:
-    group, watched = groups[number], sum(map(len, groups)) + 1
-    if len(group) == blocks - 1:
+def _describe(
+    groups: tuple[tuple[int, ...], ...], number: int, blocks: int, rows: int, title: str
+) -> str:
+    # Where the last row is a block, it is one of those watched.
+    group, watched = groups[number], sum(map(len, groups)) + (rows == blocks)
+    if len(group) == rows - 1:
         return f"Watching every block of {title}, untimed"
-    if watched == 1:
-        return f"Watching the last block of {title}, untimed: no memory for those before it"
+    if not any(groups):
+        last = "last block" if rows == blocks else "prediction"
+        others = "those before it" if rows == blocks else "the blocks"
+        return f"Watching the {last} of {title}, untimed: no memory for {others}"
     if watched < blocks:
         return (
             f"Watching {watched} of {blocks} blocks of {title}, untimed, for want of memory: run "
             f"{number + 1} of {len(groups)}"
         )
-    # The last block is in every run, and closes the last one's.
+    # Where the last row is a block, it is in every run, and closes the last one's.
     end = blocks if number == len(groups) - 1 else group[-1] + 1
     return (
         f"Watching blocks {group[0] + 1}–{end} of {blocks} of {title}, untimed: run "

@@ -21,6 +21,7 @@ from tracache.caching.methods import (
     TeaCacheConfig,
     ToCaConfig,
 )
+from tracache.caching.methods.planned import PlannedConfig
 
 if TYPE_CHECKING:
     from tracache.models.spec import ModelSpec
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
 
 #: The arm that all others are held against.
 REFERENCE = "full"
+
+#: The arm of this project's method, and that of the method as published.
+TRACACHE, PUBLISHED = "tracache", "published"
+
+#: What every request says of how many steps compute, and so no arm of its own.
+SCHEDULES = ("compute", "stride", "full_steps")
 
 
 @dataclass(frozen=True)
@@ -50,10 +57,24 @@ class Setup:
 
     @property
     def computed_steps(self) -> tuple[int, ...] | None:
-        """Indices of the steps that compute everything; None where the run itself decides."""
+        """Indices of the steps that compute everything.
+
+        None where the run itself decides, or the noise schedule, see
+        :func:`tracache.compare.plan.plans`.
+        """
         if self.cache is None:
             return tuple(range(self.num_steps))
         return self.cache.plan_steps(self.num_steps)
+
+    @property
+    def whole_steps(self) -> bool:
+        """Whether each step computes all blocks or none."""
+        return self.cache is None or self.cache.whole_steps
+
+    @property
+    def num_computed(self) -> int | None:
+        """How many steps compute everything; None where the run itself decides."""
+        return self.num_steps if self.cache is None else self.cache.budget(self.num_steps)
 
 
 @dataclass(frozen=True)
@@ -65,14 +86,14 @@ class Given:
     num_steps : int
         Steps of full compute.
     cache : TraCacheConfig
-        The settings that TraCache and its kin share.
+        How many steps compute, and what else the published method and its kin share.
     options : mapping
         The arm's own settings, by name; its defaults where not given.
     guided : bool
         Whether the batch has the two halves of classifier-free guidance.
     computed : int or None
-        How many steps' worth of blocks the arm to be matched has computed, once it has run: the
-        one of TraCache, or else the first that caches.
+        How many steps' worth of blocks the arm to be matched has computed, once it has run; see
+        :attr:`Request.matched <tracache.compare.request.Request.matched>`.
     """
 
     num_steps: int
@@ -92,13 +113,13 @@ class Given:
         """
         if self.computed is not None:
             return self.computed
-        steps = self.cache.plan_steps(self.num_steps)
+        steps = self.cache.budget(self.num_steps)
         if steps is None:
             raise ValueError(
                 "with stride='auto' this arm takes as many steps as another turns out to "
-                "compute: choose TraCache too"
+                "compute: choose TraCache, as published, too, or say how many with compute"
             )
-        return len(steps)
+        return steps
 
 
 @dataclass(frozen=True)
@@ -119,6 +140,8 @@ class Arm:
         What a visitor should know before choosing it; may be empty.
     matches : bool
         Whether it takes as many steps as another arm costs.
+    plans : bool
+        Whether it places the request's computed steps by itself.
     """
 
     id: str
@@ -129,21 +152,23 @@ class Arm:
     refusal: Callable[[ModelSpec], str] = lambda spec: ""
     caveat: str = ""
     matches: bool = False
+    plans: bool = False
 
     @property
     def forecasts(self) -> bool:
-        """Whether it shares TraCache's schedule and other settings."""
+        """Whether it shares the published method's schedule and other settings."""
         return self.settings is None and not self.matches and self.id != REFERENCE
 
     @property
     def scheduled(self) -> bool:
-        """Whether the stride says what it computes, or at least what it may cost."""
-        return self.forecasts or self.matches
+        """Whether the request says what it computes, or at least what it may cost."""
+        return self.forecasts or self.matches or self.plans
 
     @property
     def options(self) -> dict[str, Setting]:
         """Its own settings, by name."""
-        return {} if self.settings is None else settings_of(self.settings)
+        own = {} if self.settings is None else settings_of(self.settings)
+        return {k: s for k, s in own.items() if not (self.plans and k in SCHEDULES)}
 
     @property
     def for_host_only(self) -> bool:
@@ -162,6 +187,13 @@ def _own(settings: Any) -> Callable[[Given], Setup]:
         return Setup(given.num_steps, config)
 
     return setup
+
+
+def _planned(given: Given) -> Setup:
+    """As many steps as all others compute, or exactly those that are given."""
+    own, steps = given.options, given.cache.full_steps
+    how: dict[str, Any] = {"compute": given.budget} if steps is None else {"full_steps": steps}
+    return Setup(given.num_steps, PlannedConfig(**own, **how))
 
 
 def _faster_cache(given: Given) -> Setup:
@@ -200,9 +232,18 @@ ARMS: dict[str, Arm] = {
             lambda given: Setup(given.num_steps),
         ),
         Arm(
-            "tracache",
+            TRACACHE,
             "TraCache",
-            "Skipped steps follow the trajectory; its order is chosen per timestep.",
+            "A plan says which steps compute. In between the guided prediction is carried on along "
+            "its trajectory at the scheduler, and looked back over once the next one is known.",
+            _planned,
+            PlannedConfig,
+            plans=True,
+        ),
+        Arm(
+            PUBLISHED,
+            "TraCache, as published",
+            "Skipped steps follow each block's trajectory; its order is chosen per timestep.",
             lambda given: Setup(given.num_steps, given.cache),
         ),
         Arm(
@@ -227,7 +268,7 @@ ARMS: dict[str, Arm] = {
         Arm(
             "tracache-fixed",
             "TraCache, fixed order",
-            "Skipped steps follow the trajectory, always at the highest order.",
+            "As published, but always at the highest order.",
             _cached(**_FORECAST, rule="lagrange"),
         ),
         Arm(

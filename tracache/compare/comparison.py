@@ -14,16 +14,18 @@ from torch import Tensor
 
 from tracache.caching.config import TraCacheConfig
 from tracache.caching.layouts import find_blocks
+from tracache.caching.methods.planned import PlannedConfig
 from tracache.caching.trace import Trace
 from tracache.compare.all_blocks import (
     Features,
     bytes_per_block,
+    count_rows,
     free_for_histories,
     make_groups,
     measure_features,
     watch_blocks,
 )
-from tracache.compare.arms import ARMS, REFERENCE, Setup
+from tracache.compare.arms import ARMS, PUBLISHED, REFERENCE, TRACACHE, Setup
 from tracache.compare.baselines import Baseline, baselines_of
 from tracache.compare.events import ArmDone, ArmStarted, Event, Finished, Stage, StepDone
 from tracache.compare.preview import Glimpses, Palette
@@ -179,27 +181,28 @@ class _Comparison:
 
         What it decodes to, poor as it is, shows how latents become colours.
         """
-        counts = []
+
+        def run(setup: Setup) -> tuple[int, int, Tensor]:
+            with count_macs() as macs:
+                done = sample(self.model, inputs, setup, on_step=lambda *_: self._check())
+            return macs.total, macs.linear, done.latents
+
+        probe = TraCacheConfig(stride=2, max_order=0)
+        skipped: dict[bool, tuple[int, int]] = {}
         with (
             measure_features(self.model.pipe.transformer) as self.features,
             peak_memory(self.model.device) as self.warm_up_peak,
         ):
             # One computed step; then one computed and one skipped.
-            for num_steps in (1, 2):
-                setup = Setup(num_steps, TraCacheConfig(stride=2, max_order=0))
-                with count_macs() as macs:
-                    done = sample(self.model, inputs, setup, on_step=lambda *_: self._check())
-                counts.append(macs)
-        latents = done.latents
+            total, linear, _ = run(Setup(1, probe))
+            both, both_linear, latents = run(Setup(2, probe))
+            skipped[False] = (both - total, both_linear - linear)
+            if any(ARMS[arm].plans for arm in self.request.arms):
+                both, both_linear, _ = run(Setup(2, PlannedConfig(compute=1)))
+                skipped[True] = (both - total, both_linear - linear)
         images = self.model.spec.family.decode(self.model.pipe, latents, inputs.size)
         self.palette = Palette.fit(latents, images[0])
-        full, both = counts
-        return _Macs(
-            full=full.total,
-            skipped=both.total - full.total,
-            linear_full=full.linear,
-            linear_skipped=both.linear - full.linear,
-        )
+        return _Macs((total, linear), skipped)
 
     def _run_arm(self, arm: str, inputs: Inputs, encoding_s: float, macs: _Macs) -> ArmResult:
         setup, method, model = self._set_up(arm), ARMS[arm], self.model
@@ -226,7 +229,7 @@ class _Comparison:
         if arm == self.request.matched:
             blocks = len(find_blocks(model.pipe.transformer))
             self.computed = max(1, round(done.block_calls / blocks))
-        total, linear = counted or macs.of(full_steps, setup.num_steps)
+        total, linear = counted or macs.of(full_steps, setup)
         if self.reference is None:
             self.reference = _Reference(images[0], done.latents, done.denoising_s, total)
         full = self.reference
@@ -281,7 +284,7 @@ class _Comparison:
 
     def _count(self, setup: Setup, title: str, inputs: Inputs) -> tuple[int, int] | None:
         """Count an arm's MACs by running it once, untimed, where steps are not all or nothing."""
-        if setup.cache is None or setup.cache.whole_steps:
+        if setup.whole_steps:
             return None
         self.emit(Stage("count", f"Counting what {title} computes, untimed"))
         with count_macs() as macs:
@@ -293,15 +296,15 @@ class _Comparison:
         cached = [arm for arm in self.request.arms if self._set_up(arm).cache is not None]
         if not cached:
             return None
-        arm = "tracache" if "tracache" in cached else cached[0]
+        arm = next((arm for arm in (TRACACHE, PUBLISHED) if arm in cached), cached[0])
         setup = self._set_up(arm)
-        blocks = len(find_blocks(self.model.pipe.transformer))
+        rows = count_rows(self.model, setup)
         room = free_for_histories(self.model.device, self.warm_up_peak)
         return watch_blocks(
             self.model,
             inputs,
             setup,
-            make_groups(blocks, room, bytes_per_block(setup, self.features)),
+            make_groups(rows, room, bytes_per_block(setup, self.features)),
             title=ARMS[arm].title,
             say=lambda line: self.emit(Stage("trace", line)),
             check=self._check,
@@ -312,22 +315,31 @@ def _not_finite(arm: str, title: str, setup: Setup) -> str:
     told = f"{title} gave latents that are not finite (NaN or infinity), so there is no picture"
     if arm == REFERENCE or setup.cache is None:
         return f"{told}; try another scheduler, more steps, or a lower guidance scale"
-    return f"{told}; try a smaller stride or a lower max order"
+    if setup.cache.at_scheduler:
+        return f"{told}; try more computed steps"
+    return f"{told}; try more computed steps, a smaller stride or a lower max order"
 
 
 @dataclass(frozen=True)
 class _Macs:
-    """Multiply–accumulates of one computed and one skipped step, all products and linear only."""
+    """Multiply–accumulates of one step, all products and linear only.
 
-    full: int
-    skipped: int
-    linear_full: int
-    linear_skipped: int
+    Attributes
+    ----------
+    full : (int, int)
+        Of a computed one.
+    skipped : dict
+        Of one that is skipped, by whether that is at the scheduler.
+    """
 
-    def of(self, full: int, num_steps: int) -> tuple[int, int]:
+    full: tuple[int, int]
+    skipped: dict[bool, tuple[int, int]]
+
+    def of(self, computed: int, setup: Setup) -> tuple[int, int]:
         """Return (all, linear) of a denoising loop in which so many steps computed."""
-        skipped = num_steps - full
-        return (
-            full * self.full + skipped * self.skipped,
-            full * self.linear_full + skipped * self.linear_skipped,
+        left = setup.num_steps - computed
+        skipped = self.skipped[setup.cache is not None and setup.cache.at_scheduler]
+        of_full, of_linear = (
+            computed * full + left * one for full, one in zip(self.full, skipped, strict=True)
         )
+        return of_full, of_linear

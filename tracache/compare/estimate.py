@@ -12,7 +12,8 @@ import torch
 
 from tracache.caching.attach import attach
 from tracache.caching.config import TraCacheConfig
-from tracache.compare.arms import ARMS, Setup
+from tracache.compare.arms import Setup
+from tracache.compare.plan import ArmPlan, steps_of
 from tracache.compare.request import Request
 from tracache.media import VideoSize
 from tracache.metrics.macs import count_macs
@@ -34,10 +35,8 @@ class ArmEstimate:
 
     Attributes
     ----------
-    arm, title : str
-        Name in code and on the page.
-    num_steps : int or None
-        Denoising steps; None where that follows from another arm's run.
+    plan : ArmPlan
+        How many steps it takes, and which of them compute everything.
     macs : int or None
         Multiply–accumulates of its denoising loop, all products; None where the run decides. Of
         arms that go by the timestep (PAB, FasterCache) nearly so, since those of the run are the
@@ -49,12 +48,46 @@ class ArmEstimate:
         each step, times the share of its work. What is skipped is taken to cost what it computes.
     """
 
-    arm: str
-    title: str
-    num_steps: int | None
+    plan: ArmPlan
     macs: int | None
     share: float | None
     seconds: float | None
+
+    @property
+    def arm(self) -> str:
+        """Its name in code."""
+        return self.plan.arm
+
+    @property
+    def title(self) -> str:
+        """Its name on the page."""
+        return self.plan.title
+
+    @property
+    def num_steps(self) -> int | None:
+        """Denoising steps; None where that follows from another arm's run."""
+        return self.plan.num_steps
+
+    def describe(self) -> str:
+        """Say what it costs beside full compute."""
+        if self.share is None:
+            return f"{self.title}: decided while it runs"
+        line = f"{self.title}: {self.share:.3f} of those MACs, {1 / self.share:.2f}×"
+        return line if self.plan.steps is None else f"{line}; {self.plan.describe()}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures, ready for JSON."""
+        computed = None if self.plan.steps is None else len(self.plan.steps)
+        return {
+            "arm": self.arm,
+            "title": self.title,
+            "num_steps": self.num_steps,
+            "computed": computed,
+            "plan": self.plan.steps,
+            "macs": self.macs,
+            "share": self.share,
+            "seconds": self.seconds,
+        }
 
 
 @dataclass(frozen=True)
@@ -68,11 +101,7 @@ class Estimate:
         full, *others = self.arms
         assert full.macs is not None
         lines = [f"{full.title}: {full.num_steps} steps, {full.macs / 1e12:.3g} × 10¹² MACs"]
-        for arm in others:
-            if arm.share is None:
-                lines.append(f"{arm.title}: decided while it runs")
-            else:
-                lines.append(f"{arm.title}: {arm.share:.3f} of those MACs, {1 / arm.share:.2f}×")
+        lines += [arm.describe() for arm in others]
         times = [arm.seconds for arm in self.arms]
         return [
             f"{line}, about {seconds:.3g} s" if seconds is not None else line
@@ -117,21 +146,25 @@ def estimate(request: Request, settings: Settings | None = None) -> Estimate:
         setup = _set_up(request, arm, computed)
         macs = None if setup is None else count(setup)
         share = None if macs is None else macs / full
+        known = None if setup is None else setup.num_computed
         if arm == request.matched and setup is not None and share is not None:
-            steps = setup.computed_steps if _is_whole(setup) else None
-            computed = len(steps) if steps is not None else max(1, round(share * request.steps))
-        known = pace is not None and share is not None
+            worth = max(1, round(share * request.steps))
+            computed = known if known is not None and setup.whole_steps else worth
+        timed = pace is not None and share is not None
         arms.append(
             ArmEstimate(
-                arm=arm,
-                title=ARMS[arm].title,
-                num_steps=None if setup is None else setup.num_steps,
+                plan=_plan(request, arm, setup, settings),
                 macs=macs,
                 share=share,
-                seconds=pace * request.steps * share if known else None,  # type: ignore[operator]
+                seconds=pace * request.steps * share if timed else None,  # type: ignore[operator]
             )
         )
     return Estimate(tuple(arms))
+
+
+def _plan(request: Request, arm: str, setup: Setup | None, settings: Settings) -> ArmPlan:
+    steps = None if setup is None else steps_of(setup, request, settings)
+    return ArmPlan.of(arm, setup, steps)
 
 
 def _pace_key(request: Request) -> tuple[str, int | VideoSize, bool]:
@@ -140,13 +173,8 @@ def _pace_key(request: Request) -> tuple[str, int | VideoSize, bool]:
 
 def _set_up(request: Request, arm: str, computed: int | None) -> Setup | None:
     """An arm's setup; None where it waits for what another computes and that is not known."""
-    waits = ARMS[arm].matches and computed is None and request.matched is not None
+    waits = request.waits(arm) and computed is None
     return None if waits else request.set_up(arm, computed)
-
-
-def _is_whole(setup: Setup) -> bool:
-    """Whether each of its steps computes all blocks or none."""
-    return setup.cache is None or setup.cache.whole_steps
 
 
 class _Counter:
@@ -166,12 +194,14 @@ class _Counter:
             return self._count(setup)
 
     def _count(self, setup: Setup) -> int:
-        config, steps = setup.cache, setup.computed_steps
-        if _is_whole(setup) and steps is not None:
+        config, computed = setup.cache, setup.num_computed
+        if setup.whole_steps and computed is not None:
             probe = TraCacheConfig(stride=2, max_order=0)
             full = _count(*self._key, Setup(1, probe))
+            if config is not None and config.at_scheduler:
+                return computed * full
             skipped = _count(*self._key, Setup(2, probe)) - full
-            return len(steps) * full + (setup.num_steps - len(steps)) * skipped
+            return computed * full + (setup.num_steps - computed) * skipped
         if config is not None:
             setup = replace(setup, cache=config.for_counting())
         return _count(*self._key, setup)

@@ -30,6 +30,10 @@ _CODE_COLOURS = {
 PARTS = {"attn1": "self-attention", "attn2": "cross-attention", "ff": "MLP"}
 
 
+#: Row of what is extrapolated at the scheduler, after those of the blocks, if these are watched.
+PREDICTION = "prediction"
+
+
 def order_name(order: int) -> str:
     """Return a cell's value in words."""
     if order in _CODE_NAMES:
@@ -39,6 +43,8 @@ def order_name(order: int) -> str:
 
 def row_name(label: str) -> str:
     """Return what a row is about in words, counting blocks from 1."""
+    if label == PREDICTION:
+        return label
     block, *words = label.split(" ")
     return " ".join([str(int(block) + 1), *(PARTS.get(word, word) for word in words)])
 
@@ -46,8 +52,9 @@ def row_name(label: str) -> str:
 def order_heatmap(trace: Trace) -> go.Figure:
     """Draw the order of every block, or part of one, at every timestep.
 
-    Rows are blocks, the last one, which makes the image, on top, or their parts; columns are the
-    steps in denoising order, noisiest first.
+    Rows are blocks or their parts, with the one that makes the image on top: the last block, or
+    the prediction that the scheduler is handed. Columns are the steps in denoising order, noisiest
+    first.
 
     Parameters
     ----------
@@ -94,18 +101,20 @@ def _layer(
     cells = np.where(value == orders.T, 1.0, np.nan)
     colour = _colour(value)
     timesteps = np.tile(trace.timesteps, (len(trace.labels), 1))
+    rows = [name if name == PREDICTION else f"block {name}" for name in blocks]
+    names = np.tile(np.array(rows, dtype=object)[:, None], (1, len(trace)))
     return go.Heatmap(
         z=cells,
         x=steps,
         y=blocks,
-        customdata=np.stack([timesteps.astype(object), spreads], axis=-1),
+        customdata=np.stack([timesteps.astype(object), spreads, names], axis=-1),
         colorscale=[[0, colour], [1, colour]],
         showscale=False,
         xgap=1,
         ygap=1,
         hoverongaps=False,
         hovertemplate=(
-            f"block %{{y}}, step %{{x}}<br>timestep %{{customdata[0]:.6g}}<br>"
+            f"%{{customdata[2]}}, step %{{x}}<br>timestep %{{customdata[0]:.6g}}<br>"
             f"<b>{order_name(value)}</b>%{{customdata[1]}}<extra></extra>"
         ),
     )
@@ -190,7 +199,7 @@ def _lay_out(figure: go.Figure, trace: Trace, steps: list[str]) -> None:
         zeroline=False,
     )
     figure.update_yaxes(
-        title="block",
+        title="block" if trace.labels != (PREDICTION,) else None,
         type="category",
         range=[-0.5, len(trace.labels) - 0.5],
         showgrid=False,
@@ -344,6 +353,8 @@ def describe_trace(trace: Trace) -> str:
         Of a run, best with every block watched.
     """
     full = int(trace.computed.sum())
+    if trace.labels[-1] == PREDICTION:
+        return _describe_predictions(trace, full)
     whole = not any(word in PARTS for label in trace.labels for word in label.split())
     rows = "blocks" if whole else "parts of blocks"
     text = f"{full} of {len(trace)} steps computed all {len(trace.labels)} {rows}."
@@ -356,6 +367,26 @@ def describe_trace(trace: Trace) -> str:
     counts = Counter(others.ravel().tolist())
     shares = [f"{counts[o] / others.size:.0%} {order_name(o)}" for o in sorted(counts)]
     return f"{text} At the {len(others)} other steps, of the {rows}: {_join(shares)}."
+
+
+def _describe_predictions(trace: Trace, full: int) -> str:
+    """Say what a method at the scheduler did, and whose the other rows are."""
+    text = f"{full} of {len(trace)} steps computed."
+    orders = trace.orders[~trace.computed]
+    if not len(orders):
+        return f"{text} No step was skipped."
+    counts = Counter(orders[:, -1].tolist())
+    parts = [f"{order_name(order)} at {counts[order]}" for order in sorted(counts)]
+    text += (
+        f" At the {len(orders)} skipped ones nothing of the model ran: its guided prediction, "
+        f"which makes the picture, was carried on by {_join(parts)} of them."
+    )
+    if len(trace.labels) > 1:
+        text += (
+            " The rows of the blocks are what the method as published would have chosen for each; "
+            "the picture does not depend on them."
+        )
+    return text
 
 
 def _describe_skips(orders: np.ndarray) -> str:

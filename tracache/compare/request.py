@@ -10,9 +10,13 @@ from typing import Any
 from tracache.caching.checks import require_bool, require_choice, require_integer, require_number
 from tracache.caching.config import MAX_STEPS, TraCacheConfig
 from tracache.caching.declare import PYTHON, Setting, setting, settings_of
+from tracache.caching.methods.planned import PlannedConfig
 from tracache.compare.arms import (
     ARMS,
+    PUBLISHED,
     REFERENCE,
+    SCHEDULES,
+    TRACACHE,
     Given,
     Setup,
     check_options,
@@ -51,13 +55,14 @@ class Request:
     scheduler : str
         One of the model's schedulers.
     cache : TraCacheConfig
-        Cache settings, from which each arm makes its setup.
+        How many steps compute, for every arm that has a plan, and the settings of the published
+        method and its kin.
     arms : tuple of str
         Arms in the order they run; full compute, the reference, is always the first.
     size : int or VideoSize
         Height and width of the image, pixels; or what the video measures.
     trace : bool
-        Whether to run TraCache once more, untimed, to watch every block.
+        Whether to run an arm once more, untimed, to watch every block.
     options : dict
         The arms' own settings: arm → name → value.
     preset : str
@@ -108,9 +113,15 @@ class Request:
 
     @property
     def matched(self) -> str | None:
-        """The arm whose cost others match: TraCache, or else the first that caches."""
+        """The arm whose cost others match: the first that caches."""
         cached = [a for a in self.arms if a != REFERENCE and not ARMS[a].matches]
         return cached[0] if cached else None
+
+    def waits(self, arm: str) -> bool:
+        """Whether an arm's setup needs to know what :attr:`matched` has computed."""
+        if self.matched in (None, arm):
+            return False
+        return ARMS[arm].matches or (ARMS[arm].plans and self.cache.decides_as_it_runs)
 
     @property
     def spec(self) -> ModelSpec:
@@ -180,7 +191,7 @@ class Sampling:
     )
 
 
-#: Everything a request may set, of its sample and of TraCache, by name.
+#: Everything a request may set, of its sample and of the published method, by name.
 SETTINGS: dict[str, Setting] = {**settings_of(Sampling), **settings_of(TraCacheConfig)}
 
 
@@ -189,7 +200,7 @@ def make_request(
     prompt: str | None = None,
     *,
     class_label: str | int | None = None,
-    arms: Sequence[str] = ("tracache",),
+    arms: Sequence[str] = (TRACACHE,),
     trace: bool = True,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     reuse_baseline: bool = False,
@@ -212,8 +223,10 @@ def make_request(
         for everybody.
     **settings
         Fields of :class:`Sampling` and of :class:`~tracache.caching.config.TraCacheConfig`;
-        None, like what is left out, is the model's default. A preset takes the place of the
-        number of steps, the scheduler and TraCache's settings.
+        None, like what is left out, is the model's default. Where none of ``compute``, ``stride``
+        and ``full_steps`` is given, as many steps compute as
+        :class:`~tracache.methods.PlannedConfig` takes by default. A preset takes the place of the
+        number of steps, the scheduler and all other fields of TraCacheConfig.
 
     Raises
     ------
@@ -233,12 +246,16 @@ def make_request(
         about |= {"steps": chosen.steps, "scheduler": chosen.scheduler}
         given = chosen.cache.to_dict()
     text, number = _check_subject(spec, prompt, class_label, environment)
+    sampling = _check_sampling(spec, about)
+    if not given.keys() & set(SCHEDULES):
+        given["compute"] = PlannedConfig().budget(sampling["steps"])
+    cache = replace(spec.cache, **given)
     request = Request(
         model=spec.id,
         prompt=text,
-        **_check_sampling(spec, about),
-        cache=replace(spec.cache, **given),
-        arms=_check_arms(arms, spec),
+        **sampling,
+        cache=cache,
+        arms=_check_arms(arms, spec, cache.decides_as_it_runs),
         size=_check_size(spec, about["frames"], about["resolution"], about["aspect"]),
         trace=require_bool("trace", trace),
         options=check_options(options or {}, who),
@@ -249,7 +266,7 @@ def make_request(
     _check_cost(request, 1.0 if environment is None else environment.ceiling)
     for arm in request.arms:
         # Whatever a setup refuses is refused here, before any work.
-        request.set_up(arm, computed=1 if request.matched is not None else None)
+        request.set_up(arm, computed=1 if request.waits(arm) else None)
     return request
 
 
@@ -345,13 +362,18 @@ def _check_prompt(prompt: Any, longest: int) -> str:
     return prompt
 
 
-def _check_arms(arms: Any, spec: ModelSpec) -> tuple[str, ...]:
+def _check_arms(arms: Any, spec: ModelSpec, decides: bool) -> tuple[str, ...]:
+    """Return the arms in the order they run; ``decides``: whether a run says what it computes."""
     if isinstance(arms, str) or not all(isinstance(arm, str) for arm in arms):
         raise ValueError(f"arms must be a list of names from {', '.join(ARMS)}")
     chosen = dict.fromkeys(find_arm(arm).id for arm in arms if arm != REFERENCE)
     for arm in chosen:
         if why := ARMS[arm].refusal(spec):
             raise ValueError(f"{ARMS[arm].title} is not for this model: {why}")
-    # Whatever takes as many steps as another arm costs must know how many that were.
-    order = sorted(chosen, key=lambda arm: (ARMS[arm].matches, arm != "tracache"))
-    return (REFERENCE, *order)
+
+    def place(arm: str) -> tuple[bool, ...]:
+        # Whatever takes as many steps as another arm costs must know how many that were.
+        waits = decides and ARMS[arm].plans
+        return ARMS[arm].matches, waits, arm != TRACACHE, arm != PUBLISHED
+
+    return (REFERENCE, *sorted(chosen, key=place))

@@ -133,6 +133,9 @@ def sample(
             # Before any cache, so that what is seen is what the scheduler is handed.
             stack.enter_context(glimpses.watch(pipe.scheduler))
         handle = None
+        if glimpses is not None:
+            # Before a cache that acts at the scheduler, so as to see what that hands on.
+            stack.enter_context(glimpses.watch(pipe.scheduler))
         if setup.cache is not None:
             handle = attach(pipe.transformer, setup.cache, scheduler=pipe.scheduler, trace=trace)
             stack.callback(handle.detach)

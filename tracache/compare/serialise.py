@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from tracache.caching.declare import ANYONE, PYTHON, Setting
-from tracache.compare.arms import ARMS, REFERENCE
+from tracache.compare.arms import ARMS, REFERENCE, SCHEDULES, TRACACHE
 from tracache.compare.request import SETTINGS, Request, make_request
 from tracache.media import VideoSize
 from tracache.models.presets import CUSTOM
@@ -18,7 +18,8 @@ from tracache.models.presets import CUSTOM
 def given_of(request: Request) -> dict[str, Any]:
     """Return what :func:`~tracache.compare.request.make_request` needs to make a request again.
 
-    Whatever is the model's default is left out, but for seed and stride, which people look for.
+    Whatever is the model's default is left out, but for the seed and how many steps compute, which
+    people look for.
     """
     spec = request.spec
     given: dict[str, Any] = {"model": request.model}
@@ -39,9 +40,12 @@ def given_of(request: Request) -> dict[str, Any]:
             given["scheduler"] = request.scheduler
         default = spec.cache.to_dict()
         changed = {k: v for k, v in request.cache.to_dict().items() if v != default[k]}
-        given |= {"stride": request.cache.stride, **changed}
+        # One of these must be there, or the number of computed steps would be the default.
+        if not changed.keys() & set(SCHEDULES):
+            changed["stride"] = request.cache.stride
+        given |= changed
     arms = tuple(arm for arm in request.arms if arm != REFERENCE)
-    if arms != ("tracache",):
+    if arms != (TRACACHE,):
         given["arms"] = list(arms)
     options = {arm: dict(own) for arm, own in request.options.items() if own}
     if options:
@@ -67,12 +71,21 @@ def to_query(given: Mapping[str, Any]) -> str:
     flat: dict[str, Any] = {}
     for name, value in given.items():
         if name == "options":
-            flat |= {f"{arm}.{k}": v for arm, options in value.items() for k, v in options.items()}
+            flat |= _options(value)
         elif name == "arms":
             flat[name] = ",".join(value)
         else:
             flat[name] = SETTINGS[name].write(value) if name in SETTINGS else value
     return urlencode(flat)
+
+
+def _options(options: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Arms' own settings as a link and a command have them: ``arm.name`` → what is written."""
+    return {
+        f"{arm}.{name}": ARMS[arm].options[name].write(value)
+        for arm, own in options.items()
+        for name, value in own.items()
+    }
 
 
 def from_query(query: str) -> dict[str, Any]:
@@ -159,9 +172,8 @@ def to_command(given: Mapping[str, Any]) -> str:
     for name, value in given.items():
         flag = f"--{name.replace('_', '-')}"
         if name == "options":
-            for arm, options in value.items():
-                for key, number in options.items():
-                    words += ["--option", f"{arm}.{key}={number}"]
+            for option, text in _options(value).items():
+                words += ["--option", f"{option}={text}"]
         elif name == "arms":
             words += [flag, *value]
         elif isinstance(value, bool):
@@ -177,7 +189,7 @@ def to_command(given: Mapping[str, Any]) -> str:
 def from_given(given: Mapping[str, Any], **more: Any) -> Request:
     """Return the request that was given, checked like any other."""
     known = {k: v for k, v in given.items() if k not in ("model", "arms")}
-    arms = given.get("arms", ["tracache"])
+    arms = given.get("arms", [TRACACHE])
     unknown = [arm for arm in arms if arm not in ARMS]
     if unknown:
         raise ValueError(f"unknown arm {unknown[0]!r}; choose from {', '.join(ARMS)}")

@@ -10,6 +10,7 @@ from tracache.caching.config import TraCacheConfig
 from tracache.compare.arms import ARMS, REFERENCE, Setup
 from tracache.compare.request import Request
 from tracache.compare.sampling import Inputs, Sample, sample
+from tracache.experiments.grid import spacing_of
 from tracache.experiments.peers import PEERS, Peer
 from tracache.models.loading import LoadedModel
 
@@ -23,7 +24,7 @@ class Contender:
     name : str
         The arm, or the peer.
     stride : int or str
-        That it was asked to keep.
+        That it was asked to keep; or how many steps to compute, in words.
     setup : Setup
         What runs.
     peer : (Peer, TraCacheConfig) or None
@@ -46,9 +47,9 @@ def contenders_of(requests: Sequence[Request], peers: Sequence[str], steps: int)
     """Return what runs at a number of steps, each thing once however many settings lead to it."""
     found: dict[Contender, None] = {}
     for request in (r for r in requests if r.steps == steps):
-        stride = request.cache.stride
+        stride = spacing_of(request)
         for arm in request.arms:
-            if arm != REFERENCE and not ARMS[arm].matches:
+            if arm != REFERENCE and not ARMS[arm].matches and not request.waits(arm):
                 found[Contender(arm, stride, request.set_up(arm))] = None
         for name in peers:
             found[Contender(name, stride, Setup(steps), (PEERS[name], request.cache))] = None

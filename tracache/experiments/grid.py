@@ -34,7 +34,7 @@ class Setting:
     steps : int
         Of the full compute that it is compared with.
     stride : int or str
-        That it was asked to keep.
+        That it was asked to keep; or how many steps to compute, in words.
     max_order : int
         Likewise.
     label : str
@@ -63,6 +63,18 @@ class Setting:
 Variant = tuple[str, Request]
 
 
+def spacing_of(request: Request) -> int | str:
+    """Return the stride that a request asks for, or how many computed steps, in words."""
+    cache = request.cache
+    budget = cache.compute if cache.full_steps is None else None
+    return cache.stride if budget is None else f"{budget} computed"
+
+
+def spacing_words(spacing: int | str) -> str:
+    """Return what :func:`spacing_of` says for people."""
+    return f"stride {spacing}" if spacing == "auto" or isinstance(spacing, int) else spacing
+
+
 def full_setting(steps: int) -> Setting:
     """Return full compute at a number of steps."""
     return Setting(f"full-{steps}", REFERENCE, steps, 1, 0, "", Setup(steps))
@@ -73,20 +85,21 @@ def setting_of(variant: Variant, arm: str, computed: int | None) -> Setting:
     label, request = variant
     if arm == REFERENCE:
         return full_setting(request.steps)
-    steps, cache = request.steps, request.cache
-    name = f"{arm}-{steps}-k{cache.stride}-o{cache.max_order}"
+    steps, order, spacing = request.steps, request.cache.max_order, spacing_of(request)
+    short = f"c{request.cache.compute}" if str(spacing).endswith("computed") else f"k{spacing}"
+    name = f"{arm}-{steps}-{short}-o{order}"
     name += f"-{label.replace(' ', '-')}" if label else ""
     setup = request.set_up(arm, computed)
-    return Setting(name, arm, steps, cache.stride, cache.max_order, label, setup)
+    return Setting(name, arm, steps, spacing, order, label, setup)
 
 
 def settings_of(variants: Sequence[Variant]) -> list[Setting]:
     """Return full compute, and then every arm of every request; what comes to the same once.
 
-    An arm that matches another's cost takes as many steps as the request's stride computes.
+    An arm that matches another's cost takes as many steps as the request says.
     """
     return distinct(
-        setting_of((label, request), arm, len(request.cache.plan_steps(request.steps) or (0,)))
+        setting_of((label, request), arm, request.cache.budget(request.steps) or 1)
         for label, request in variants
         for arm in (REFERENCE, *request.arms)
     )

@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from tracache.caching.config import BLOCKS, MODULES
-from tracache.compare.arms import REFERENCE
+from tracache.compare.arms import PUBLISHED, REFERENCE
 from tracache.experiments.grid import Variant
 from tracache.experiments.summary import COLOURS, MARKERS, SummaryRow, title_of
 
@@ -45,7 +45,7 @@ class Question:
 
 
 def _orders(ask: Ask, strides: Sequence[int], orders: Sequence[int]) -> list[Variant]:
-    arms = ("tracache", "tracache-fixed")
+    arms = (PUBLISHED, "tracache-fixed")
     return [("", ask(stride=k, max_order=o, arms=arms)) for k in strides for o in orders]
 
 
@@ -53,18 +53,18 @@ def _exponents(ask: Ask, strides: Sequence[int], orders: Sequence[int]) -> list[
     found: list[Variant] = []
     for k in strides:
         for o in orders:
-            found.append(("", ask(stride=k, max_order=o, arms=("tracache",))))
+            found.append(("", ask(stride=k, max_order=o, arms=(PUBLISHED,))))
             for size in (0.2, 0.4, 0.6, 0.8, 1.0):
                 for exponent in (size, -size):
                     changes = {"criterion": "power", "exponent": exponent}
-                    request = ask(stride=k, max_order=o, arms=("tracache",), **changes)
+                    request = ask(stride=k, max_order=o, arms=(PUBLISHED,), **changes)
                     found.append((f"t^{exponent:+g}", request))
     return found
 
 
 def _granularity(ask: Ask, strides: Sequence[int], orders: Sequence[int]) -> list[Variant]:
     return [
-        (name, ask(stride=k, max_order=o, arms=("tracache",), space=name))
+        (name, ask(stride=k, max_order=o, arms=(PUBLISHED,), space=name))
         for k in strides
         for o in orders
         for name in (BLOCKS, MODULES)
@@ -73,7 +73,7 @@ def _granularity(ask: Ask, strides: Sequence[int], orders: Sequence[int]) -> lis
 
 def _criteria(ask: Ask, strides: Sequence[int], orders: Sequence[int]) -> list[Variant]:
     return [
-        (name, ask(stride=k, max_order=o, arms=("tracache",), criterion=name))
+        (name, ask(stride=k, max_order=o, arms=(PUBLISHED,), criterion=name))
         for k in strides
         for o in orders
         for name in ("std", "mean")
@@ -81,7 +81,7 @@ def _criteria(ask: Ask, strides: Sequence[int], orders: Sequence[int]) -> list[V
 
 
 def _sampler(ask: Ask, strides: Sequence[int], orders: Sequence[int]) -> list[Variant]:
-    arms = ("tracache", "reuse", "fewer-steps")
+    arms = (PUBLISHED, "reuse", "fewer-steps")
     return [("", ask(stride=k, max_order=o, arms=arms)) for k in strides for o in orders]
 
 

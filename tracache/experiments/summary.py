@@ -10,8 +10,8 @@ from typing import Any
 import plotly.graph_objects as go
 from PIL import Image, ImageDraw
 
-from tracache.compare.arms import ARMS, REFERENCE
-from tracache.experiments.grid import SAME
+from tracache.compare.arms import ARMS, REFERENCE, TRACACHE
+from tracache.experiments.grid import SAME, spacing_words
 from tracache.experiments.records import AnyRecords, Records
 from tracache.metrics.fid import SetMeasure
 
@@ -168,14 +168,15 @@ def pareto(rows: Sequence[SummaryRow]) -> go.Figure:
                 x=[1 / row.macs for row in points],
                 y=[row.latent_error for row in points],
                 text=[
-                    f"{name}<br>stride {r.stride}: {r.full_steps:.3g} of {r.steps}" for r in points
+                    f"{name}<br>{spacing_words(r.stride)}: {r.full_steps:.3g} of {r.steps}"
+                    for r in points
                 ],
                 hovertemplate="%{text}<br>%{x:.2f}× fewer MACs, error %{y:.4f}<extra></extra>",
                 mode="lines+markers",
                 name=name,
                 line={"color": COLOURS[place % len(COLOURS)], "width": 1.5},
                 marker={"symbol": MARKERS[order % len(MARKERS)], "size": 8},
-                opacity=1 if arm == "tracache" else 0.7,
+                opacity=1 if arm == TRACACHE else 0.7,
             )
         )
     figure.update_layout(
@@ -207,7 +208,8 @@ def contact_sheet(
     sheet = Image.new("RGB", (width, side * len(names)), "white")
     draw = ImageDraw.Draw(sheet)
     for y, (name, row) in enumerate(zip(names, rows, strict=True)):
-        order = "" if row.arm == REFERENCE else f"\nstride {row.stride}, order ≤ {row.max_order}"
+        asked = f"\n{spacing_words(row.stride)}, order ≤ {row.max_order}"
+        order = "" if row.arm == REFERENCE else asked
         psnr = "" if row.psnr == float("inf") else f"\n{row.psnr:.1f} dB"
         text = f"{title_of(row.arm)}{order}\n{row.full_steps:.3g} of {row.steps} steps{psnr}"
         draw.multiline_text((8, y * side + 12), text, fill="black", font_size=14, spacing=6)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tracache.compare.arms import ARMS
+from tracache.experiments.grid import spacing_of
 from tracache.experiments.latency import LatencyRow
 from tracache.experiments.memory import MemoryRow
 from tracache.experiments.paper import MacsRow
@@ -60,7 +61,7 @@ def show_quality(row: QualityRow) -> dict[str, str]:
     preset = request.preset
     return {
         "steps": str(request.steps),
-        "stride": str(request.cache.stride) if preset == CUSTOM else f"preset {preset}",
+        "stride": str(spacing_of(request)) if preset == CUSTOM else f"preset {preset}",
         "arm": ARMS[row.arm].title,
         "full steps": f"{means.full_steps:.4g}",
         "block calls": f"{means.block_calls:.1%}",

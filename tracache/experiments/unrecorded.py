@@ -16,6 +16,7 @@ from tracache.experiments.grid import (
     run_grid,
     setting_of,
     settings_of,
+    spacing_of,
 )
 from tracache.experiments.records import Remembered
 from tracache.experiments.summary import SummaryRow, summarise
@@ -57,7 +58,7 @@ class QualityRow:
         return {
             "arm": self.arm,
             "steps": request.steps,
-            "stride": request.cache.stride,
+            "stride": spacing_of(request),
             "max_order": request.cache.max_order,
             "preset": request.preset,
             **{name: means[name] for name in _ALIKE},
@@ -101,15 +102,15 @@ def measure_quality(
     def settle(variant: Variant, arm: str) -> Setting:
         """Return the setting of an arm, the same one where several come to the same."""
         request, computed = variant[1], None
-        if ARMS[arm].matches and request.matched is not None:
+        if request.waits(arm) and request.matched is not None:
             share = calls[settle(variant, request.matched).name]
             computed = max(1, round(share * request.steps))
         setting = setting_of(variant, arm, computed)
         return known.setdefault(setting.key, setting)
 
     lines = _lines(requests)
-    for matching in (False, True):
-        settings = [settle(v, arm) for v, arm in lines if ARMS[arm].matches == matching]
+    for waiting in (False, True):
+        settings = [settle(v, arm) for v, arm in lines if v[1].waits(arm) == waiting]
         run_grid(
             model,
             prompts,

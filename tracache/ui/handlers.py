@@ -171,6 +171,8 @@ class Handlers:
                 f"tracache analyse trajectories --model {request.model}"
             )
         try:
+            if block is None:
+                raise ValueError("this run has watched no block: compare as published as well")
             number = require_integer("block", whole(block), 0, 10_000)
             heard = list(self.backend.run("path", request, number))
         except (ValueError, ModelUnavailableError) as error:
@@ -251,6 +253,6 @@ def _finished(job: Job, now: Snapshot) -> Changes:
             "heatmap": order_heatmap(report.trace),
             "heatmap_text": describe_trace(report.trace),
             "inspector": show_candidates(report.trace),
-            "path_block": gr.update(choices=blocks, value=blocks[0][1]),
+            "path_block": gr.update(choices=blocks, value=blocks[0][1] if blocks else None),
         }
     return changes

@@ -116,6 +116,11 @@ class PlannedConfig(MethodConfig):
         """Whether each step runs all blocks or none."""
         return True
 
+    @property
+    def at_scheduler(self) -> bool:
+        """Whether a skipped step runs nothing of the denoiser."""
+        return True
+
     def place(self, log_snr: Sequence[float]) -> tuple[int, ...]:
         """Return the steps that compute, in a run with these values of λ."""
         steps = len(log_snr)

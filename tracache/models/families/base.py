@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -48,6 +48,15 @@ class Family(Protocol):
 
     def noise(self, pipe: Any, seeds: Sequence[int], size: Any) -> Tensor:
         """Return the initial latents, one item per seed, each independent of its neighbours."""
+        ...
+
+    def set_timesteps(
+        self, scheduler: Any, num_steps: int, size: Any, index: Mapping[str, Any]
+    ) -> None:
+        """Give a scheduler the timesteps that :meth:`denoise` gives it.
+
+        ``index`` is the pipeline's own configuration, empty where it is made of parts.
+        """
         ...
 
     def denoise(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -64,6 +64,12 @@ class DiTFamily:
             device=pipe._execution_device,
             dtype=pipe.transformer.dtype,
         )
+
+    def set_timesteps(
+        self, scheduler: Any, num_steps: int, size: int, index: Mapping[str, Any]
+    ) -> None:
+        """Space the steps as the scheduler does by itself."""
+        scheduler.set_timesteps(num_steps)
 
     def denoise(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,12 @@ class PixArtFamily:
             for seed in seeds
         ]
         return torch.stack(items).to(pipe._execution_device, pipe.transformer.dtype)
+
+    def set_timesteps(
+        self, scheduler: Any, num_steps: int, size: int, index: Mapping[str, Any]
+    ) -> None:
+        """Space the steps as the scheduler does by itself."""
+        scheduler.set_timesteps(num_steps)
 
     def denoise(
         self,

@@ -9,7 +9,7 @@ import gradio as gr
 import numpy as np
 
 from tracache.caching.trace import Trace
-from tracache.compare.figures import PARTS, order_name, row_name
+from tracache.compare.figures import PARTS, PREDICTION, order_name, row_name
 
 _STATIC = files("tracache.ui.widgets")
 
@@ -40,7 +40,9 @@ def show_candidates(trace: Trace) -> dict[str, Any]:
 def block_choices(trace: Trace) -> list[tuple[str, int]]:
     """Return the blocks that a path can be drawn of, counted from 0, the last one first."""
     blocks = [
-        " ".join(word for word in label.split(" ") if word not in PARTS) for label in trace.labels
+        " ".join(word for word in label.split(" ") if word not in PARTS)
+        for label in trace.labels
+        if label != PREDICTION
     ]
     names = [row_name(block) for block in dict.fromkeys(blocks)]
     return [(f"Block {name}", i) for i, name in reversed(list(enumerate(names)))]

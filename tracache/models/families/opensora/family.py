@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from tracache.media import Video, VideoSize
 from tracache.models.families.opensora.loading import load_opensora
 from tracache.models.families.opensora.pipeline import OpenSoraPipeline
+from tracache.models.families.opensora.schedule import set_timesteps, time_shift
 
 
 class OpenSoraFamily:
@@ -58,6 +59,14 @@ class OpenSoraFamily:
         """Gaussian latents in float32, drawn on the CPU so that devices agree."""
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         return pipe.noise(len(seeds), size.height, size.width, size.frames, generators)
+
+    def set_timesteps(
+        self, scheduler: Any, num_steps: int, size: VideoSize, index: Mapping[str, Any]
+    ) -> None:
+        """Space the steps by the size of the video, where the pipeline does not say how."""
+        shift = index.get("shift")
+        shift = time_shift(size.height, size.width, size.frames) if shift is None else shift
+        set_timesteps(scheduler, num_steps, shift)
 
     def denoise(
         self,
