@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
@@ -11,19 +10,15 @@ from typing import Any
 
 from torch import nn
 
+from tracache.caching.calls import Calls
 from tracache.caching.checks import require_integer
 from tracache.caching.clock import RunClock
 from tracache.caching.config import MethodConfig
 from tracache.caching.hooks import DenoiserDetour, Detour, hook_module, is_hooked, unhook
-from tracache.caching.layouts import (
-    argument_reader,
-    find_blocks,
-    find_layout,
-    find_modules,
-    find_parts,
-)
+from tracache.caching.layouts import find_modules, find_parts
 from tracache.caching.methods import check_config, make_method
 from tracache.caching.methods.base import Call, Stack, Step, Watch
+from tracache.caching.threads import Threads
 from tracache.caching.trace import Trace
 
 
@@ -73,26 +68,26 @@ class CacheHandle:
                 f"{self._counted} needs the number of steps: pass num_steps=… or scheduler=…, "
                 "or use tracache.accelerate(pipe, …), which reads it from the pipeline"
             )
-        stack = Stack(tuple(find_blocks(denoiser)), find_layout(denoiser), scheduler)
+        self._stack = stack = Stack.of(denoiser, scheduler)
         self.config = config
         self._new_run: Callable[[], _Run] = lambda: _Run(
             config, stack, RunClock(scheduler, num_steps), trace
         )
-        self._runs: dict[str | None, _Run] = {None: self._new_run()}
-        self._context: str | None = None
-        self._threads = _Threads()
+        self._runs: dict[str | None, _Run] = {}
+        self._calls: dict[str | None, Calls[_Run]] = {}
+        self.set_context(None)
+        self._active = self._runs[None]
+        self._threads = Threads()
         self._modules: list[nn.Module] = []
         self._attach(denoiser)
 
     def _attach(self, denoiser: nn.Module) -> None:
-        feeders = find_modules(denoiser, find_layout(denoiser).feeders)
-        self._latents = argument_reader(denoiser.forward, find_layout(denoiser).latents)
-        self._timestep = argument_reader(denoiser.forward, "timestep")
+        stack = self._stack
         hooks: dict[nn.Module, Detour] = {denoiser: DenoiserDetour(self, self._step)}
-        for name, module in feeders.items():
+        for name, module in find_modules(denoiser, stack.layout.feeders).items():
             hooks[module] = Detour(partial(self._feeder, name))
         by_modules = self._run.method.takes_modules
-        for index, block in enumerate(find_blocks(denoiser)):
+        for index, block in enumerate(stack.blocks):
             hooks[block] = Detour(partial(self._block, index), compiled=not by_modules)
         if by_modules:
             for index, parts in enumerate(find_parts(denoiser)):
@@ -118,8 +113,16 @@ class CacheHandle:
 
     @property
     def traces(self) -> dict[str | None, Trace]:
-        """Decisions by context; None is the one without a name."""
-        return {name: run.trace for name, run in self._runs.items()}
+        """Decisions by context; None is the one without a name.
+
+        Of calls of one step that bear the same name, or none, the second is ``"call 2"``, or
+        ``"cond, call 2"``.
+        """
+        found = {name: run.trace for name, run in self._runs.items()}
+        for name, calls in self._calls.items():
+            for number, run in enumerate(calls.runs[1:], start=2):
+                found[", ".join(filter(None, (name, f"call {number}")))] = run.trace
+        return found
 
     @contextmanager
     def context(self, name: str) -> Iterator[None]:
@@ -139,21 +142,43 @@ class CacheHandle:
     def set_context(self, name: str | None) -> None:
         """Enter a context, or leave the named ones with None; see :meth:`context`."""
         self._context = name
-        if name not in self._runs:
-            self._runs[name] = self._new_run()
+        if name in self._runs:
+            return
+        self._runs[name] = first = self._new_run()
+        if not self._stack.declared:
+            make = partial(self._of_call, name)
+            self._calls[name] = Calls(make, self._stack.scheduler)
+        unnamed = self._runs[None]
+        if name is not None and len(self._runs) == 2 and not len(unnamed.trace):
+            # Whoever holds the handle's trace already sees the first context that is used.
+            first.trace, unnamed.trace = unnamed.trace, first.trace
+
+    def _of_call(self, name: str | None, ordinal: int) -> _Run:
+        return self._new_run() if ordinal else self._runs[name]
+
+    @property
+    def _all_runs(self) -> list[_Run]:
+        others = [run for calls in self._calls.values() for run in calls.runs[1:]]
+        return [*self._runs.values(), *others]
 
     def reset(self) -> None:
         """Forget the run: its history, its step count and its trace."""
-        for run in self._runs.values():
+        self.forget()
+        for run in self._all_runs:
+            run.trace.clear()
+
+    def forget(self) -> None:
+        """Forget the run's history and its step count; the trace can still be read."""
+        for run in self._all_runs:
             run.clock.reset()
-            run.forget()
+            run.method.clear()
 
     def detach(self) -> None:
         """Give the denoiser its own forwards back and free the history; the trace stays."""
         for module in self._modules:
             unhook(module)
         self._modules = []
-        for run in self._runs.values():
+        for run in self._all_runs:
             run.method.clear()
 
     @property
@@ -161,29 +186,36 @@ class CacheHandle:
         return self._runs[self._context]
 
     def _feeder(self, name: str, call: Call) -> Any:
-        return self._run.method.feeder(name, call)
+        return self._active.method.feeder(name, call)
 
     def _block(self, index: int, call: Call) -> Any:
-        return self._run.method.block(index, call)
+        return self._active.method.block(index, call)
 
     def _module(self, index: int, part: str, call: Call) -> Any:
-        return self._run.method.module(index, part, call)
+        return self._active.method.module(index, part, call)
 
     def _step(self, call: Call) -> Any:
         """Answer for one forward of the denoiser."""
         with self._threads.enter():
-            run = self._run
+            arguments = self._stack.arguments
+            named = arguments.named(call.args, call.kwargs)
+            latents, timestep = named.get(arguments.latents), named.get(arguments.time)
+            others = [x for x in named.values() if x is not latents and x is not timestep]
+            calls = self._calls.get(self._context)
+            signature = None
+            if calls is not None:
+                signature = arguments.signature(call.args, call.kwargs)
+                self._active = calls.pick(timestep, others, signature)
+            else:
+                self._active = self._run
+            run = self._active
             clock, method = run.clock, run.method
-            latents = self._latents(call.args, call.kwargs)
-            timestep = self._timestep(call.args, call.kwargs)
-            others = [
-                value
-                for value in (*call.args, *call.kwargs.values())
-                if value is not latents and value is not timestep
-            ]
-            self._threads.check(lambda: copy(clock).tick(latents, timestep, others))
-            if clock.tick(latents, timestep, others):
+            told = latents, timestep, others, signature
+            self._threads.check(lambda: copy(clock).tick(*told))
+            if clock.tick(*told):
                 run.forget()
+                if calls is not None:
+                    calls.started(run)
             # Until the forward has ended well, its step counts as broken off.
             clock.broken = True
             if self._counted and clock.num_steps is not None and clock.step >= clock.num_steps:
@@ -194,44 +226,7 @@ class CacheHandle:
             step = Step(clock.step, clock.timestep, clock.num_steps, clock.next_timestep)
             method.begin(step)
             output = method.denoiser(call.args, call.kwargs, call.function)
+            run.trace.watched = list(method.watched)
             run.trace.record(clock.timestep, method.row(), method.candidates())
             clock.broken = False
             return output
-
-
-class _Threads:
-    """Refuses to serve two threads at once, whose images would be mixed up otherwise."""
-
-    _MESSAGE = (
-        "two threads run this denoiser at the same time, and its cache serves one run: give "
-        "each thread a pipeline of its own, or let them take turns with a lock"
-    )
-
-    def __init__(self) -> None:
-        self._busy = threading.Lock()
-        self._owner: threading.Thread | None = None
-        # Threads whose unfinished run was pushed aside by another thread's new one.
-        self._ousted: set[threading.Thread] = set()
-
-    @contextmanager
-    def enter(self) -> Iterator[None]:
-        if not self._busy.acquire(blocking=False):
-            raise RuntimeError(self._MESSAGE)
-        try:
-            yield
-        finally:
-            self._busy.release()
-
-    def check(self, starts_run: Callable[[], bool]) -> None:
-        """Take note of a forward's thread; raise if it goes on with a run that is gone."""
-        thread, owner = threading.current_thread(), self._owner
-        if thread is owner:
-            return
-        # A run may move from thread to thread, as generators do, but not come back to one whose
-        # own run another has pushed aside.
-        if owner is not None and starts_run():
-            self._ousted = {t for t in self._ousted if t.is_alive()} | {owner}
-        elif thread in self._ousted:
-            raise RuntimeError(self._MESSAGE)
-        self._ousted.discard(thread)
-        self._owner = thread
