@@ -113,3 +113,6 @@ class Inputs:
 
     def a_method(self, name, kwargs):
         return getattr(self.model, name)(**kwargs)
+
+    def a_new(self, name, kwargs):
+        return getattr(importlib.import_module(type(self.model).__module__), name)(**kwargs)

@@ -55,11 +55,11 @@ def discover_blocks(denoiser: nn.Module) -> list[Block]:
     seen: set[nn.Module] = set()
     blocks = []
     for path, stack in _stacks(denoiser, ""):
-        for index, module in enumerate(stack):
+        for index, module in stack.items():
             # A block that is in two lists, or twice in one, is the same block.
-            if module is not None and module not in seen:
+            if module not in seen:
                 seen.add(module)
-                blocks.append(Block(path, index, module))
+                blocks.append(Block(path, int(index), module))
     if not blocks:
         raise TypeError(
             f"no blocks recognised in {type(denoiser).__name__}: it has no nn.ModuleList of "
@@ -68,15 +68,21 @@ def discover_blocks(denoiser: nn.Module) -> list[Block]:
     return blocks
 
 
-def _stacks(module: nn.Module, prefix: str) -> Iterator[tuple[str, nn.ModuleList]]:
+def _stacks(module: nn.Module, prefix: str) -> Iterator[tuple[str, dict[str, nn.Module]]]:
     for name, child in module.named_children():
         path = f"{prefix}{name}"
-        items = list(child) if isinstance(child, nn.ModuleList) else []
-        plain = all(isinstance(item, nn.Linear | nn.ModuleList | nn.ModuleDict) for item in items)
-        if items and not plain:
-            yield path, child  # type: ignore[misc]
+        items = dict(child.named_children()) if _is_list(child) else {}
+        held = (nn.Linear, nn.ModuleList, nn.ModuleDict)
+        if items and not all(isinstance(item, held) for item in items.values()):
+            yield path, items
         else:
             yield from _stacks(child, f"{path}.")
+
+
+def _is_list(module: nn.Module) -> bool:
+    # A dictionary by number is a list with gaps.
+    numbered = isinstance(module, nn.ModuleDict) and all(key.isdigit() for key in module)
+    return numbered or isinstance(module, nn.ModuleList)
 
 
 class Arguments:

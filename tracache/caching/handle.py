@@ -202,9 +202,8 @@ class CacheHandle:
             latents, timestep = named.get(arguments.latents), named.get(arguments.time)
             others = [x for x in named.values() if x is not latents and x is not timestep]
             calls = self._calls.get(self._context)
-            signature = None
+            signature = arguments.signature(call.args, call.kwargs)
             if calls is not None:
-                signature = arguments.signature(call.args, call.kwargs)
                 self._active = calls.pick(timestep, others, signature)
             else:
                 self._active = self._run
