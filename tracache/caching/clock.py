@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tracache.caching.evidence import Evidence
@@ -30,9 +31,9 @@ _ALL_NEW = (
 class RunClock:
     """Counts the steps of a run and notices when another one starts.
 
-    A new run starts when the scheduler got new timesteps, when the timestep does not fall (a
-    denoising run only descends), when the latents change shape, dtype or device, or when
-    :attr:`broken` was set because a forward raised.
+    A new run starts when the scheduler got new timesteps, when the timestep turns back or stands
+    still (a run goes one way: down where it is noise, up where it is data), when the latents change
+    shape, dtype or device, or when :attr:`broken` was set because a forward raised.
 
     Without a scheduler, one more case is left: a run was broken off between two forwards, and the
     next begins at a timestep that could continue it. What tells is whose memory the inputs lie in,
@@ -62,7 +63,7 @@ class RunClock:
     step : int
         Index of the current step; -1 before the first.
     timestep : float
-        Its timestep.
+        Its timestep, in the scheduler's units where the denoiser is handed another.
     broken : bool
         Set by the owner when a forward failed, so that the next one starts afresh.
     """
@@ -84,6 +85,11 @@ class RunClock:
         self._identity: tuple[Any, ...] = ()
         self._ahead: list[float] = []
         self._evidence = Evidence()
+        # What the denoiser was handed last, the way it goes, and what the scheduler has counted.
+        self._handed = float("inf")
+        self._way = 0
+        self._counted = 0
+        self._scaled = False
 
     @property
     def next_timestep(self) -> float | None:
@@ -95,7 +101,13 @@ class RunClock:
         """Steps in the current run, if known."""
         return len(self._ahead) or self._told
 
-    def tick(self, latents: Tensor, timestep: Any, conditions: Iterable[Any] = ()) -> bool:
+    def tick(
+        self,
+        latents: Any,
+        timestep: Any,
+        conditions: Iterable[Any] = (),
+        signature: tuple[Any, ...] | None = None,
+    ) -> bool:
         """Advance to the step of the coming forward; return whether it starts a new run.
 
         Parameters
@@ -104,6 +116,9 @@ class RunClock:
             What the forward is called with.
         conditions : iterable, optional
             Its other inputs.
+        signature : tuple, optional
+            What of the call has to stay as it is within a run; the looks of the latents if not
+            given.
 
         Raises
         ------
@@ -112,24 +127,39 @@ class RunClock:
             every forward comes with new tensors, so that nothing shows which run it belongs to.
         """
         schedule = getattr(self._scheduler, "timesteps", None)
-        identity = (schedule, latents.shape, latents.dtype, latents.device)
+        looks = (latents.shape, latents.dtype, latents.device) if signature is None else signature
+        identity = (schedule, *looks)
         evidence = Evidence() if schedule is not None else Evidence.of(timestep, conditions)
         if self.broken or not _same(identity, self._identity):
             self._short_runs = 0
             self._start(identity, timestep, evidence)
             return True
-        value = self._value(self.step + 1, timestep)
+        counted = steps_done(self._scheduler)
+        moved = counted is not None and counted == self._counted + 1
+        value = self._value(self.step + 1, timestep, moved)
+        way = (value > self._handed) - (value < self._handed)
+        if moved:
+            # Timesteps that lie close round together in half precision.
+            if self.step + 1 < len(self._ahead) and self.next_timestep == self.timestep:
+                self.broken = True
+                raise RuntimeError(_TWICE)
+            way = way or self._way
         # Two forwards per step look like a run that starts again at every step: the first step's
         # pair passes for one broken off, the second's cannot.
-        if value == self.timestep and self.step == 1 and self.num_steps != 2:
+        elif way == 0 and self.step == 1 and self.num_steps != 2:
             self.broken = True
             raise RuntimeError(_TWICE)
-        if value >= self.timestep:
-            if value > self.timestep or self.step > 0:
+        if not moved and way in (0, -self._way):
+            if way != 0 or self.step > 0:
                 self._short_runs = 0
             self._start(identity, timestep, evidence)
             return True
-        if not evidence.continues(self._evidence, settled=self.step > 0):
+        # The first two timesteps tell the way. Where it is up, something has to say that they
+        # belong together: a run broken off at once looks like that too.
+        falls = way < 0 or self.step > 0
+        rises = moved or schedule is not None or evidence.ties(self._evidence)
+        goes_on = evidence.continues(self._evidence, settled=self.step > 0)
+        if not (goes_on and (falls or rises)):
             self._short_runs = self._short_runs + 1 if self.step == 0 else 0
             if self._short_runs > _SHORT_RUNS:
                 self.broken = True
@@ -137,7 +167,10 @@ class RunClock:
             self._start(identity, timestep, evidence)
             return True
         self.step += 1
-        self.timestep = value
+        self._handed, self._way = value, way
+        self._counted = self._counted if counted is None else counted
+        known = self._scaled and self.step < len(self._ahead)
+        self.timestep = self._ahead[self.step] if known else value
         self._short_runs = 0
         self._evidence = evidence.joined_to(self._evidence)
         return False
@@ -146,24 +179,50 @@ class RunClock:
         self._forget()
         self.step = 0
         self._evidence = evidence
-        self.timestep = read_timestep(timestep)
+        self.timestep = self._handed = read_timestep(timestep)
         self._identity = identity
         schedule = identity[0]
         if schedule is not None:
-            # A pipeline may start part of the way down its schedule (image to image).
             values = [float(t) for t in schedule.tolist()]
-            if self.timestep in values:
-                self._ahead = values[values.index(self.timestep) :]
+            place = self._place(values)
+            self._counted = place or 0
+            # A pipeline may start part of the way down its schedule (image to image).
+            if place is not None:
+                self._ahead = values[place:]
+                self._scaled = self.timestep not in values
+                self.timestep = self._ahead[0]
 
-    def _value(self, step: int, timestep: Any) -> float:
+    def _place(self, values: Sequence[float]) -> int | None:
+        """Where on the schedule the run starts, whatever units the denoiser is handed."""
+        if self._handed in values:
+            return values.index(self._handed)
+        told = steps_done(self._scheduler)
+        told = getattr(self._scheduler, "begin_index", None) if told is None else told
+        if told is not None and told < len(values):
+            return told
+        config = getattr(self._scheduler, "config", None)
+        length = float(getattr(config, "num_train_timesteps", None) or 1000)
+        ways = (lambda t: t, lambda t: t / length, lambda t: 1 - t / length, lambda t: length - t)
+        for way in ways:
+            # Half precision keeps eight binary digits.
+            near = [abs(way(t) - self._handed) <= abs(self._handed) / 128 for t in values]
+            if any(near):
+                return near.index(True)
+        return 0 if values else None
+
+    def _value(self, step: int, timestep: Any, moved: bool) -> float:
         on_host = not isinstance(timestep, Tensor) or timestep.device.type == "cpu"
         if on_host or step >= len(self._ahead):
             return read_timestep(timestep)
+        if self._scaled:
+            return self._handed if moved else read_timestep(timestep)
         return self._ahead[step]
 
 
 def read_timestep(timestep: Any) -> float:
-    """Return a forward's timestep, a number or a tensor of equal numbers, as a float.
+    """Return a forward's timestep as a float: a number, or the mean of a tensor of them.
+
+    Some denoisers take a time per token or per frame, of which some may stand still.
 
     Raises
     ------
@@ -172,9 +231,19 @@ def read_timestep(timestep: Any) -> float:
     """
     if timestep is None:
         raise ValueError("the denoiser was called without a timestep, which the cache needs")
-    if isinstance(timestep, Tensor):
+    if not isinstance(timestep, Tensor):
+        return float(timestep)
+    if timestep.numel() == 1 or not any(timestep.stride()):
         return float(timestep.reshape(-1)[0])
-    return float(timestep)
+    wide = timestep.detach().double()
+    low, high, mean = torch.stack([wide.min(), wide.max(), wide.mean()]).tolist()
+    return low if low == high else mean
+
+
+def steps_done(scheduler: Any) -> int | None:
+    """How many steps a scheduler has counted; None before the first, or where it does not."""
+    index = getattr(scheduler, "step_index", None)
+    return index if isinstance(index, int) else None
 
 
 def _same(identity: tuple[Any, ...], other: tuple[Any, ...]) -> bool:

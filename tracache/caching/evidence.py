@@ -63,6 +63,13 @@ class Evidence:
             return kept == before.conditions
         return bool(kept) or not (self.conditions or before.conditions)
 
+    def ties(self, before: Evidence) -> bool:
+        """Whether something shows that this forward comes next in the run of the one before it."""
+        ours, theirs = self.schedule, before.schedule
+        same = ours is not None and theirs is not None and ours == theirs
+        follows = same and self.entry == before.entry + 1
+        return follows or bool(self.conditions & before.conditions)
+
     def joined_to(self, before: Evidence) -> Evidence:
         """Return the evidence of the run that both belong to: the conditions that it keeps."""
         return replace(self, conditions=self.conditions & before.conditions)

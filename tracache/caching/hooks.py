@@ -69,8 +69,8 @@ class Cache(Protocol):
         """Enter a context of diffusers' ``cache_context``, or leave it with None."""
         ...
 
-    def reset(self) -> None:
-        """Forget the run."""
+    def forget(self) -> None:
+        """Forget the run's history, not what was decided in it."""
         ...
 
 
@@ -96,7 +96,8 @@ class DenoiserDetour(Detour):
         self._cache = cache
 
     def reset_state(self, module: nn.Module) -> nn.Module:
-        self._cache.reset()
+        # Pipelines reset at the end of a call, when its trace is yet to be read.
+        self._cache.forget()
         return module
 
 

@@ -12,6 +12,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tracache.caching.discover import discover_blocks
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -112,17 +114,36 @@ LAYOUTS = {
 }
 
 
+def _unknown(block: nn.Module, hidden_states: Tensor, kwargs: dict[str, Any]) -> Tensor:
+    raise TypeError(f"nothing is known of how {type(block).__name__} modulates its input")
+
+
+#: What is known of a denoiser that is not declared: nothing. Its blocks are discovered.
+UNKNOWN = Layout(
+    parts={}, feeders=(), text_feeders=(), conditional_first=False, modulated=_unknown, blocks=()
+)
+
+
+def known_layout(denoiser: nn.Module) -> Layout:
+    """Return the layout of a denoiser, or :data:`UNKNOWN`."""
+    # A subclass of a declared denoiser keeps its forward, so it is known too.
+    names = [cls.__name__ for cls in type(denoiser).__mro__]
+    return next((LAYOUTS[name] for name in names if name in LAYOUTS), UNKNOWN)
+
+
 def find_blocks(denoiser: nn.Module) -> list[nn.Module]:
-    """Return the blocks of a supported denoiser in the order they run.
+    """Return the blocks of a denoiser: in the order they run where that is declared.
 
     Raises
     ------
     TypeError
-        If the denoiser's class is not supported; the message lists those that are.
+        If none are declared, and none found.
     ValueError
-        If the class is supported and a stack is empty, or they differ in length.
+        If they are declared and a stack is empty, or they differ in length.
     """
-    layout = find_layout(denoiser)
+    layout = known_layout(denoiser)
+    if layout is UNKNOWN:
+        return [block.module for block in discover_blocks(denoiser)]
     stacks = [getattr(denoiser, name, None) for name in layout.blocks]
     for name, stack in zip(layout.blocks, stacks, strict=True):
         if not isinstance(stack, nn.ModuleList) or len(stack) == 0:
@@ -146,15 +167,14 @@ def find_parts(denoiser: nn.Module) -> list[dict[str, nn.Module]]:
 
 
 def find_layout(denoiser: nn.Module) -> Layout:
-    """Return the layout of a supported denoiser, or raise TypeError listing those there are."""
-    # A subclass of a supported denoiser keeps its forward, so it is supported too.
-    for cls in type(denoiser).__mro__:
-        if cls.__name__ in LAYOUTS:
-            return LAYOUTS[cls.__name__]
-    raise TypeError(
-        f"no blocks recognised in {type(denoiser).__name__}; "
-        f"supported denoisers: {', '.join(LAYOUTS)}"
-    )
+    """Return the layout of a declared denoiser, or raise TypeError listing those there are."""
+    layout = known_layout(denoiser)
+    if layout is UNKNOWN:
+        raise TypeError(
+            f"the parts of {type(denoiser).__name__}'s blocks are not known; "
+            f"they are of {', '.join(LAYOUTS)}"
+        )
+    return layout
 
 
 def argument_reader(forward: Callable[..., Any], name: str) -> Callable[[tuple, dict], Any]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tracache.caching.config import MethodConfig, TraCacheConfig
+from tracache.caching.config import MODULES, MethodConfig, TraCacheConfig
 from tracache.caching.methods.adacache import AdaCache, AdaCacheConfig
 from tracache.caching.methods.base import Method, Stack, Watch
 from tracache.caching.methods.delta_dit import DeltaDiT, DeltaDiTConfig
+from tracache.caching.methods.discovered import LiveForecast
 from tracache.caching.methods.fastercache import FasterCache, FasterCacheConfig
 from tracache.caching.methods.gates import Gates, GatesConfig
 from tracache.caching.methods.pab import PAB, PABConfig
@@ -19,9 +20,15 @@ from tracache.caching.methods.teacache import TeaCache, TeaCacheConfig
 from tracache.caching.methods.toca import ToCa, ToCaConfig
 from tracache.caching.methods.tracache import forecast
 
+
+def _forecast(config: TraCacheConfig, stack: Stack, watch: Watch) -> Method:
+    known = stack.declared or config.space == MODULES
+    return (forecast if known else LiveForecast)(config, stack, watch)
+
+
 #: What makes a run's decisions, by the class of the configuration.
 _METHODS: dict[type[MethodConfig], Callable[..., Method]] = {
-    TraCacheConfig: forecast,
+    TraCacheConfig: _forecast,
     DeltaDiTConfig: DeltaDiT,
     PABConfig: PAB,
     TeaCacheConfig: TeaCache,

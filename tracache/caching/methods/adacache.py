@@ -66,6 +66,7 @@ class AdaCache(Method):
     """Keeps every module's last output. Reads one number back at every computed step."""
 
     takes_modules = True
+    needs = "the attentions and MLPs of its blocks"
 
     def __init__(self, config: AdaCacheConfig, stack: Stack, watch: Watch = "all") -> None:
         super().__init__(config, stack, watch)

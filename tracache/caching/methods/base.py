@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
 
 from tracache.caching.checks import require_choice
-from tracache.caching.layouts import Layout
+from tracache.caching.discover import Arguments, Block, discover_blocks
+from tracache.caching.layouts import LAYOUTS, UNKNOWN, Layout, find_blocks, known_layout
+from tracache.caching.tail import Tail
 
 #: Which rows of the trace are watched: the last, all, or these by number or label.
 Watch = str | Sequence[int | str]
@@ -50,6 +52,25 @@ class Stack:
     blocks: tuple[nn.Module, ...]
     layout: Layout
     scheduler: Any = None
+    denoiser: nn.Module | None = None
+    #: How its calls are read.
+    arguments: Any = None
+    #: Of one that is not declared: where its blocks are, and what was proved of its calls.
+    found: tuple[Block, ...] = ()
+    tails: dict[Any, Tail] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def of(cls, denoiser: nn.Module, scheduler: Any = None) -> Stack:
+        """Read a denoiser."""
+        layout = known_layout(denoiser)
+        blocks = tuple(find_blocks(denoiser))
+        found = () if layout is not UNKNOWN else tuple(discover_blocks(denoiser))
+        return cls(blocks, layout, scheduler, denoiser, Arguments(denoiser), found)
+
+    @property
+    def declared(self) -> bool:
+        """Whether the parts of its blocks are known, and not just where they are."""
+        return self.layout is not UNKNOWN
 
     @property
     def depth(self) -> int:
@@ -63,6 +84,8 @@ class Stack:
     @property
     def block_labels(self) -> tuple[str, ...]:
         """Names of the blocks, for people."""
+        if not self.declared:
+            return tuple(block.path for block in self.found)
         return tuple(self.layout.label(index) for index in range(self.depth))
 
     @property
@@ -102,6 +125,8 @@ class Method:
     ----------
     takes_modules : bool
         Whether :meth:`module` is to be asked, besides :meth:`block`.
+    needs : str
+        What has to be known of a denoiser's blocks beside where they are; empty if nothing has.
     labels : tuple of str
         Rows of the trace: what decisions are about.
     asked, watched : tuple of int
@@ -109,8 +134,15 @@ class Method:
     """
 
     takes_modules = False
+    needs = "that a block returns its hidden states alone"
 
     def __init__(self, config: Any, stack: Stack, watch: Watch = "all") -> None:
+        if self.needs and not stack.declared:
+            raise TypeError(
+                f"{type(self).__name__} needs to know {self.needs}; that is known of "
+                f"{', '.join(LAYOUTS)}, not of {type(stack.denoiser).__name__}: "
+                "use TraCacheConfig with space='blocks', which takes any denoiser"
+            )
         self.config = config
         self.stack = stack
         self.labels = stack.module_labels if self.takes_modules else stack.block_labels

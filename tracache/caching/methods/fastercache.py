@@ -54,6 +54,7 @@ class FasterCache(Method):
     """
 
     takes_modules = True
+    needs = "the attentions of its blocks, and which half of a batch is guidance's"
 
     def __init__(self, config: FasterCacheConfig, stack: Stack, watch: Watch = "all") -> None:
         super().__init__(config, stack, watch)

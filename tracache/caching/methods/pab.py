@@ -44,6 +44,7 @@ class PAB(Method):
     """Keeps every module's last output."""
 
     takes_modules = True
+    needs = "the attentions of its blocks"
 
     def __init__(self, config: PABConfig, stack: Stack, watch: Watch = "all") -> None:
         super().__init__(config, stack, watch)

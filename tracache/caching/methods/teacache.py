@@ -53,6 +53,8 @@ class TeaCacheConfig(MethodConfig):
 class TeaCache(Method):
     """Keeps the change over all blocks. Reads one number back from the device at every step."""
 
+    needs = "how its first block's input is modulated"
+
     def __init__(self, config: TeaCacheConfig, stack: Stack, watch: Watch = "all") -> None:
         super().__init__(config, stack, watch)
         self.clear()

@@ -50,6 +50,7 @@ class ToCa(Method):
     """
 
     takes_modules = True
+    needs = "the attentions and MLPs of its blocks, and their maps"
 
     def __init__(self, config: ToCaConfig, stack: Stack, watch: Watch = "all") -> None:
         super().__init__(config, stack, watch)

@@ -32,21 +32,21 @@ class Forecast(Method):
         self.config: TraCacheConfig = config
         self._shows = watch != "last"
         self.watched, kept = self._share_out(self.asked)
-        depth = 0 if config.rule == "reuse" else config.max_order
-        self.trajectories = [
-            Trajectory(
-                depth,
-                # Fitted weights are coefficients of the divided differences.
-                "lagrange" if config.rule == "learned" else config.rule,
-                criterion="mean" if config.criterion == "mean" else "std",
-                over=config.spread,
-                window=config.window,
-            )
-            for _ in kept
-        ]
+        self.trajectories = [self._new_trajectory() for _ in kept]
         #: Row → its trajectory's place.
         self._places = {row: place for place, row in enumerate(kept)}
         self.clear()
+
+    def _new_trajectory(self) -> Trajectory:
+        config = self.config
+        return Trajectory(
+            0 if config.rule == "reuse" else config.max_order,
+            # Fitted weights are coefficients of the divided differences.
+            "lagrange" if config.rule == "learned" else config.rule,
+            criterion="mean" if config.criterion == "mean" else "std",
+            over=config.spread,
+            window=config.window,
+        )
 
     def _share_out(self, rows: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return which rows are watched and which have a history, given those asked for."""
@@ -218,6 +218,7 @@ class ModuleForecast(Forecast):
     """Each attention's and MLP's output has a trajectory (Table 7)."""
 
     takes_modules = True
+    needs = "the attentions and MLPs of its blocks"
 
     def _share_out(self, rows: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         # Every module is predicted, and so has a history in any case.
