@@ -107,7 +107,7 @@ def test_looking_back_is_integrating_the_gap_again(name, predict):
         return seen[step]
 
     model = Denoiser(watched)
-    settings = PlannedConfig(compute, placement="even", space=predict)
+    settings = PlannedConfig(compute, placement="even", space=predict, correct_order=2)
     handle = ScheduledHandle([model], scheduler, settings)
     got = denoise(scheduler, steps, model)
     assert model.calls == compute == handle.trace.computed.sum()
@@ -337,7 +337,7 @@ def test_it_is_nearer_than_fewer_steps(pipe):
     full, fewer = run(pipe, steps=20), run(pipe, steps=8)
     with tracache.accelerate(pipe, compute=8):
         fast = run(pipe, steps=20)
-    assert (fast - full).norm() < 0.5 * (fewer - full).norm()
+    assert (fast - full).norm() < 0.7 * (fewer - full).norm()
 
 
 def test_a_stochastic_sampler_draws_from_the_pipelines_generator(pipe):
@@ -413,8 +413,8 @@ def test_a_schedule_is_read_once():
 
 
 @pytest.mark.parametrize("name", ["ddim", "dpm2-v", "unipc2", "flow"])
-def test_five_tensors_of_the_latents_size_are_kept(name):
-    """Two estimates to look back along, a line, and what the gap has been handed."""
+def test_four_tensors_of_the_latents_size_are_kept(name):
+    """An estimate to look back along, a line, and what the gap has been handed."""
     scheduler, model = make(name), Denoiser(bent)
     handle = ScheduledHandle([model], scheduler, PlannedConfig(4, placement="even"))
     most = []
@@ -443,4 +443,4 @@ def test_five_tensors_of_the_latents_size_are_kept(name):
     model.estimate = watched
     denoise(scheduler, 12, model)
     handle.detach()
-    assert 3 <= max(most) <= (5 if name != "unipc2" else 6)
+    assert 3 <= max(most) <= (4 if name != "unipc2" else 5)

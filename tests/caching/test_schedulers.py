@@ -111,7 +111,8 @@ def test_looking_back_is_integrating_the_gap_again(name):
         seen[step] = bent(step, sample, level)
         return seen[step]
 
-    handle = ScheduledHandle([Denoiser(watched)], scheduler, PlannedConfig(4, placement="even"))
+    config = PlannedConfig(4, placement="even", correct_order=2)
+    handle = ScheduledHandle([Denoiser(watched)], scheduler, config)
     model = handle._denoisers[0]
     got = denoise(scheduler, STEPS, model)
     handle.detach()

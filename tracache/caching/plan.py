@@ -2,14 +2,14 @@
 
 How far the denoised estimate is from where a gap's neighbours say it would be is modelled as
 
-    e_j = min(λ_j − λ_a, (λ_j − λ_a)(λ_b − λ_j) / ℓ)
+    e_j = √((λ_j − λ_a)(λ_b − λ_j)) · min(1, (λ_b − λ_a) / ℓ)
 
-inside a gap (a, b) that is looked back over: as if reused where the gap is wide, as if interpolated
-linearly where it is narrow, with λ half the logarithm of the signal-to-noise ratio. After the last
-computed step, where nothing is looked back, λ_b − λ_j becomes λ_j − λ_p, p the computed step
-before. Each error counts as much as the estimate moves there (a bell along λ) and as its step's
-share of the final latents (``step_weight``), and a dynamic programme finds the least sum for
-exactly n computed steps, in milliseconds.
+inside a gap (a, b) that is looked back over, with λ half the logarithm of the signal-to-noise
+ratio: as if reused where the gap is wide, as if interpolated where it is narrow. After the last
+computed step, where nothing is looked back, the step before it takes b's place. Each error counts
+as much as the estimate moves there (a bell along λ) and as its step's share of the final latents
+(``step_weight``), and a dynamic programme finds the least sum for exactly n computed steps, in
+milliseconds.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ class Bell:
 
     Attributes
     ----------
-    peak : float, default -2
+    peak : float, default -2.3
         Where it moves fastest, roughly.
-    rise, fall : float, defaults 1.4, 0.7
+    rise, fall : float, defaults 1, 0.7
         How steeply it falls off towards the noise and towards the data, per unit of λ.
-    length : float, default 1.6
-        ℓ: over this much of λ the estimate's slope changes as much as the slope itself is.
+    length : float, default 2
+        ℓ: across gaps this wide in λ nothing is gained by interpolating.
     """
 
-    peak: float = -2.0
-    rise: float = 1.4
+    peak: float = -2.3
+    rise: float = 1.0
     fall: float = 0.7
-    length: float = 1.6
+    length: float = 2.0
 
     def speed(self, log_snr: Tensor) -> Tensor:
         """Height at each λ."""
@@ -165,6 +165,11 @@ def planned_steps(
     return tuple(reversed(path))
 
 
+def _error(before: Tensor, after: Tensor, length: float) -> Tensor:
+    """e_j, given how far away in λ the computed steps on both sides are."""
+    return (before * after).sqrt() * ((before + after) / length).clamp(max=1.0)
+
+
 def _gap_costs(points: Tensor, cost: Tensor, length: float) -> Tensor:
     """[steps, steps]: modelled error between computed steps a (row) < b (column)."""
     steps = len(points)
@@ -173,7 +178,7 @@ def _gap_costs(points: Tensor, cost: Tensor, length: float) -> Tensor:
     for a in range(steps - 1):
         since = points[a + 1 :] - points[a]
         until = points[None, a + 1 :] - points[a + 1 :, None]
-        error = torch.minimum(since[:, None].expand_as(until), since[:, None] * until / length)
+        error = _error(since[:, None].expand_as(until), until.clamp(min=0.0), length)
         error = error * cost[a + 1 :, None] * inside[a + 1 :, a + 1 :]
         out[a, a + 1 :] = error.sum(dim=0)
     return out
@@ -189,6 +194,6 @@ def _tail_costs(points: Tensor, cost: Tensor, length: float) -> Tensor:
     for last in range(1, steps):
         since = points[last + 1 :] - points[last]
         past = points[None, last + 1 :] - points[:last, None]
-        error = torch.minimum(since.expand_as(past), since * past / length)
+        error = _error(since.expand_as(past), past, length)
         out[:last, last] = (error * cost[last + 1 :]).sum(dim=1)
     return out
