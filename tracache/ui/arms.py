@@ -190,9 +190,14 @@ def follow_steps(arms: ArmControls, steps: gr.Slider) -> None:
         whole = isinstance(most, int | float) and most >= 1
         if not whole or not isinstance(chosen, int | float):
             return gr.skip()
-        return gr.update(maximum=int(most), value=min(chosen, int(most)))
+        # So many computed that none is skipped would be nothing to look at.
+        return gr.update(
+            maximum=int(most),
+            value=chosen if chosen < most else PlannedConfig().budget(int(most)),
+        )
 
-    steps.change(bound, [steps, compute], compute, **QUIET)
+    # What a visitor does: a model, or a link, brings its own number along.
+    steps.input(bound, [steps, compute], compute, **QUIET)
     for button, (_, share) in zip(arms.paces, PACES, strict=True):
         button.click(
             lambda most, share=share: (max(1, round(share * most)), BY_NUMBER, CUSTOM),
