@@ -62,7 +62,7 @@ def compare(page: Page, address: str) -> None:
 def orders(page: Page, address: str) -> None:
     """What the method decided, on a dark page."""
     prompt = "a+matte+green+cone+left+of+a+shiny+white+sphere+on+sand+in+daylight"
-    query = f"model=scenes-t2i&prompt={prompt}&steps=50&stride=5&max_order=4"
+    query = f"model=scenes-t2i&prompt={prompt}&steps=50&stride=5&max_order=4&arms=published"
     page.goto(f"{address}/?{query}&__theme=dark")
     page.locator("#share button").first.wait_for()
     generate(page)

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.visitor import PROMPT, add_arm, box, choose, press, set_number
+from tests.browser.visitor import PROMPT, box, choose, press, set_number
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -41,34 +41,64 @@ def test_an_arm_that_cannot_run_here_says_why(open_page):
 def test_an_adaptive_stride_takes_a_tolerance(open_page):
     page = open_page()
     box(page).fill(PROMPT)
-    page.get_by_label("Adaptive: compute where the predicted error grows").check()
+    choose(page, "Accelerated by", "TraCache, as published")
+    page.get_by_label("Adaptive: where the predicted error grows").check()
     expect(page.get_by_role("spinbutton", name=re.compile("Stride"))).to_be_hidden()
+    expect(page.locator("#plan")).to_contain_text("decided while it runs")
     set_number(page, "Tolerance", 0.02)
-    add_arm(page, "Fewer steps")
     press(page, "Generate")
     expect(page.locator("#status")).to_contain_text("Done.")
     rows = page.locator("#figures tbody tr")
-    computed = int(re.match(r"TraCache(\d+) /", rows.nth(1).inner_text().replace("\t", ""))[1])
+    found = re.match(r"TraCache, as published(\d+) /", rows.nth(1).inner_text().replace("\t", ""))
+    computed = int(found[1])
     assert 2 < computed < 20
     # Equal cost is what was really computed.
     expect(rows.nth(2)).to_contain_text(f"Fewer steps{computed} / 0")
 
 
+def test_the_published_method_is_one_choice_with_its_own_controls(open_page):
+    page = open_page()
+    stride = page.get_by_role("spinbutton", name=re.compile("Stride"))
+    computed = page.get_by_role("spinbutton", name=re.compile("Computed steps"))
+    fold = page.get_by_role("button", name="How it plans, predicts and looks back")
+    expect(computed).to_have_value("8")
+    expect(stride).to_be_hidden()
+    fold.click()
+    expect(page.get_by_label("Look back")).to_be_visible()
+    choose(page, "Accelerated by", "TraCache, as published")
+    expect(stride).to_be_visible()
+    expect(page.get_by_role("spinbutton", name=re.compile("Max order"))).to_be_visible()
+    expect(page.get_by_role("button", name="How it predicts and chooses")).to_be_visible()
+    expect(computed).to_be_hidden()
+    expect(fold).to_be_hidden()
+    page.get_by_label("So many steps").check()
+    expect(computed).to_be_visible()
+    expect(stride).to_be_hidden()
+    choose(page, "Accelerated by", "TraCache")
+    expect(fold).to_be_visible()
+    expect(page.get_by_label("So many steps")).to_be_hidden()
+
+
 def test_a_preset_takes_the_place_of_the_sliders(open_page):
     page = open_page()
     box(page).fill(PROMPT)
+    choose(page, "Accelerated by", "TraCache, as published")
     choose(page, "Preset", "20 steps, 6 computed (3.3× fewer block calls)")
     expect(page.locator("#preset-note")).to_contain_text("Computes the 6 steps")
     expect(page.get_by_role("spinbutton", name=re.compile("Stride"))).to_be_hidden()
     press(page, "Generate")
-    expect(page.locator("#figures tbody tr").nth(1)).to_contain_text("TraCache6 / 14")
+    expect(page.locator("#figures tbody tr").nth(1)).to_contain_text("TraCache, as published6 / 14")
 
 
 def test_paces_set_the_schedule(open_page):
     page = open_page()
-    press(page, "Fast")
-    expect(page.get_by_label("Preset", exact=True)).to_have_value(re.compile("5 computed"))
-    expect(page.locator("#preset-note")).to_contain_text("Computes the 5 steps")
+    computed = page.get_by_role("spinbutton", name=re.compile("Computed steps"))
+    expect(page.locator("#plan")).to_contain_text("8 of 20 steps compute")
+    for pace, number in (("Fast", 5), ("Faithful", 10), ("Balanced", 8)):
+        press(page, pace)
+        expect(computed).to_have_value(str(number))
+        expect(page.locator("#plan")).to_contain_text(f"{number} of 20 steps compute")
     choose(page, "Model", "Scenes by class (embedded, class to image)")
+    expect(page.locator("#plan")).to_contain_text("20 of 50 steps compute")
     press(page, "Fast")
-    expect(page.get_by_role("spinbutton", name=re.compile("Stride"))).to_have_value("4")
+    expect(computed).to_have_value("12")

@@ -38,13 +38,14 @@ def test_the_main_job(open_page):
     assert shown(page, "full").get_attribute("src").endswith("/full.png")
     assert shown(page, "tracache").get_attribute("alt") == f"{SELDOM}, by TraCache"
     rows = page.locator("#figures tbody tr")
-    assert rows.count() == 2
+    assert rows.count() == 3
     expect(rows.nth(0)).to_contain_text("Full compute20 / 0")
-    expect(rows.nth(1)).to_contain_text(re.compile(r"TraCache\d+ / \d+.*s.*×.*MiB.*dB"))
+    expect(rows.nth(1)).to_contain_text(re.compile(r"TraCache8 / 12.*s.*×.*MiB.*dB"))
+    expect(rows.nth(2)).to_contain_text("Fewer steps8 / 0")
     expect(page.locator("#headline")).to_contain_text("than full compute")
     expect(page.locator("#heatmap .js-plotly-plot .heatmaplayer image").first).to_be_attached()
     expect(page.locator("#heatmap")).to_contain_text("timestep, noisiest first")
-    expect(page.locator("#heatmap-text")).to_contain_text("of 20 steps computed all")
+    expect(page.locator("#heatmap-text")).to_contain_text("8 of 20 steps computed")
     expect(page.locator(".tc-gallery li")).to_have_count(1)
 
 
@@ -64,11 +65,33 @@ def test_a_preview_shows_before_the_picture(open_page, server):
 @pytest.mark.slow
 def test_more_arms_are_one_choice_away(open_page):
     page = open_page()
-    add_arm(page, "Fewer steps")
+    add_arm(page, "TraCache, as published")
     press(page, "Generate")
     expect(page.locator("#status")).to_contain_text("Done.")
-    assert image_width(page, "fewer-steps") == 128
-    expect(page.locator("#figures tbody tr").nth(2)).to_contain_text("Fewer steps")
+    assert image_width(page, "published") == 128
+    # Equal cost, whoever it is.
+    rows = page.locator("#figures tbody tr")
+    expect(rows.nth(1)).to_contain_text("TraCache8 / 12")
+    expect(rows.nth(2)).to_contain_text("TraCache, as published8 / 12")
+    expect(rows.nth(3)).to_contain_text("Fewer steps8 / 0")
+
+
+@pytest.mark.slow
+def test_the_plan_is_shown_before_anything_runs_and_is_what_runs(open_page):
+    page = open_page()
+    plan, kinds = page.locator("#plan"), "cells => cells.map(c => c.className)"
+    expect(plan).to_contain_text("8 of 20 steps compute")
+    set_number(page, "Computed steps", 6)
+    expect(plan).to_contain_text("6 of 20 steps compute")
+    page.get_by_role("button", name="Steps, guidance, seed").click()
+    set_number(page, "Steps", 12)
+    expect(plan).to_contain_text("6 of 12 steps compute")
+    shown = plan.locator(".tc-cell").evaluate_all(kinds)
+    assert len(shown) == 12
+    press(page, "Generate")
+    expect(page.locator("#status")).to_contain_text("Done.")
+    ran = page.locator("#status .tc-arm").nth(1).locator(".tc-cell").evaluate_all(kinds)
+    assert ran == shown
 
 
 def test_stop_ends_the_run_and_another_can_start(open_page, server):
@@ -101,7 +124,7 @@ def test_bad_input_says_what_to_do_and_keeps_the_results(open_page):
         page.get_by_text("The prompt is empty: describe what the image should show")
     ).to_be_visible()
     assert image_width(page, "full") == 128
-    expect(page.locator("#figures tbody tr")).to_have_count(2)
+    expect(page.locator("#figures tbody tr")).to_have_count(3)
 
 
 @pytest.mark.slow
@@ -113,7 +136,7 @@ def test_a_baseline_that_is_reused_says_so(open_page):
     press(page, "Generate")
     expect(page.locator("#figures tbody tr").nth(0)).to_contain_text("Full compute5 / 0")
     took = page.locator("#figures tbody tr").nth(0).inner_text().split("\t")[2]
-    set_number(page, "Stride", 2)
+    set_number(page, "Computed steps", 3)
     press(page, "Generate")
     row = page.locator("#figures tbody tr").nth(0)
     expect(row).to_contain_text("Full compute, reused")
@@ -124,12 +147,11 @@ def test_a_baseline_that_is_reused_says_so(open_page):
 @pytest.mark.slow
 def test_what_a_run_will_cost_is_known_before(open_page):
     page = open_page()
-    add_arm(page, "Fewer steps")
     press(page, "What will it cost?")
     cost = page.locator("#cost li")
     expect(cost).to_have_count(3)
     expect(cost.nth(0)).to_contain_text(re.compile(r"Full compute: 20 steps, .* MACs"))
-    expect(cost.nth(1)).to_contain_text(re.compile(r"TraCache: 0\.4\d+ of those MACs, 2\.\d+×"))
+    expect(cost.nth(1)).to_contain_text("TraCache: 0.400 of those MACs, 2.50×; 8 of 20 steps")
     expect(page.locator("#status")).to_contain_text("Press Generate")
 
 

@@ -18,7 +18,7 @@ def test_a_sweep_fills_in_and_leads_to_its_cells(open_page, server):
     press(page, "Run the sweep")
     expect(page.locator("#sweep-status")).to_contain_text("Done.")
     cells = page.locator(".tc-sweep td a")
-    assert cells.count() == 2 * 5
+    assert cells.count() == 2 * 6
     expect(cells.nth(0)).to_contain_text(re.compile(r"\d+\.\d×, (\d+\.\d dB|the same)"))
     expect(page.locator("#sweep-plot .js-plotly-plot")).to_be_visible()
     cells.nth(3).click()

@@ -142,13 +142,31 @@ def test_a_video(client, server):
 def test_arms_of_every_kind(client):
     """A module-wise, an adaptive, a token-wise arm, and another scheduler."""
     for change in (
-        {"settings": {"space": "modules"}},
-        {"settings": {"tolerance": 0.05}, "preset": "custom"},
+        {"settings": {"space": "modules"}, "arms": ["published"]},
+        {"settings": {"tolerance": 0.05}, "stride": "auto", "arms": ["published", "tracache"]},
+        {"compute": 2, "options": {"tracache": {"space": "data", "correct": False}}},
         {"arms": ["toca"], "options": {"toca": {"interval": 2}}},
         {"arms": ["teacache", "ddpm"], "options": {"teacache": {"threshold": 0.9}}},
     ):
         report = ask(client, **change)["report"]
         assert [arm["arm"] for arm in report["arms"]][1:] == change.get("arms", ["tracache"])
+
+
+def test_what_will_compute_is_known_before(client):
+    """And nothing has run: the answer's plan is the run's."""
+    given = {"compute": 3, "arms": ["tracache", "published", "fewer-steps"]}
+    given = {name: value for name, value in {**GOOD, **given}.items() if name != "stride"}
+    expected = client.predict(**given, api_name="/estimate")
+    assert "compute=3" in expected["link"]
+    assert [arm["computed"] for arm in expected["arms"]] == [6, 3, 3, 3]
+    assert expected["arms"][2]["plan"] == [0, 3, 5]
+    assert expected["arms"][1]["share"] == 0.5
+    report = client.predict(**given, api_name="/compare")["report"]
+    assert [arm["full_steps"] for arm in report["arms"]] == [6, 3, 3, 3]
+    ran = [i for i, row in enumerate(report["trace"]["orders"]) if row[-1] == -1]
+    assert ran == expected["arms"][1]["plan"]
+    with pytest.raises(AppError, match="Tracache has no option 'stride'"):
+        client.predict(**{**given, "options": {"tracache": {"stride": 3}}}, api_name="/estimate")
 
 
 def test_what_there_is(client):
@@ -158,14 +176,20 @@ def test_what_there_is(client):
     assert "red sphere" in models["scenes-class"]["examples"]
     arms = {entry["arm"]: entry for entry in client.predict(api_name="/list_arms")}
     assert arms["toca"]["options"]["ratio"]["high"] == 1
+    assert arms["published"]["options"] == {}
+    own = arms["tracache"]["options"]
+    assert own["placement"]["allowed"].startswith("planned")
+    assert not {"compute", "stride", "full_steps"} & set(own)
+    assert models["scenes-t2i"]["compute"] == 8
     assert "gates" not in arms
 
 
 def test_endpoints_are_documented(server):
     info = json.loads(fetch(server, "/gradio_api/info"))["named_endpoints"]
-    assert set(info) == {"/compare", "/list_models", "/list_arms"}
+    assert set(info) == {"/compare", "/estimate", "/list_models", "/list_arms"}
     names = [p["parameter_name"] for p in info["/compare"]["parameters"]]
-    assert set(GOOD) < set(names)
+    assert set(GOOD) | {"compute"} < set(names)
+    assert [p["parameter_name"] for p in info["/estimate"]["parameters"]] == names
     assert info["/compare"]["description"].startswith("Make the same image or video")
     assert all(entry["description"] for entry in info.values())
 
@@ -192,5 +216,6 @@ def test_an_agent_finds_and_uses_the_tools(server):
     assert {t.split("_", 1)[-1] for t in tools} >= {"compare"} or "compare" in tools
     described = tools[name].inputSchema["properties"]
     assert described["stride"]["description"].startswith("Every so many steps, one computes")
+    assert described["compute"]["description"].startswith("Exactly so many of the steps compute")
     assert not answer.isError
     assert "'tracache'" in answer.content[0].text

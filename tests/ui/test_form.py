@@ -16,8 +16,18 @@ GOOD = fill_controls(make_request("scenes-t2i", PROMPT, seed=3))
 REQUESTS = [
     make_request("scenes-t2i", PROMPT, seed=3),
     make_request("scenes-t2i", PROMPT, seed=3, stride=5, max_order=4, steps=9, window=3),
+    make_request("scenes-t2i", PROMPT, seed=3, compute=5, stride=4, arms=["published", "tracache"]),
+    make_request(
+        "scenes-t2i",
+        PROMPT,
+        seed=3,
+        compute=6,
+        options={"tracache": {"space": "velocity", "correct": False, "correct_order": 3}},
+    ),
     make_request("scenes-t2i", PROMPT, seed=3, preset="20-6", reuse_baseline=True),
-    make_request("scenes-t2i", PROMPT, seed=3, stride="auto", tolerance=0.05),
+    make_request(
+        "scenes-t2i", PROMPT, seed=3, stride="auto", tolerance=0.05, arms=["published", "tracache"]
+    ),
     make_request("scenes-t2i", PROMPT, seed=3, arms=["tracache", "reuse", "fewer-steps"]),
     make_request("scenes-class", class_label="blue cone", seed=3, scheduler="deis"),
     make_request("scenes-t2v", "a red cube slides to the left on sand", seed=3, arms=["pab"]),
@@ -27,15 +37,14 @@ REQUESTS = [
 @pytest.mark.parametrize("made", REQUESTS)
 def test_controls_filled_from_a_request_make_it_again(made):
     again = read_request(fill_controls(made))
-    # Whoever fills in the controls fills in all of an arm's settings, defaults too.
-    assert given_of(again) | {"options": 0} == given_of(made) | {"options": 0}
+    assert given_of(again) == given_of(made)
     assert all(again.set_up(arm, computed=5) == made.set_up(arm, computed=5) for arm in made.arms)
 
 
 @pytest.mark.parametrize(
     "change, words",
     [
-        ({"stride": 0}, "stride must be a whole number from 1 to 50, got 0"),
+        ({"stride": 0, "when": "stride"}, "stride must be a whole number from 1 to 50, got 0"),
         ({"stride": 2.5}, "got 2.5"),
         ({"stride": True}, "got True"),
         ({"stride": math.nan}, "stride must be a whole number"),
@@ -59,6 +68,13 @@ def test_controls_filled_from_a_request_make_it_again(made):
         ({"arm": "toca", "toca_ratio": 7}, "ratio"),
         ({"criterion": "power", "exponent": 0}, "exponent must be 0.2 to 1 in size"),
         ({"preset": "best"}, "best"),
+        ({"compute": 0}, "compute must be a whole number from 1 to 1000, got 0"),
+        ({"compute": 2.5}, "got 2.5"),
+        ({"when": "sometimes"}, "when must be one of compute, stride, auto"),
+        ({"when": "auto"}, "choose TraCache, as published, too"),
+        ({"tracache_space": "blocks"}, "TraCache: space must be one of"),
+        ({"tracache_correct": "yes"}, "TraCache: correct must be"),
+        ({"tracache_correct_order": 4}, "TraCache: correct_order must be"),
         ({"reuse_baseline": "yes"}, "reuse_baseline"),
     ],
 )
@@ -80,15 +96,20 @@ def test_a_seed_is_drawn_where_asked():
 
 def test_what_only_videos_know_is_left_out_for_images():
     values = {**GOOD, "arm": "pab", "pab_temporal_range": 5}
-    assert "temporal_range" not in read_request(values).options["pab"]
+    assert "pab" not in read_request(values).options
 
 
 def test_a_sweep_asks_for_every_cell_once_and_for_its_rival():
     places = make_places("scenes-t2i", PROMPT, 0, 8, [3, 2], [1, 0], Settings.from_environment())
-    assert [(p.stride, p.order) for p in places] == [
-        (2, 0), (2, 1), (2, None), (3, 0), (3, 1), (3, None),
-    ]  # fmt: skip
-    assert places[2].request.arms == ("full", "fewer-steps")
+    columns = [(0, "published"), (1, "published"), (None, "tracache"), (None, "fewer-steps")]
+    assert [(p.stride, p.order, p.arm) for p in places] == [
+        (stride, *column) for stride in (2, 3) for column in columns
+    ]
+    assert [p.request.arms[1] for p in places] == [p.arm for p in places]
+    # As many steps compute all along a row.
+    for place in places:
+        assert place.cell.computed == place.request.set_up(place.arm).num_computed
+    assert len({place.cell.computed for place in places}) == 2
     assert all(from_given(from_query(to_query(given_of(p.request)))).set_up(p.arm) for p in places)
 
 

@@ -23,8 +23,9 @@ BLOCKS, MODULES = "blocks", "modules"
 ABSCISSAE = ("timestep", "step", "log-snr", "sigma")
 RULES = ("lagrange", "taylor", "hermite", "learned", "reuse")
 
-#: Groups in which the page shows settings: when to compute, and how to predict and choose.
-SCHEDULE, PREDICTION = "schedule", "prediction"
+#: Groups in which the page shows settings: how many steps compute, when, and how to predict and
+#: choose.
+BUDGET, SCHEDULE, PREDICTION = "budget", "schedule", "prediction"
 
 _EQUATION_7 = "Off: φₙ₋₁, whose error the least residual estimates."
 
@@ -295,7 +296,9 @@ class TraCacheConfig(MethodConfig):
         low=1,
         high=MAX_STEPS,
         label="Computed steps",
-        help="Exactly so many compute, in place of stride, warm-up and last step.",
+        help="Exactly so many of the steps compute, in place of a stride.",
+        group=BUDGET,
+        shown=(1, 50, 1),
     )
     tolerance: float = setting(
         0.02,

@@ -32,11 +32,13 @@ class Example:
     model, subject : str
         What made it, from which prompt or class.
     full, fast : str
-        Names of the pictures' files: full compute's and TraCache's.
+        Names of the pictures' files: full compute's and the arm's.
     speed_up, psnr : float
         As it was measured when it was recorded.
     device, recorded : str
         Where, and on which day.
+    arm : str
+        What made the second.
     """
 
     model: str
@@ -47,6 +49,7 @@ class Example:
     psnr: float
     device: str
     recorded: str
+    arm: str
 
     @property
     def label(self) -> str:
@@ -99,6 +102,7 @@ def _keep(spec: ModelSpec, subject: str, report: Report, folder: Path, stem: str
         psnr=round(fast.psnr, 1),
         device=report.device,
         recorded=date.today().isoformat(),
+        arm=fast.arm,
     )
 
 

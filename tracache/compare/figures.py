@@ -244,13 +244,13 @@ def frame_psnr(arms: Sequence[ArmResult]) -> go.Figure:
     return figure
 
 
-def speed_and_fidelity(points: Sequence[tuple[str, float, float, bool]]) -> go.Figure:
+def speed_and_fidelity(points: Sequence[tuple[str, float, float, str]]) -> go.Figure:
     """Draw how fast against how near, with the settings that nothing beats in both joined.
 
     Parameters
     ----------
-    points : sequence of (str, float, float, bool)
-        Name, speed-up, PSNR in dB, and whether it is the rival rather than the cache.
+    points : sequence of (str, float, float, str)
+        Name, speed-up, PSNR in dB, and the arm in words.
     """
     figure = go.Figure()
     finite = [p for p in points if np.isfinite(p[2])]
@@ -266,8 +266,8 @@ def speed_and_fidelity(points: Sequence[tuple[str, float, float, bool]]) -> go.F
             hoverinfo="skip",
         )
     )
-    for rival, name in ((False, "TraCache"), (True, "Fewer steps")):
-        chosen = [p for p in finite if p[3] is rival]
+    for place, name in enumerate(dict.fromkeys(p[3] for p in points)):
+        chosen = [p for p in finite if p[3] == name]
         figure.add_trace(
             go.Scatter(
                 x=[p[1] for p in chosen],
@@ -276,8 +276,8 @@ def speed_and_fidelity(points: Sequence[tuple[str, float, float, bool]]) -> go.F
                 mode="markers",
                 name=name,
                 marker={
-                    "color": ARM_COLOURS[int(rival)],
-                    "symbol": ARM_MARKERS[int(rival)],
+                    "color": ARM_COLOURS[place % len(ARM_COLOURS)],
+                    "symbol": ARM_MARKERS[place % len(ARM_MARKERS)],
                     "size": 10,
                 },
                 hovertemplate="%{text}<br>%{x:.2f}× faster, %{y:.1f} dB<extra></extra>",
@@ -324,7 +324,7 @@ def describe_path(errors: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
-def _beats(one: tuple[str, float, float, bool], other: tuple[str, float, float, bool]) -> bool:
+def _beats(one: tuple[str, float, float, str], other: tuple[str, float, float, str]) -> bool:
     return one[1] >= other[1] and one[2] >= other[2] and one[1:3] != other[1:3]
 
 

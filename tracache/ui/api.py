@@ -9,14 +9,16 @@ from typing import Any
 import gradio as gr
 
 from tracache.caching.declare import ANYONE
-from tracache.compare.arms import ARMS, REFERENCE
-from tracache.compare.request import SETTINGS, make_request
+from tracache.caching.methods.planned import PlannedConfig
+from tracache.compare.arms import ARMS, REFERENCE, TRACACHE
+from tracache.compare.estimate import estimate
+from tracache.compare.request import SETTINGS, Request, make_request
 from tracache.compare.serialise import given_of, to_query
 from tracache.models.loading import ModelUnavailableError
 from tracache.models.registry import DEFAULT_MODEL, find_model
 from tracache.models.sources import labels_of
 from tracache.settings import Settings
-from tracache.ui.controls import MAX_ARMS, NOT_HERE
+from tracache.ui.arms import MAX_ARMS, NOT_HERE
 from tracache.ui.handlers import Handlers
 from tracache.ui.numbers import whole
 from tracache.ui.offer import offered, require_offered
@@ -33,29 +35,8 @@ class Api:
 
     def compare(self, **given: Any) -> dict:
         """Answer for the endpoint whose parameters :func:`_parameters` has."""
-        model, arms, settings = given["model"], given["arms"], given["settings"]
-        arms = ["tracache"] if arms is None else arms
         try:
-            if not isinstance(arms, list) or len(arms) >= MAX_ARMS:
-                raise ValueError(f"arms must be a list of at most {MAX_ARMS - 1}")
-            for arm in arms:
-                if arm in NOT_HERE:
-                    raise ValueError(f"the arm {arm} is not for programs from afar")
-            for name in ("settings", "options"):
-                if given[name] is not None and not isinstance(given[name], dict):
-                    raise ValueError(f"{name} must be a mapping of names to values")
-            require_offered(model, self._settings)
-            self._handlers.backend.require_available(model)
-            request = make_request(
-                model,
-                **_subject(model, given["prompt"], given["class_label"]),
-                arms=arms,
-                options=given["options"],
-                environment=self._settings,
-                who=ANYONE,
-                **{name: whole(given[name]) for name in NAMED},
-                **_not_given_above(settings or {}),
-            )
+            request = self._read(given)
         except (ValueError, TypeError, ModelUnavailableError) as error:
             raise tell(error) from error
         job = self._handlers.jobs.start(request, "", self._handlers.make)
@@ -72,6 +53,43 @@ class Api:
             "report": now.report.to_dict(),
         }
 
+    def estimate(self, **given: Any) -> dict:
+        """Answer for the endpoint that says what :meth:`compare` would cost; same parameters."""
+        try:
+            request = self._read(given)
+            arms = estimate(request, self._settings).arms
+        except (ValueError, TypeError, OSError, ModelUnavailableError) as error:
+            raise tell(error) from error
+        return {
+            "link": f"?{to_query(given_of(request))}",
+            "arms": [arm.to_dict() for arm in arms],
+        }
+
+    def _read(self, given: dict[str, Any]) -> Request:
+        """Return the request that a program asks for."""
+        model, arms, settings = given["model"], given["arms"], given["settings"]
+        arms = [TRACACHE] if arms is None else arms
+        if not isinstance(arms, list) or len(arms) >= MAX_ARMS:
+            raise ValueError(f"arms must be a list of at most {MAX_ARMS - 1}")
+        for arm in arms:
+            if arm in NOT_HERE:
+                raise ValueError(f"the arm {arm} is not for programs from afar")
+        for name in ("settings", "options"):
+            if given[name] is not None and not isinstance(given[name], dict):
+                raise ValueError(f"{name} must be a mapping of names to values")
+        require_offered(model, self._settings)
+        self._handlers.backend.require_available(model)
+        return make_request(
+            model,
+            **_subject(model, given["prompt"], given["class_label"]),
+            arms=arms,
+            options=given["options"],
+            environment=self._settings,
+            who=ANYONE,
+            **{name: whole(given[name]) for name in NAMED},
+            **_not_given_above(settings or {}),
+        )
+
     def list_models(self) -> list:
         """List every model: what it takes and makes, its defaults, whether it can run here."""
         return [
@@ -83,6 +101,7 @@ class Api:
                 "steps": spec.steps,
                 "guidance_scale": spec.guidance_scale,
                 "schedulers": list(spec.schedulers),
+                "compute": PlannedConfig().budget(spec.steps),
                 "stride": spec.cache.stride,
                 "max_order": spec.cache.max_order,
                 "presets": list(spec.presets),
@@ -105,7 +124,8 @@ class Api:
                         "default": option.default,
                         "low": option.low,
                         "high": option.high,
-                        "about": option.label,
+                        "allowed": option.allowed,
+                        "about": option.help or option.label,
                     }
                     for name, option in arm.options.items()
                 },
@@ -119,10 +139,10 @@ class Api:
         return [name for name, _ in labels.choices()[:10]] if labels is not None else []
 
 
-#: Settings with a parameter of their own; TraCache's others are in ``settings``.
+#: Settings with a parameter of their own; those of the published method are in ``settings``.
 NAMED = (
     *("seed", "stride", "max_order", "steps", "guidance_scale"),
-    *("scheduler", "preset", "frames", "resolution", "aspect"),
+    *("scheduler", "preset", "frames", "resolution", "aspect", "compute"),
 )
 
 #: Those that ``settings`` may hold.
@@ -132,6 +152,15 @@ ABOUT = """Make the same image or video by full compute and by accelerated arms,
 
 Returns the figures of every arm (times, speed-up, PSNR, SSIM, steps computed), the order
 chosen at every block and timestep, and addresses of the pictures, kept for an hour.
+
+Parameters:
+"""
+
+
+COST = """Say what a comparison would compute, and at which steps, before any of it runs.
+
+Returns for each arm its steps, which of them compute (plan, counted from 0), the
+multiply-accumulates and their share of full compute's. Takes the same as compare.
 
 Parameters:
 """
@@ -165,7 +194,8 @@ def _parameters() -> list[tuple[Parameter, str]]:
         *map(declared, first),
         (
             _parameter("arms", list[str] | None, None),
-            "Accelerated arms, three at most, tracache alone if left out; list_arms has all.",
+            "Accelerated arms, three at most, tracache alone if left out; published is the method "
+            "as published; list_arms has all.",
         ),
         *map(declared, second),
         (
@@ -183,7 +213,7 @@ def _parameter(name: str, annotation: Any, default: Any) -> Parameter:
     return Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation)
 
 
-def _endpoint(answer: Callable[..., dict]) -> Callable[..., dict]:
+def _endpoint(answer: Callable[..., dict], about: str = ABOUT) -> Callable[..., dict]:
     """Return a function with the signature and documentation from which Gradio makes its own."""
     parameters = _parameters()
 
@@ -194,9 +224,10 @@ def _endpoint(answer: Callable[..., dict]) -> Callable[..., dict]:
 
     signature = Signature([parameter for parameter, _ in parameters], return_annotation=dict)
     hints = {parameter.name: parameter.annotation for parameter, _ in parameters}
+    compare.__name__ = answer.__name__
     compare.__signature__ = signature  # type: ignore[attr-defined]
     compare.__annotations__ = {**hints, "return": dict}
-    compare.__doc__ = ABOUT + "\n".join(f"    {p.name}: {about}" for p, about in parameters)
+    compare.__doc__ = about + "\n".join(f"    {p.name}: {text}" for p, text in parameters)
     return compare
 
 
@@ -204,6 +235,7 @@ def add_api(handlers: Handlers, settings: Settings, **one_at_a_time: Any) -> Non
     """Add the endpoints to the page that is being built."""
     api = Api(handlers, settings)
     gr.api(_endpoint(api.compare), api_name="compare", **one_at_a_time)
+    gr.api(_endpoint(api.estimate, COST), api_name="estimate", **one_at_a_time)
     gr.api(api.list_models, api_name="list_models")
     gr.api(api.list_arms, api_name="list_arms")
 

@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tracache.caching.checks import require_choice
 from tracache.caching.declare import ANYONE
-from tracache.compare.arms import ARMS, REFERENCE
+from tracache.caching.methods.planned import PlannedConfig
+from tracache.compare.arms import ARMS, REFERENCE, TRACACHE
 from tracache.compare.request import Request, make_request
 from tracache.media import VideoSize
 from tracache.models.presets import CUSTOM
 from tracache.models.registry import find_model, sizes_shown, takes_class
 from tracache.settings import Settings
-from tracache.ui.controls import MAX_ARMS, NOT_HERE, ON_PAGE, arm_options, option_name
+from tracache.ui.arms import (
+    ADAPTIVE,
+    BY_NUMBER,
+    BY_STRIDE,
+    MAX_ARMS,
+    NOT_HERE,
+    ON_PAGE,
+    WAYS,
+    arm_options,
+    option_name,
+)
 from tracache.ui.numbers import whole
 
 #: What the videos of some models measure.
@@ -51,12 +63,16 @@ def read_request(values: Mapping[str, Any], settings: Settings | None = None) ->
     for owner, option in arm_options():
         if owner == arm and (spec.makes_video or not option.video):
             value = values[option_name(owner, option.name)]
-            # An empty field is the arm's default.
             given = whole(value) if option.kind == "whole" else value
-            options.setdefault(owner, {})[option.name] = option.default if value is None else given
+            # An empty field is the arm's default, and what is the default need not be said.
+            if value is not None and given != option.default:
+                options.setdefault(owner, {})[option.name] = given
     cache = {name: whole(values[name]) for name in ON_PAGE}
-    if values["adaptive"] is True:
-        cache["stride"] = "auto"
+    when = require_choice("when", values["when"], [way for _, way in WAYS])
+    if when != BY_NUMBER:
+        del cache["compute"]
+    if when == ADAPTIVE:
+        cache["stride"] = ADAPTIVE
     # Where presets mean nothing they are out of sight, but not forgotten.
     scheduled = arm not in ARMS or ARMS[arm].scheduled
     prompt, label = values["prompt"] or "", values["class_label"]
@@ -82,9 +98,12 @@ def read_request(values: Mapping[str, Any], settings: Settings | None = None) ->
 
 def fill_controls(request: Request) -> dict[str, Any]:
     """Return what the controls hold to make a request; the inverse of :func:`read_request`."""
-    arms = [arm for arm in request.arms if arm != REFERENCE] or ["tracache"]
+    arms = [arm for arm in request.arms if arm != REFERENCE] or [TRACACHE]
     first = request.matched or arms[0]
-    cache, auto = request.cache, request.cache.stride == "auto"
+    cache, auto = request.cache, request.cache.decides_as_it_runs
+    by_stride = cache.compute is None and cache.full_steps is None
+    # Exactly these steps are at least as many; a preset's are its own affair.
+    budget = cache.budget(request.steps) or PlannedConfig().budget(request.steps)
     options = {
         option_name(owner, option.name): request.options.get(owner, {}).get(
             option.name, option.default
@@ -101,8 +120,9 @@ def fill_controls(request: Request) -> dict[str, Any]:
         "guidance_scale": request.guidance_scale,
         "scheduler": request.scheduler,
         **{name: getattr(cache, name) for name in ON_PAGE},
-        **({"stride": request.spec.cache.stride} if auto else {}),
-        "adaptive": auto,
+        **({"stride": request.spec.cache.stride} if cache.stride == ADAPTIVE else {}),
+        "compute": cache.compute if cache.compute is not None else budget,
+        "when": ADAPTIVE if auto else BY_STRIDE if by_stride else BY_NUMBER,
         "arm": first,
         "also": [arm for arm in arms if arm != first],
         "preset": request.preset,

@@ -18,6 +18,7 @@ from tracache.compare.figures import (
     frame_psnr,
     order_heatmap,
 )
+from tracache.compare.plan import plan_arm
 from tracache.compare.report import Report
 from tracache.compare.request import Request
 from tracache.models.loading import ModelUnavailableError
@@ -36,6 +37,7 @@ from tracache.ui.views import (
     filmstrip,
     gallery,
     headline,
+    plan_note,
     show_progress,
     stop_note,
     table,
@@ -106,6 +108,19 @@ class Handlers:
         except (ValueError, OSError) as error:
             raise tell(error) from error
         return gr.update(value=cost_note(lines), visible=True)
+
+    def plan(self, values: dict[str, Any]) -> str:
+        """Show which steps the accelerated arm will compute, whatever the picture will show.
+
+        Nothing is said where that cannot be known: whoever then presses Generate hears why.
+        """
+        subject = {"prompt": "any", "class_label": 0, "seed": 0, "randomise": False}
+        try:
+            require_offered(values["model"], self._settings)
+            request = read_request({**values, **subject}, self._settings)
+            return plan_note(plan_arm(request, values["arm"], self._settings))
+        except (ValueError, OSError):
+            return ""
 
     def make(self, request: Request) -> Generator[Event, None, None]:
         """Yield the events of a comparison."""

@@ -67,9 +67,8 @@ def opener(
         about = model_changes(controls.subject, spec, values["prompt"], settings, handlers.backend)
         values["class_label"] = about["class_label"] | {"value": request.class_label}
         values["scheduler"] = gr.update(choices=list(spec.schedulers), value=request.scheduler)
-        values["preset"] = gr.update(
-            choices=preset_choices(spec), value=request.preset, visible=bool(spec.presets)
-        )
+        values["preset"] = gr.update(choices=preset_choices(spec), value=request.preset)
+        values["compute"] = gr.update(maximum=request.steps, value=values["compute"])
         changes = {controls.subject.outputs[name]: change for name, change in about.items()}
         # The prompt and the class are among both: what the link says of them counts.
         return changes | {controls.inputs[name]: value for name, value in values.items()}

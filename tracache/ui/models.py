@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from tracache.caching.methods.planned import PlannedConfig
 from tracache.models.presets import CUSTOM
 from tracache.models.registry import MODELS, find_model
 from tracache.models.sources import labels_of
@@ -119,7 +120,7 @@ def follow_model(
     backend : Backend
         Knows which models can run.
     """
-    names = ("steps", "guidance_scale", "scheduler", "stride", "max_order", "last_step", "preset")
+    names = tuple(_defaults(next(iter(MODELS.values()))))
     outputs = {**subject.outputs, **{name: controls[name] for name in names}}
 
     def follow(chosen: str, prompt: str | None) -> dict[Any, Any]:
@@ -180,10 +181,11 @@ def _defaults(spec: ModelSpec) -> dict[str, Any]:
         "steps": spec.steps,
         "guidance_scale": spec.guidance_scale,
         "scheduler": gr.update(choices=list(spec.schedulers), value=spec.schedulers[0]),
+        "compute": gr.update(maximum=spec.steps, value=PlannedConfig().budget(spec.steps)),
         "stride": spec.cache.stride,
         "max_order": spec.cache.max_order,
         "last_step": spec.cache.last_step,
-        "preset": gr.update(choices=preset_choices(spec), value=CUSTOM, visible=bool(spec.presets)),
+        "preset": gr.update(choices=preset_choices(spec), value=CUSTOM),
     }
 
 

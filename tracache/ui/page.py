@@ -28,12 +28,12 @@ from tracache.ui.widgets.viewer import add_viewer
 
 INTRO = """# TraCache
 The same prompt and the same noise: full computation, and the same transformer with most steps
-skipped, their features extrapolated along their trajectory. See what it saves, what it changes,
-and which order it chose at every block and timestep."""
+skipped, what it would have said there carried on along its trajectory. See what it saves, what it
+changes, which steps it computes and what it did at the others."""
 
-READING = """The order is chosen where the residual |φₙ − φₙ₋₁| of two neighbouring polynomials
-spreads least. That residual estimates the error of the lower one, which is therefore taken: on the
-embedded model it stays nearer to full compute than φₙ, the other reading of the paper's Eq. 7."""
+READING = """As published, the order is chosen where the residual |φₙ − φₙ₋₁| of two neighbouring
+polynomials spreads least. That residual estimates the error of the lower one, which is therefore
+taken: on the embedded model it stays nearer to full compute than φₙ, the other reading of Eq. 7."""
 
 TO_RESULTS = """() => {
   if (innerWidth < 760) document.querySelector("#status").scrollIntoView({ behavior: "smooth" });
@@ -114,6 +114,16 @@ def _add_compare(
         # Counting beside a run would take from what is being timed.
         **turns,
     )
+    unseen = ("prompt", "class_label", "seed", "randomise", "reuse_baseline", "also")
+    gr.on(
+        [page.load, *(c.change for name, c in controls.inputs.items() if name not in unseen)],
+        lambda *values: handlers.plan(dict(zip(names, values, strict=True))),
+        list(controls.inputs.values()),
+        controls.plan,
+        trigger_mode="always_last",
+        concurrency_limit=16,
+        **QUIET,
+    )
     # On a phone the results are below the controls.
     controls.generate.click(None, js=TO_RESULTS, **QUIET)
     controls.stop.click(handlers.stop, outputs["current"], controls.stop_text, queue=False, **QUIET)
@@ -174,7 +184,8 @@ def _results(settings: Settings) -> tuple[dict[str, Any], gr.Button, gr.Markdown
     with gr.Accordion("The path of a block", open=False):
         gr.Markdown(
             "Where a block's output goes from step to step: in full compute, where reuse would "
-            "leave it, and where TraCache carries it on. Runs full compute once more, untimed.",
+            "leave it, and where the method as published carries it on. Runs full compute once "
+            "more, untimed.",
             elem_classes="tc-quiet",
         )
         with gr.Row():

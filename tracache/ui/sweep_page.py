@@ -1,14 +1,15 @@
-"""The route of sweeps: strides × orders for one prompt, filling in as they are made."""
+"""The route of sweeps: budgets × methods for one prompt, filling in as they are made."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
 
+from tracache.compare.arms import ARMS, PUBLISHED, TRACACHE
 from tracache.compare.figures import speed_and_fidelity
 from tracache.compare.report import ArmResult
 from tracache.compare.request import Request, make_request
@@ -26,11 +27,12 @@ from tracache.ui.widgets.viewer import file_url
 STRIDES = (2, 3, 4, 5, 6)
 ORDERS = (0, 1, 2, 3, 4)
 
-#: In the column beside the orders: full compute at equal cost.
-RIVAL = "fewer-steps"
+#: In the columns beside the orders, at as many computed steps: TraCache, and full compute.
+OTHERS = (TRACACHE, "fewer-steps")
 
-ABOUT = """One prompt, every stride with every highest order, and fewer steps at the same cost in
-the last column. Each cell fills in as it is made and leads to its full comparison."""
+ABOUT = """One prompt at several numbers of computed steps: the method as published, at every stride
+with every highest order, and in the last columns TraCache and fewer steps with as many computed.
+Each cell fills in as it is made and leads to its full comparison."""
 
 NONE = "No embedded model is offered here; sweep from the command line: `tracache sweep`."
 
@@ -43,12 +45,14 @@ class Place:
 
     stride: int
     order: int | None
+    arm: str
     request: Request
 
     @property
-    def arm(self) -> str:
-        """Name of the arm that the cell shows."""
-        return "tracache" if self.order is not None else RIVAL
+    def cell(self) -> SweepCell:
+        """What the page shows of it before it is made."""
+        computed = self.request.cache.budget(self.request.steps) or 0
+        return SweepCell(self.stride, self.order, self.arm, computed)
 
 
 def add_sweep(handlers: Handlers, settings: Settings, **one_at_a_time: Any) -> None:
@@ -129,7 +133,8 @@ def make_places(
     what = {"class_label" if takes_class(model) else "prompt": subject}
     places = []
     for stride in sorted(map(whole, strides)):
-        for order in [*sorted(map(whole, orders)), None]:
+        columns = [(PUBLISHED, order) for order in sorted(map(whole, orders))]
+        for arm, order in [*columns, *((arm, None) for arm in OTHERS)]:
             request = make_request(
                 model,
                 **what,
@@ -137,12 +142,12 @@ def make_places(
                 steps=whole(steps),
                 stride=stride,
                 max_order=order,
-                arms=["tracache"] if order is not None else [RIVAL],
+                arms=[arm],
                 reuse_baseline=True,
                 trace=False,
                 environment=settings,
             )
-            places.append(Place(stride, order, request))
+            places.append(Place(stride, order, arm, request))
     return places
 
 
@@ -198,17 +203,17 @@ def _show(
     for i, place in enumerate(places):
         made = found.get(i)
         if made is None:
-            cells.append(SweepCell(place.stride, place.order))
+            cells.append(place.cell)
             continue
         job, result = made
         source = file_url(job.snapshot().files[place.arm])
-        cells.append(SweepCell(place.stride, place.order, job.id, source, result))
+        cells.append(replace(place.cell, job_id=job.id, source=source, result=result))
     done = [cell for cell in cells if cell.result is not None]
     status = f'<p class="tc-message" role="status">{message}</p>'
     changes: Changes = {"status": status, "grid": sweep_grid(cells)}
     if done:
         points = [
-            (_name(cell), cell.result.speed_up, cell.result.psnr, cell.order is None)
+            (_name(cell), cell.result.speed_up, cell.result.psnr, ARMS[cell.arm].title)
             for cell in done
             if cell.result is not None
         ]
@@ -218,5 +223,5 @@ def _show(
 
 def _name(cell: SweepCell) -> str:
     if cell.order is None:
-        return f"fewer steps, as stride {cell.stride}"
-    return f"stride {cell.stride}, order up to {cell.order}"
+        return f"{ARMS[cell.arm].title}, {cell.computed} computed"
+    return f"as published, stride {cell.stride}, order up to {cell.order}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from tracache.compare.arms import ARMS
+from tracache.compare.plan import ArmPlan
 from tracache.compare.report import ArmResult, Report
 from tracache.compare.request import Request
 from tracache.models.spec import ModelSpec
@@ -17,8 +18,8 @@ from tracache.ui.progress import ArmProgress, Progress
 MAX_WORDS_NAMED = 5
 
 EMPTY_STATUS = (
-    '<div class="tc-status"><p class="tc-quiet">Press Generate: full compute and TraCache start '
-    "from the same noise, and each step shows here as it finishes.</p></div>"
+    '<div class="tc-status"><p class="tc-quiet">Press Generate: full compute and every other '
+    "arm start from the same noise, and each step shows here as it finishes.</p></div>"
 )
 
 
@@ -51,6 +52,20 @@ def _strip(arm: ArmProgress) -> str:
 
 def _kind(computed: bool) -> str:
     return " tc-full" if computed else " tc-skip"
+
+
+def plan_note(plan: ArmPlan) -> str:
+    """Show which steps an arm will compute, before anything runs: a cell per step."""
+    if plan.num_steps is None or plan.steps is None:
+        return '<p class="tc-plan tc-quiet">Which steps compute is decided while it runs.</p>'
+    kinds = (_kind(step in plan.steps) for step in range(plan.num_steps))
+    cells = "".join(f'<i class="tc-cell{kind}"></i>' for kind in kinds)
+    anew = ", placed anew as it runs" if plan.changes else ""
+    words = f"{len(plan.steps)} of {plan.num_steps} steps compute{anew}"
+    return (
+        f'<div class="tc-plan" role="img" aria-label="{escape(plan.describe())}">'
+        f'<span class="tc-strip">{cells}</span><span class="tc-quiet">{words}</span></div>'
+    )
 
 
 def stop_note(why: str) -> str:
@@ -182,7 +197,11 @@ class SweepCell:
     stride : int
         Its row.
     order : int or None
-        Its column; None is fewer steps at equal cost.
+        Its column, of the published method's; None is another arm's.
+    arm : str
+        What it shows.
+    computed : int
+        Steps that compute in its row.
     job_id, source : str
         Where its comparison and its picture are.
     result : ArmResult or None
@@ -191,28 +210,34 @@ class SweepCell:
 
     stride: int
     order: int | None
+    arm: str
+    computed: int
     job_id: str = ""
     source: str = ""
     result: ArmResult | None = None
 
 
 def sweep_grid(cells: Sequence[SweepCell]) -> str:
-    """Draw a sweep: a row for each stride, a column for each order, fewer steps last."""
-    strides = sorted({cell.stride for cell in cells})
-    orders = sorted({cell.order for cell in cells if cell.order is not None})
-    head = "".join(f'<th scope="col">order ≤ {order}</th>' for order in orders)
-    by_place = {(cell.stride, cell.order): cell for cell in cells}
+    """Draw a sweep: a row for each stride, a column for each order, then the other arms."""
+    rows_of: dict[int, list[SweepCell]] = {}
+    for cell in cells:
+        rows_of.setdefault(cell.stride, []).append(cell)
+    first = next(iter(rows_of.values()))
+    head = "".join(f'<th scope="col">{escape(_column(cell))}</th>' for cell in first)
     rows = "".join(
-        f'<tr><th scope="row">stride {stride}</th>'
-        + "".join(_sweep_cell(by_place[stride, order]) for order in [*orders, None])
-        + "</tr>"
-        for stride in strides
+        f'<tr><th scope="row">stride {stride}<br><span class="tc-quiet">{row[0].computed} computed'
+        f"</span></th>{''.join(map(_sweep_cell, row))}</tr>"
+        for stride, row in rows_of.items()
     )
     return (
         '<div class="tc-scroll" tabindex="0" role="region" aria-label="The sweep">'
-        f'<table class="tc-sweep"><thead><tr><td></td>{head}<th scope="col">fewer steps</th></tr>'
+        f'<table class="tc-sweep"><thead><tr><td></td>{head}</tr>'
         f"</thead><tbody>{rows}</tbody></table></div>"
     )
+
+
+def _column(cell: SweepCell) -> str:
+    return ARMS[cell.arm].title if cell.order is None else f"order ≤ {cell.order}"
 
 
 def _sweep_cell(cell: SweepCell) -> str:

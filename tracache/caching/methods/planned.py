@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import Tensor
 
-from tracache.caching.config import MAX_STEPS, MAX_STRIDE, MethodConfig
+from tracache.caching.config import MAX_STEPS, MAX_STRIDE, MethodConfig, TraCacheConfig
 from tracache.caching.coordinates import gaussian_noise
 from tracache.caching.correct import coefficients_of, get_tensor, put_tensor
 from tracache.caching.declare import setting
@@ -121,6 +121,10 @@ class PlannedConfig(MethodConfig):
     def at_scheduler(self) -> bool:
         """Whether a skipped step runs nothing of the denoiser."""
         return True
+
+    def points_watched(self, num_computed: int | None) -> int:
+        """How many outputs of a block are kept where it is watched beside the plan."""
+        return TraCacheConfig.published().points_watched(num_computed)
 
     def place(self, log_snr: Sequence[float]) -> tuple[int, ...]:
         """Return the steps that compute, in a run with these values of λ."""

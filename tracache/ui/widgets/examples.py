@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from tracache.compare.arms import ARMS
 from tracache.compare.examples import FOLDER, Example, load_examples
 from tracache.media import VideoSize
 from tracache.models.sources import labels_of
@@ -78,7 +79,14 @@ def first_look(spec: ModelSpec, settings: Settings) -> dict[str, Any] | None:
         "label": f"An example: “{example.subject}”, {example.label}. Press Generate for your own.",
         "arms": [
             _arm(settings, example, "full", "Full compute", example.full, ""),
-            _arm(settings, example, "tracache", "TraCache", example.fast, _note(example)),
+            _arm(
+                settings,
+                example,
+                example.arm,
+                ARMS[example.arm].title,
+                example.fast,
+                _note(example),
+            ),
         ],
         "ratio": 1.0,
         "video": spec.makes_video,

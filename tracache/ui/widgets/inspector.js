@@ -15,8 +15,12 @@ function load() {
   const value = props.value;
   root.hidden = !value;
   if (!value) return;
-  options(block, value.blocks, value.blocks.length - 1);
-  const judged = value.spreads.findIndex((rows) => rows[rows.length - 1].some((x) => x !== null));
+  // The last row makes the picture; where it chooses nothing, the last block beside it does.
+  const rows = value.spreads.map((step) => step.map((x) => x.some((y) => y !== null)));
+  const last = value.blocks.length - 1;
+  const chosen = last && !rows.some((row) => row[last]) ? last - 1 : last;
+  options(block, value.blocks, chosen);
+  const judged = rows.findIndex((row) => row[chosen]);
   const names = value.timesteps.map((t, i) => `${i + 1} (timestep ${t})`);
   options(step, names, Math.max(judged, 0));
   draw();
@@ -26,7 +30,8 @@ function draw() {
   const value = props.value;
   const [s, b] = [+step.value, +block.value];
   const spreads = value.spreads[s][b].filter((x) => x !== null);
-  const name = `Block ${value.blocks[b]}, step ${s + 1}`;
+  const row = value.blocks[b];
+  const name = `${row === "prediction" ? "Prediction" : `Block ${row}`}, step ${s + 1}`;
   said.textContent = `${name}: ${value.words[String(value.orders[s][b])]}.`;
   bars.replaceChildren();
   root.querySelector("caption").textContent = "";
