@@ -282,7 +282,9 @@ def prove_tail(
                 found = replace(found, copied=True)
                 values = {key: again.kept[key[0]][key[1]] for key in found.live}
             for number in (float("nan"), 3.0):
-                answers = Answers(found, values, lambda key, number=number: number)
+                # Copies, since what is handed out may be written into.
+                handed = {key: value.clone() for key, value in values.items()}
+                answers = Answers(found, handed, lambda key, number=number: number)
                 if not same_output(rerun(answers), output):
                     return _as_a_whole("without its blocks its forward finds something else"), {}
             return found, values
