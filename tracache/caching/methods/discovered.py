@@ -13,6 +13,7 @@ from torch.utils import _pytree as pytree
 from tracache.caching.config import TraCacheConfig
 from tracache.caching.methods.base import Call, Stack, Watch
 from tracache.caching.methods.tracache import Forecast
+from tracache.caching.proof import prove_tail
 from tracache.caching.tail import (
     Answers,
     Differs,
@@ -21,7 +22,6 @@ from tracache.caching.tail import (
     Recorder,
     Tail,
     is_feature,
-    prove_tail,
 )
 from tracache.caching.trajectory import Trajectory
 
@@ -30,7 +30,7 @@ class LiveForecast(Forecast):
     """Every tensor of a block that reaches the output has a trajectory.
 
     The first forward of its kind that computes is watched, and shows what each block returns and
-    what of it is live, see :func:`~tracache.caching.tail.prove_tail`. At a skipped step no block
+    what of it is live, see :func:`~tracache.caching.proof.prove_tail`. At a skipped step no block
     runs: live tensors are extrapolated, the others are zeros that take no memory. Where that
     cannot be had, the denoiser's output is extrapolated as a whole.
     """
