@@ -131,7 +131,8 @@ def _search(tail: Tail, blocks: Sequence[Block], rerun: Rerun) -> Tail | str:
         return "its output depends on none of its blocks"
     if len(live) > MOST_LIVE:
         return f"{len(live)} tensors of its blocks reach the output"
-    return replace(tail, live=tuple(live))
+    # The main one is the largest: the picture, where there is sound beside it.
+    return replace(tail, live=tuple(sorted(live, key=lambda key: _size(tail, key))))
 
 
 def _spare(tail: Tail, blocks: Sequence[Block], reaches: Callable[[list[Key]], bool]) -> Tail:
@@ -169,6 +170,11 @@ def _work(note: Note, block: Block) -> int:
         default=1,
     )
     return rows * sum(p.numel() for p in block.module.parameters())
+
+
+def _size(tail: Tail, key: Key) -> int:
+    shape = tail.notes[key[0]].leaves[key[1]].shape
+    return shape.numel() if shape is not None else 0
 
 
 def _keys(tail: Tail) -> list[Key]:
