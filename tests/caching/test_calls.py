@@ -188,6 +188,22 @@ def test_where_one_of_two_calls_stays_away_the_other_goes_on():
     assert computed(handle.traces["call 2"]) == [0]
 
 
+def test_a_named_call_that_pauses_computes_when_it_comes_back():
+    model, made = Denoiser(), flow(12)
+    handle = tracache.attach(model, CONFIG, scheduler=made)
+    text, x = torch.zeros(3), torch.zeros(2, 4)
+    for i, t in enumerate(made.timesteps):
+        for name in ("cond", "uncond"):
+            if name == "cond" or not 4 <= i < 7:
+                with handle.context(name):
+                    out = model(x, t.expand(2) / 1000, text)
+        made.step(out, t, x)
+    assert computed(handle.traces["cond"]) == [0, 3, 6, 9]
+    paused = handle.traces["uncond"]
+    assert computed(paused) == [0, 3]
+    assert np.allclose(paused.timesteps, made.timesteps[7:])
+
+
 def test_a_call_with_fewer_blocks_has_a_plan_of_its_own():
     """Skip-layer guidance: the same conditions, other blocks."""
     model, made = Denoiser(), flow()

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from diffusers.models.transformers.transformer_flux2 import (
+    Flux2KVAttnProcessor,
+    Flux2KVParallelSelfAttnProcessor,
+)
 from torch import nn
 
 import tracache
+from tests.caching.zoo import Inputs, make
 from tracache import TraCacheConfig
 from tracache.caching.discover import discover_blocks
 from tracache.methods import (
@@ -291,7 +296,69 @@ def test_what_is_written_into_later_is_kept_as_it_was(config):
         assert torch.allclose(outputs[3][:, 2:], outputs[2][:, 2:] + moved, atol=1e-5)
 
 
+@torch.no_grad()
+def test_chromas_residual_is_added_in_place_and_harms_no_history():
+    name = "ChromaTransformer2DModel"
+    model = make(name)
+    given = Inputs(name, model)(1.0)
+    given["controlnet_single_block_samples"] = [torch.randn(1, 16, 32) for _ in range(3)]
+    times = (0.9, 0.7, 0.6, 0.25)
+
+    def outputs():
+        timed = ({**given, "timestep": torch.tensor([time])} for time in times)
+        return [model(**inputs).sample.clone() for inputs in timed]
+
+    handle = tracache.attach(model, REUSE)
+    actual = outputs()
+    assert tail_of(handle).copied
+    handle.detach()
+    kept = []
+
+    def replace(module, args, output):
+        kept.append(output.clone() if len(kept) % 2 == 0 else kept[-1])
+        return kept[-1].clone()
+
+    hook = model.single_transformer_blocks[-1].register_forward_hook(replace)
+    for found, expected in zip(actual, outputs(), strict=True):
+        assert torch.allclose(found, expected, atol=1e-5)
+    hook.remove()
+
+
 # Kinds of calls
+
+
+@torch.no_grad()
+def test_reading_from_a_cache_of_keys_is_another_kind_of_call():
+    """FLUX.2 klein: the first step goes through reference images, the others read what it kept."""
+    name = "Flux2Transformer2DModel"
+    model = make(name)
+    for block in model.transformer_blocks:
+        block.attn.set_processor(Flux2KVAttnProcessor())
+    for block in model.single_transformer_blocks:
+        block.attn.set_processor(Flux2KVParallelSelfAttnProcessor())
+    given = Inputs(name, model)(1.0)
+    ids = given["img_ids"]
+    first = {
+        "hidden_states": torch.cat([given["hidden_states"]] * 2, dim=1),
+        "img_ids": torch.cat([ids, ids], dim=1),
+        "kv_cache_mode": "extract",
+        "num_ref_tokens": 16,
+    }
+    handle = tracache.attach(model, TraCacheConfig(stride=9, max_order=0))
+    sizes = []
+    for time in (1.0, 0.9):
+        output = model(**{**given, **first, "timestep": torch.tensor([time])})
+        # What hands out more than tensors computes at every step.
+        assert output.kv_cache.get_single(0).k_ref is not None
+    assert handle.trace.computed.tolist() == [True, True]
+    read = {"kv_cache": output.kv_cache, "kv_cache_mode": "cached", "num_ref_tokens": 16}
+    for time in (0.8, 0.6, 0.4):
+        output = model(**{**given, **read, "timestep": torch.tensor([time])})
+        sizes.append(output.sample.shape)
+    # The first that reads computes, and starts anew.
+    assert handle.trace.computed.tolist() == [True, False, False]
+    assert len(handle._stack.tails) == 2
+    assert set(sizes) == {(1, 16, 4)}
 
 
 def test_another_size_midway_computes():

@@ -135,6 +135,10 @@ class RunClock:
             self._start(identity, timestep, evidence)
             return True
         counted = steps_done(self._scheduler)
+        if counted is not None and self.step > 0 and not 0 <= counted - self._counted <= 1:
+            # Steps went by without this call, as where guidance pauses: what is kept is old.
+            self._start(identity, timestep, evidence)
+            return True
         moved = counted is not None and counted == self._counted + 1
         value = self._value(self.step + 1, timestep, moved)
         way = (value > self._handed) - (value < self._handed)

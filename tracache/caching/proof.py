@@ -15,7 +15,17 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from tracache.caching.discover import Block
-from tracache.caching.tail import Answers, Differs, Key, Note, Player, Recorder, Tail, is_feature
+from tracache.caching.tail import (
+    Answers,
+    Differs,
+    Key,
+    Note,
+    Player,
+    Recorder,
+    Tail,
+    is_feature,
+    is_plain,
+)
 
 #: More tensors than this are not worth a trajectory each: that of the output serves.
 MOST_LIVE = 8
@@ -61,6 +71,9 @@ def prove_tail(
     Tail, dict of Key to Tensor
         How to answer, and what its live tensors held in the forward that was watched.
     """
+    others = [x for x in pytree.tree_leaves(output) if not isinstance(x, Tensor)]
+    if not is_plain(others):
+        return replace(_as_a_whole("its output holds more than tensors"), never=True), {}
     if not notes:
         return _as_a_whole("its forward calls none of its blocks"), {}
     if not all(note.plain for note in notes):

@@ -5,7 +5,7 @@ The *tail* is what a forward still does where no block runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -64,8 +64,7 @@ class Note:
     @property
     def plain(self) -> bool:
         """Whether it is nothing but tensors of features and values that say what they are."""
-        values = [leaf.value for leaf in self.leaves if leaf.shape is None]
-        return all(isinstance(x, _PLAIN) for x in values)
+        return is_plain(leaf.value for leaf in self.leaves if leaf.shape is None)
 
     @property
     def features(self) -> tuple[int, ...]:
@@ -92,6 +91,8 @@ class Tail:
         Whether live tensors are written into later, so that a history keeps copies.
     reason : str
         Why the output is extrapolated as a whole; else empty.
+    never : bool
+        Whether such calls compute at every step, because they hand out more than tensors.
     """
 
     notes: tuple[Note, ...]
@@ -100,6 +101,7 @@ class Tail:
     dense: bool = False
     copied: bool = False
     reason: str = ""
+    never: bool = False
 
 
 class Player(Protocol):
@@ -211,6 +213,11 @@ class Answers:
         """Raise Differs if the forward has not made all the calls that were noted."""
         if self._call != len(self._tail.notes):
             raise Differs
+
+
+def is_plain(values: Iterable[Any]) -> bool:
+    """Whether values say all that they are: numbers, words, nothing."""
+    return all(isinstance(value, _PLAIN) for value in values)
 
 
 def is_feature(value: Any) -> bool:

@@ -111,6 +111,9 @@ class LiveForecast(Forecast):
                 self._forget_history()
                 return output
             values = {(call, i): recorder.kept[call][i] for call, i in tail.live}
+        if tail.never:
+            self._forget_history()
+            return output
         if not tail.live:
             values = {(0, i): x.clone() for i, x in enumerate(_leaves(output)) if is_feature(x)}
             if not values:
