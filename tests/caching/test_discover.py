@@ -264,6 +264,16 @@ def test_numbers_tell_where_nan_is_swallowed():
     assert torch.equal(outputs[1], outputs[0])
 
 
+def test_an_output_that_shows_no_tensors_is_refused():
+    class Hidden(Toy):
+        def forward(self, x, timestep, text=None):
+            return Held(super().forward(x, timestep))
+
+    tracache.attach(model := Hidden(), REUSE)
+    with pytest.raises(TypeError, match=r"Hidden returns Held, in which no tensors are found"):
+        model(torch.zeros(2, 5, 4), torch.full((2,), 900.0))
+
+
 # Writing in place
 
 
