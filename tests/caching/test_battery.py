@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from functools import lru_cache
+from functools import cache
 
 import pytest
 import torch
@@ -55,13 +55,17 @@ class Tried:
 
     @property
     def takes_return_dict(self):
-        return "return_dict" in self.arguments.named((), inspect.signature(self.model.forward).parameters)
+        return "return_dict" in inspect.signature(type(self.model).forward).parameters
 
     def doubled(self, inputs=None):
         """Return inputs of twice the batch, where tensors begin with the batch."""
         inputs = self.given if inputs is None else inputs
         batch = len(inputs[self.arguments.latents])
-        twice = lambda x: torch.cat([x, x]) if isinstance(x, torch.Tensor) and x.dim() and len(x) == batch else x  # noqa: E731,E501
+
+        def twice(x):
+            batched = isinstance(x, torch.Tensor) and x.dim() and len(x) == batch
+            return torch.cat([x, x]) if batched else x
+
         return pytree.tree_map(twice, inputs)
 
     @torch.no_grad()
@@ -105,7 +109,7 @@ class Tried:
         return {self.blocks[i].path for i in tail.always} if tail else set()
 
 
-@lru_cache(maxsize=None)
+@cache
 def tried(name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

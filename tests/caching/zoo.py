@@ -1,4 +1,4 @@
-"""Every denoiser of the installed diffusers, tiny, with inputs; found by going through its files."""
+"""Every denoiser of the installed diffusers, tiny, with inputs; found by going through it."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def attach(
     Parameters
     ----------
     denoiser : nn.Module
-        A ``PixArtTransformer2DModel`` or ``DiTTransformer2DModel`` of diffusers.
+        Any that keeps its blocks in lists of modules, as those of diffusers do.
     config : TraCacheConfig, or another method's of :mod:`tracache.caching.methods`, optional
         The settings; the defaults of :class:`~tracache.caching.config.TraCacheConfig` if not given.
     num_steps : int, optional
@@ -56,7 +56,8 @@ def attach(
     Raises
     ------
     TypeError
-        If the denoiser's or the configuration's class is not supported.
+        If no blocks are found in the denoiser, its forward takes no timestep, the method needs to
+        know more of its blocks than where they are, or the configuration is of no known class.
     ValueError
         If it has no blocks, ``last_step`` is set and the number of steps unknown, or ``trace``
         names a row that there is not.
@@ -66,9 +67,10 @@ def attach(
 
     Notes
     -----
-    TraCache, Eq. 5–7. At a skipped step only the last block's output is predicted; that is exact,
-    since the method replaces every block's output and so only the last one is ever read. Memory:
-    ``max_order + 1`` tensors of the last block's output.
+    TraCache, Eq. 5–7. At a skipped step only what the output reads of the blocks is predicted,
+    mostly one tensor of the last; that is exact, since the method replaces every block's output.
+    Which tensors those are is proved at the first computed step, see
+    :mod:`tracache.caching.proof`. Memory: ``max_order + 1`` tensors of each.
     """
     config = config if config is not None else TraCacheConfig()
     if isinstance(config, PlannedConfig):

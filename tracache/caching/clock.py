@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -135,6 +135,10 @@ class RunClock:
             self._start(identity, timestep, evidence)
             return True
         counted = steps_done(self._scheduler)
+        if counted is not None and self.step > 0 and not 0 <= counted - self._counted <= 1:
+            # Steps went by without this call, as where guidance pauses: what is kept is old.
+            self._start(identity, timestep, evidence)
+            return True
         moved = counted is not None and counted == self._counted + 1
         value = self._value(self.step + 1, timestep, moved)
         way = (value > self._handed) - (value < self._handed)
@@ -189,26 +193,31 @@ class RunClock:
             # A pipeline may start part of the way down its schedule (image to image).
             if place is not None:
                 self._ahead = values[place:]
-                self._scaled = self.timestep not in values
+                self._scaled = self._handed != values[place]
                 self.timestep = self._ahead[0]
 
     def _place(self, values: Sequence[float]) -> int | None:
         """Where on the schedule the run starts, whatever units the denoiser is handed."""
-        if self._handed in values:
-            return values.index(self._handed)
-        told = steps_done(self._scheduler)
-        told = getattr(self._scheduler, "begin_index", None) if told is None else told
-        if told is not None and told < len(values):
-            return told
         config = getattr(self._scheduler, "config", None)
         length = float(getattr(config, "num_train_timesteps", None) or 1000)
-        ways = (lambda t: t, lambda t: t / length, lambda t: 1 - t / length, lambda t: length - t)
-        for way in ways:
+
+        def fits(i: int, ways: Sequence[Callable[[float], float]]) -> bool:
             # Half precision keeps eight binary digits.
-            near = [abs(way(t) - self._handed) <= abs(self._handed) / 128 for t in values]
-            if any(near):
-                return near.index(True)
-        return 0 if values else None
+            return any(abs(w(values[i]) - self._handed) <= abs(self._handed) / 128 for w in ways)
+
+        falling = [lambda t: t, lambda t: t / length]
+        ways = [*falling, lambda t: 1 - t / length, lambda t: length - t]
+        told = steps_done(self._scheduler)
+        told = getattr(self._scheduler, "begin_index", None) if told is None else told
+        if not values:
+            return None
+        if told is not None and told < len(values) and fits(told, ways):
+            return told
+        if fits(0, falling):
+            return 0
+        if self._handed in values:
+            return values.index(self._handed)
+        return next((i for i in range(len(values)) if fits(i, ways)), told or 0) % len(values)
 
     def _value(self, step: int, timestep: Any, moved: bool) -> float:
         on_host = not isinstance(timestep, Tensor) or timestep.device.type == "cpu"

@@ -210,7 +210,15 @@ class CacheHandle:
             run = self._active
             clock, method = run.clock, run.method
             told = latents, timestep, others, signature
-            self._threads.check(lambda: copy(clock).tick(*told))
+
+            def starts_run() -> bool:
+                try:
+                    return copy(clock).tick(*told)
+                except RuntimeError:
+                    clock.broken = True
+                    raise
+
+            self._threads.check(starts_run)
             if clock.tick(*told):
                 run.forget()
                 if calls is not None:

@@ -1,4 +1,4 @@
-"""Where the blocks of a denoiser are, and how its forward names its inputs."""
+"""What is known of some denoisers beside where their blocks are: parts, feeders, modulation."""
 
 from __future__ import annotations
 
@@ -30,8 +30,6 @@ class Layout:
         on every token of the block.
     kinds : tuple of str
         What the blocks of each list are called, where there are several.
-    latents : str
-        The forward's argument with the latents.
     feeders : tuple of str
         Paths of modules whose output nothing but the blocks reads, so that they need not run
         where no block does; one that is None is passed over.
@@ -51,7 +49,6 @@ class Layout:
     modulated: Callable[[nn.Module, Tensor, dict[str, Any]], Tensor]
     blocks: tuple[str, ...] = ("transformer_blocks",)
     kinds: tuple[str, ...] = ("",)
-    latents: str = "hidden_states"
 
     def label(self, index: int, part: str = "") -> str:
         """Name a block, counted within its kind from 0, or a part of it."""
@@ -109,7 +106,6 @@ LAYOUTS = {
         text_feeders=("y_embedder",),
         conditional_first=True,
         modulated=_stdit3_modulated,
-        latents="x",
     ),
 }
 

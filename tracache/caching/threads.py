@@ -38,7 +38,12 @@ class Threads:
             return
         # A run may move from thread to thread, as generators do, but not come back to one whose
         # own run another has pushed aside.
-        if owner is not None and starts_run():
+        try:
+            starts = owner is not None and starts_run()
+        except RuntimeError as error:
+            # What looks like runs broken off is two of them in turn.
+            raise RuntimeError(self._MESSAGE) if thread in self._ousted else error from None
+        if owner is not None and starts:
             self._ousted = {t for t in self._ousted if t.is_alive()} | {owner}
         elif thread in self._ousted:
             raise RuntimeError(self._MESSAGE)

@@ -13,6 +13,7 @@ from torch.utils import _pytree as pytree
 from tracache.caching.config import TraCacheConfig
 from tracache.caching.methods.base import Call, Stack, Watch
 from tracache.caching.methods.tracache import Forecast
+from tracache.caching.proof import prove_tail
 from tracache.caching.tail import (
     Answers,
     Differs,
@@ -21,7 +22,6 @@ from tracache.caching.tail import (
     Recorder,
     Tail,
     is_feature,
-    prove_tail,
 )
 from tracache.caching.trajectory import Trajectory
 
@@ -30,7 +30,7 @@ class LiveForecast(Forecast):
     """Every tensor of a block that reaches the output has a trajectory.
 
     The first forward of its kind that computes is watched, and shows what each block returns and
-    what of it is live, see :func:`~tracache.caching.tail.prove_tail`. At a skipped step no block
+    what of it is live, see :func:`~tracache.caching.proof.prove_tail`. At a skipped step no block
     runs: live tensors are extrapolated, the others are zeros that take no memory. Where that
     cannot be had, the denoiser's output is extrapolated as a whole.
     """
@@ -78,6 +78,9 @@ class LiveForecast(Forecast):
                 # It took another way than the one that was watched: this step computes.
                 self._forget_history()
                 self.skipping = False
+        c = self.config
+        if c.stride == 1 and c.compute is None and c.full_steps is None:
+            return compute(*args, **kwargs)
         arguments = self.stack.arguments
         latents = arguments.named(args, kwargs).get(arguments.latents)
         self._batch = len(latents) if isinstance(latents, Tensor) and latents.dim() else None
@@ -108,6 +111,9 @@ class LiveForecast(Forecast):
                 self._forget_history()
                 return output
             values = {(call, i): recorder.kept[call][i] for call, i in tail.live}
+        if tail.never:
+            self._forget_history()
+            return output
         if not tail.live:
             values = {(0, i): x.clone() for i, x in enumerate(_leaves(output)) if is_feature(x)}
             if not values:

@@ -90,7 +90,8 @@ class FasterCache(Method):
     def denoiser(self, args: tuple, kwargs: dict, compute: Callable[..., Any]) -> Any:
         if not self.config.guided:
             return compute(*args, **kwargs)
-        batch = (args[0] if args else kwargs[self.stack.layout.latents]).shape[0]
+        arguments = self.stack.arguments
+        batch = arguments.named(args, kwargs)[arguments.latents].shape[0]
         if batch % 2:
             raise ValueError(
                 f"a batch of {batch} has no two halves for guidance: set guided=False, or use "
