@@ -55,13 +55,17 @@ class Tried:
 
     @property
     def takes_return_dict(self):
-        return "return_dict" in self.arguments.named((), inspect.signature(self.model.forward).parameters)
+        return "return_dict" in self.arguments.named(
+            (), inspect.signature(self.model.forward).parameters
+        )
 
     def doubled(self, inputs=None):
         """Return inputs of twice the batch, where tensors begin with the batch."""
         inputs = self.given if inputs is None else inputs
         batch = len(inputs[self.arguments.latents])
-        twice = lambda x: torch.cat([x, x]) if isinstance(x, torch.Tensor) and x.dim() and len(x) == batch else x  # noqa: E731,E501
+        twice = lambda x: (
+            torch.cat([x, x]) if isinstance(x, torch.Tensor) and x.dim() and len(x) == batch else x
+        )  # noqa: E731,E501
         return pytree.tree_map(twice, inputs)
 
     @torch.no_grad()
