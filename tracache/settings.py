@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +79,9 @@ class Settings:
     models : Path or None
         Folder with models of the Hub, each under its repository's name (``TRACACHE_MODELS``), for
         machines that cannot or should not download; what is not there comes from the Hub.
+    brought : tuple of str
+        Pipelines that the page lists besides those of the registry, of which ``TRACACHE_MODELS``
+        may hold any number, separated by commas: ``owner/name`` of the Hub, or the folder of one.
     device : str or None
         ``TRACACHE_DEVICE``: cuda, mps or cpu; the best there is if not set.
     dtype : str or None
@@ -119,6 +123,7 @@ class Settings:
     port: int
     deadline_s: float
     models: Path | None = None
+    brought: tuple[str, ...] = ()
     runs: Path = field(default_factory=_own_folder)
     offered: tuple[str, ...] = ()
     queue: int = 16
@@ -155,13 +160,15 @@ class Settings:
         assets = Path(get("TRACACHE_ASSETS") or _PROJECT / "demo_assets")
         if get("TRACACHE_ASSETS") and not assets.is_dir():
             raise ValueError(f"TRACACHE_ASSETS must be a folder; there is none at {assets}")
+        models, brought = _models(get("TRACACHE_MODELS"))
         return cls(
             assets=assets,
             device=get("TRACACHE_DEVICE") or None,
             host=get("GRADIO_SERVER_NAME") or "127.0.0.1",
             port=int(_number("GRADIO_SERVER_PORT", get("GRADIO_SERVER_PORT"), 7860, 1, 65535)),
             deadline_s=_number("TRACACHE_DEADLINE", get("TRACACHE_DEADLINE"), 600, 1, 86_400),
-            models=Path(get("TRACACHE_MODELS")) if get("TRACACHE_MODELS") else None,
+            models=models,
+            brought=brought,
             runs=Path(get("TRACACHE_RUNS")) if get("TRACACHE_RUNS") else _own_folder(),
             offered=tuple(filter(None, map(str.strip, get("TRACACHE_OFFER").split(",")))),
             queue=int(_number("TRACACHE_QUEUE", get("TRACACHE_QUEUE"), 16, 1, 1000)),
@@ -175,6 +182,23 @@ class Settings:
             space=bool(get("SPACE_ID")),
             log_prompts=_switch("TRACACHE_LOG_PROMPTS", get("TRACACHE_LOG_PROMPTS"), False),
         )
+
+
+def _models(text: str) -> tuple[Path | None, tuple[str, ...]]:
+    """A folder with models of the Hub, and pipelines that are brought along."""
+    folder: Path | None = None
+    brought = []
+    for name in filter(None, map(str.strip, text.split(","))):
+        path = Path(name)
+        if (path / "model_index.json").is_file():
+            brought.append(name)
+        elif re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) and not path.is_dir():
+            brought.append(f"hub:{name}")
+        elif folder is not None:
+            raise ValueError(f"TRACACHE_MODELS names two folders of models, {folder} and {path}")
+        else:
+            folder = path
+    return folder, tuple(brought)
 
 
 def _number(variable: str, text: str, default: float, low: float, high: float) -> float:

@@ -87,28 +87,27 @@ def test_a_class_that_is_not_there_brings_near_names(open_page):
     expect(page.get_by_text(message)).to_be_visible()
 
 
-def test_a_model_of_many_sizes_offers_them_and_has_a_ceiling(open_page):
+def test_models_that_cannot_run_here_are_listed_apart_and_say_why(open_page, server):
     page = open_page()
-    choose(page, "Model", "Open-Sora 1.2, 480p, 51 frames (text to video)")
+    absent = page.locator("#absent")
+    expect(absent).to_contain_text(re.compile(r"Not here: \d+ more models"))
+    why = "facebook/DiT-XL-2-256 is not downloaded and the Hub is switched"
+    expect(absent.get_by_text(why)).to_be_hidden()
+    absent.get_by_role("button").click()
+    expect(absent.get_by_text(why)).to_be_visible()
+    expect(absent).to_contain_text("FLUX.1-dev")
+    expect(absent).to_contain_text("Licence: FLUX.1-dev non-commercial.")
+    page.get_by_label("Model", exact=True).click()
+    expect(page.get_by_role("option", name=re.compile("Scenes"))).to_have_count(2)
+    expect(page.get_by_role("option", name=re.compile("DiT-XL|FLUX"))).to_have_count(0)
+    page.keyboard.press("Escape")
+    # A link may name one all the same.
+    page = open_page(address=f"{server}/?model=dit-xl-2-256&class_label=0")
     expect(page.locator("#model-note").get_by_role("alert")).to_contain_text("Not available here.")
-    page.get_by_role("button", name="Steps, guidance, seed").click()
-    set_number(page, "Frames", 408)
-    choose(page, "Resolution", "720p")
-    press(page, "What will it cost?")
-    expect(page.get_by_text(re.compile("times what Open-Sora 1.2.* may take"))).to_be_visible()
-
-
-def test_a_model_that_cannot_run_here_says_why(open_page):
-    page = open_page()
-    choose(page, "Model", "DiT-XL/2, 256 × 256 (class to image)")
-    alert = page.locator("#model-note").get_by_role("alert")
-    expect(alert).to_contain_text("Not available here.")
-    expect(alert).to_contain_text("facebook/DiT-XL-2-256 is not downloaded and the Hub is switched")
-    press(page, "Generate")
-    expect(page.get_by_text("facebook/DiT-XL-2-256 is not downloaded")).to_have_count(2)
+    expect(page.get_by_role("button", name="Generate")).to_be_disabled()
     # The rest of the page works.
     choose(page, "Model", "Scenes (embedded, text to image)")
-    expect(alert).to_be_hidden()
+    expect(page.get_by_role("button", name="Generate")).to_be_enabled()
     page.get_by_role("button", name="Steps, guidance, seed").click()
     set_number(page, "Steps", 4)
     box(page).fill(PROMPT)

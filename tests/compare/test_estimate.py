@@ -92,7 +92,7 @@ def test_what_the_run_decides_is_left_to_it(settings):
     assert lines[1] == "TraCache, as published: decided while it runs"
 
 
-HUB = [spec.id for spec in MODELS.values() if not spec.embedded]
+HUB = [spec.id for spec in MODELS.values() if not (spec.embedded or spec.stock)]
 QUICK = ("pixart-256", "dit-xl-2-256")
 
 

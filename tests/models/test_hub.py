@@ -28,7 +28,7 @@ from tracache.models.sources import labels_of
 from tracache.models.spec import Footprint
 from tracache.settings import Settings
 
-HUB = [spec.id for spec in MODELS.values() if not spec.embedded]
+HUB = [spec.id for spec in MODELS.values() if not (spec.embedded or spec.stock)]
 ASSETS = Path(__file__).resolve().parents[2] / "demo_assets"
 
 
@@ -63,7 +63,7 @@ def test_one_model_of_the_hub_is_in_memory_at_a_time(settings):
 def test_a_space_without_a_gpu_offers_the_embedded_models_only(settings):
     space = replace(settings, space=True)
     loading._SHELF._models.clear()
-    for spec in MODELS.values():
+    for spec in (spec for spec in MODELS.values() if not spec.stock):
         why = loading.why_unavailable(spec.id, space)
         assert ("needs a GPU, which this Space does not have" in why) != spec.embedded
         assert loading.why_unavailable(spec.id, settings) == ""

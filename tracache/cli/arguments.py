@@ -191,7 +191,8 @@ def _add_analyse(parser: argparse.ArgumentParser, runs: Mapping[str, Run]) -> No
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", default=DEFAULT_MODEL, help=", ".join(MODELS))
+    known = f"{', '.join(MODELS)}; hub:owner/name, or the folder of a pipeline"
+    parser.add_argument("--model", default=DEFAULT_MODEL, help=known)
     parser.add_argument("--scheduler", help="of the model's (its default)")
     parser.add_argument("--guidance-scale", type=float, help="the model's default")
     parser.add_argument("--device", help=f"{', '.join(DEVICES)}; the best there is by default")

@@ -21,9 +21,10 @@ from tracache.compare.events import ArmDone, ArmStarted, Finished, Stage, StepDo
 from tracache.compare.examples import FOLDER, record_examples
 from tracache.compare.output import table, write_json
 from tracache.compare.report import Report
-from tracache.compare.request import make_request
+from tracache.compare.request import Request, make_request
 from tracache.compare.saving import save_report
 from tracache.experiments.workers import this_worker
+from tracache.models.bring import bring, is_brought
 from tracache.models.loading import LoadedModel, ModelUnavailableError, load_model
 from tracache.models.random_weights import load_random
 from tracache.settings import Settings
@@ -33,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status: 0, or 2 where the input was not allowed."""
     args = build_parser(RUNS).parse_args(argv)
     try:
+        if is_brought(getattr(args, "model", None) or ""):
+            args.model = bring(args.model, Settings.from_environment()).id
         args.run(args)
     except (ValueError, ModelUnavailableError, OSError) as error:
         print(f"tracache: {error}", file=sys.stderr)
@@ -120,7 +123,7 @@ def _compare(args: argparse.Namespace) -> None:
     args.output.mkdir(parents=True, exist_ok=True)
     report, bar = None, None
     model = _load(args)
-    for line in estimate(request, _settings(args)).describe():
+    for line in _expected(request, _settings(args)):
         print(f"expected: {line}", file=sys.stderr)
     for event in compare(model, request):
         match event:
@@ -140,6 +143,14 @@ def _compare(args: argparse.Namespace) -> None:
         write_json(args.json, report.to_dict())
     print(table(_report_rows(report)))
     print(f"\nwritten to {args.output}")
+
+
+def _expected(request: Request, settings: Settings) -> list[str]:
+    """What a request will cost, as far as that is known beforehand."""
+    try:
+        return estimate(request, settings).describe()
+    except ValueError as error:
+        return [str(error)]
 
 
 def _report_rows(report: Report) -> list[dict[str, str]]:

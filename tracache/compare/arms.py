@@ -220,6 +220,19 @@ def _no_scores(spec: ModelSpec) -> str:
     return "ToCa needs attention scores, which Open-Sora's attention does not show" if video else ""
 
 
+def _needs_blocks(spec: ModelSpec) -> str:
+    unet = spec.denoiser == "unet"
+    return f"{spec.title} is a UNet, which has no blocks to cache: choose TraCache" if unet else ""
+
+
+def _needs_parts(spec: ModelSpec) -> str:
+    return f"the parts of the blocks of {spec.title} are not known by name" if spec.stock else ""
+
+
+def _needs_scores(spec: ModelSpec) -> str:
+    return _needs_parts(spec) or _no_scores(spec)
+
+
 _FORECAST = {"order": "fixed", "weights": ()}
 
 ARMS: dict[str, Arm] = {
@@ -245,6 +258,7 @@ ARMS: dict[str, Arm] = {
             "TraCache, as published",
             "Skipped steps follow each block's trajectory; its order is chosen per timestep.",
             lambda given: Setup(given.num_steps, given.cache),
+            refusal=_needs_blocks,
         ),
         Arm(
             "fewer-steps",
@@ -258,24 +272,28 @@ ARMS: dict[str, Arm] = {
             "Reuse (FORA)",
             "Skipped steps repeat the last computed features.",
             _cached(rule="reuse", weights=()),
+            refusal=_needs_blocks,
         ),
         Arm(
             "taylorseer",
             "TaylorSeer",
             "Skipped steps follow a Taylor series from backward differences, at the highest order.",
             _cached(**_FORECAST, rule="taylor"),
+            refusal=_needs_blocks,
         ),
         Arm(
             "tracache-fixed",
             "TraCache, fixed order",
             "As published, but always at the highest order.",
             _cached(**_FORECAST, rule="lagrange"),
+            refusal=_needs_blocks,
         ),
         Arm(
             "hicache",
             "HiCache",
             "TaylorSeer's differences in a contracted Hermite basis, over the steps' indices.",
             _cached(**_FORECAST, rule="hermite", abscissa="step"),
+            refusal=_needs_blocks,
         ),
         Arm(
             "delta-dit",
@@ -283,6 +301,7 @@ ARMS: dict[str, Arm] = {
             "Skipped steps repeat what half of the blocks changed: back ones first, then front.",
             _own(DeltaDiTConfig),
             DeltaDiTConfig,
+            refusal=_needs_parts,
         ),
         Arm(
             "pab",
@@ -290,6 +309,7 @@ ARMS: dict[str, Arm] = {
             "Self-attention, cross-attention and MLP outputs are each broadcast over some steps.",
             _own(PABConfig),
             PABConfig,
+            refusal=_needs_parts,
         ),
         Arm(
             "teacache",
@@ -299,6 +319,7 @@ ARMS: dict[str, Arm] = {
             TeaCacheConfig,
             caveat="No rescaling coefficients are published for this architecture: changes count "
             "as they are. Waits for the device at every step.",
+            refusal=_needs_parts,
         ),
         Arm(
             "adacache",
@@ -308,6 +329,7 @@ ARMS: dict[str, Arm] = {
             AdaCacheConfig,
             caveat="Its motion weighting is for video and is left out. Waits for the device at "
             "every computed step.",
+            refusal=_needs_parts,
         ),
         Arm(
             "fastercache",
@@ -316,6 +338,7 @@ ARMS: dict[str, Arm] = {
             "its frequencies.",
             _faster_cache,
             FasterCacheConfig,
+            refusal=_needs_parts,
         ),
         Arm(
             "toca",
@@ -325,7 +348,7 @@ ARMS: dict[str, Arm] = {
             ToCaConfig,
             caveat="Needs attention scores, which fast attention kernels do not give, so its "
             "computed steps are slower than everyone else's.",
-            refusal=_no_scores,
+            refusal=_needs_scores,
         ),
         Arm(
             "gates",
@@ -335,6 +358,7 @@ ARMS: dict[str, Arm] = {
             GatesConfig,
             caveat="Needs a gate file, which L2C and LazyDiT do not publish in usable form: give "
             "one on the command line (--option gates.file=PATH) or in Python (GatesConfig).",
+            refusal=_needs_parts,
         ),
         _scheduler("dpm-solver++", "DPM-Solver++"),
         _scheduler("ddim", "DDIM"),

@@ -6,14 +6,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Hashable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tracache.caching.config import TraCacheConfig
-from tracache.caching.layouts import find_blocks
+from tracache.caching.config import MethodConfig, TraCacheConfig
 from tracache.caching.methods.planned import PlannedConfig
 from tracache.caching.trace import Trace
 from tracache.compare.all_blocks import (
@@ -27,11 +27,12 @@ from tracache.compare.all_blocks import (
 )
 from tracache.compare.arms import ARMS, PUBLISHED, REFERENCE, TRACACHE, Setup
 from tracache.compare.baselines import Baseline, baselines_of
+from tracache.compare.counting import is_declared
 from tracache.compare.events import ArmDone, ArmStarted, Event, Finished, Stage, StepDone
 from tracache.compare.preview import Glimpses, Palette
 from tracache.compare.report import ArmResult, Report
 from tracache.compare.request import Request
-from tracache.compare.sampling import Inputs, prepare, sample
+from tracache.compare.sampling import Inputs, Sample, decode, prepare, sample
 from tracache.media import Picture
 from tracache.metrics.fidelity import image_quality, relative_error
 from tracache.metrics.macs import count_macs
@@ -136,6 +137,9 @@ class _Comparison:
         self.cancelled = cancelled
         self.reference: _Reference | None = None
         self.computed: int | None = None
+        #: Of a step that computes everything.
+        self.blocks = 0.0
+        self.traces: dict[str, Trace] = {}
         self.palette: Palette
         self.features: Features
         self.warm_up_peak: MemoryPeak
@@ -181,27 +185,36 @@ class _Comparison:
 
         What it decodes to, poor as it is, shows how latents become colours.
         """
+        pipe = self.model.pipe
+        whole = PlannedConfig(compute=1)
 
-        def run(setup: Setup) -> tuple[int, int, Tensor]:
+        def run(setup: Setup) -> tuple[int, int, Sample]:
             with count_macs() as macs:
                 done = sample(self.model, inputs, setup, on_step=lambda *_: self._check())
-            return macs.total, macs.linear, done.latents
+            return macs.total, macs.linear, done
 
-        probe = TraCacheConfig(stride=2, max_order=0)
         skipped: dict[bool, tuple[int, int]] = {}
-        with (
-            measure_features(self.model.pipe.transformer) as self.features,
-            peak_memory(self.model.device) as self.warm_up_peak,
-        ):
+        # Where blocks are not known by name, all that is skipped is the denoiser.
+        named = is_declared(pipe)
+        probes: dict[bool, MethodConfig] = {}
+        if named or any(ARMS[arm].forecasts for arm in self.request.arms):
+            probes[False] = TraCacheConfig(full_steps=(0,), max_order=0)
+        if not named or any(ARMS[arm].plans for arm in self.request.arms):
+            probes[True] = whole
+        features: Any = measure_features(pipe.transformer) if named else nullcontext(Features())
+        with features as self.features, peak_memory(self.model.device) as self.warm_up_peak:
             # One computed step; then one computed and one skipped.
-            total, linear, _ = run(Setup(1, probe))
-            both, both_linear, latents = run(Setup(2, probe))
-            skipped[False] = (both - total, both_linear - linear)
-            if any(ARMS[arm].plans for arm in self.request.arms):
-                both, both_linear, _ = run(Setup(2, PlannedConfig(compute=1)))
-                skipped[True] = (both - total, both_linear - linear)
-        images = self.model.spec.family.decode(self.model.pipe, latents, inputs.size)
-        self.palette = Palette.fit(latents, images[0])
+            total, linear, done = run(Setup(1))
+            self.blocks = done.block_calls
+            for at_scheduler, probe in probes.items():
+                both, both_linear, done = run(Setup(2, probe))
+                skipped[at_scheduler] = (both - total, both_linear - linear)
+                if not named and not at_scheduler:
+                    # Of blocks that are found, the first skipped step proves what is read.
+                    third, third_linear, done = run(Setup(3, probe))
+                    skipped[at_scheduler] = (third - both, third_linear - both_linear)
+        images = decode(self.model, inputs, done.latents)
+        self.palette = Palette.fit(done.latents, images[0], _latent_channels(pipe))
         return _Macs((total, linear), skipped)
 
     def _run_arm(self, arm: str, inputs: Inputs, encoding_s: float, macs: _Macs) -> ArmResult:
@@ -223,12 +236,13 @@ class _Comparison:
             done = sample(model, inputs, setup, on_step=on_step, glimpses=glimpses)
             if not torch.isfinite(done.latents).all():
                 raise NotFiniteError(_not_finite(arm, method.title, setup))
-            images = model.spec.family.decode(model.pipe, done.latents, inputs.size)
+            images = decode(model, inputs, done.latents)
             synchronize(model.device)
         end_to_end_s = encoding_s + time.perf_counter() - begin
         if arm == self.request.matched:
-            blocks = len(find_blocks(model.pipe.transformer))
-            self.computed = max(1, round(done.block_calls / blocks))
+            self.computed = max(1, round(done.block_calls / self.blocks))
+        if done.trace is not None:
+            self.traces[arm] = done.trace
         total, linear = counted or macs.of(full_steps, setup)
         if self.reference is None:
             self.reference = _Reference(images[0], done.latents, done.denoising_s, total)
@@ -297,6 +311,8 @@ class _Comparison:
         if not cached:
             return None
         arm = next((arm for arm in (TRACACHE, PUBLISHED) if arm in cached), cached[0])
+        if not is_declared(self.model.pipe):
+            return self.traces[arm]
         setup = self._set_up(arm)
         rows = count_rows(self.model, setup)
         room = free_for_histories(self.model.device, self.warm_up_peak)
@@ -309,6 +325,12 @@ class _Comparison:
             say=lambda line: self.emit(Stage("trace", line)),
             check=self._check,
         )
+
+
+def _latent_channels(pipe: Any) -> int | None:
+    """How many channels a pipeline's latents have, as its autoencoder says."""
+    config = pipe.vae.config
+    return config.get("latent_channels") or config.get("z_dim")
 
 
 def _not_finite(arm: str, title: str, setup: Setup) -> str:
@@ -338,7 +360,9 @@ class _Macs:
     def of(self, computed: int, setup: Setup) -> tuple[int, int]:
         """Return (all, linear) of a denoising loop in which so many steps computed."""
         left = setup.num_steps - computed
-        skipped = self.skipped[setup.cache is not None and setup.cache.at_scheduler]
+        at_scheduler = setup.cache is not None and setup.cache.at_scheduler
+        # What nobody skips was not counted.
+        skipped = self.skipped.get(at_scheduler, (0, 0))
         of_full, of_linear = (
             computed * full + left * one for full, one in zip(self.full, skipped, strict=True)
         )

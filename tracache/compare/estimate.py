@@ -17,6 +17,8 @@ from tracache.compare.plan import ArmPlan, steps_of
 from tracache.compare.request import Request
 from tracache.media import VideoSize
 from tracache.metrics.macs import count_macs
+from tracache.models.pipeline_shapes import capture_step
+from tracache.models.pipelines import PIPELINES
 from tracache.models.registry import find_model
 from tracache.models.shapes import empty_inputs, latent_shape, transformer_shape
 from tracache.models.sources import locate_all
@@ -184,6 +186,8 @@ class _Counter:
         batch = 2 if request.guidance_scale > 1.0 else 1
         sources = locate_all(request.spec, settings)
         self._key = request.model, sources, request.size, batch
+        self._stock = request.spec.stock
+        self._step = request.model, request.size, request.guidance_scale
 
     def __call__(self, setup: Setup) -> int | None:
         """Multiply–accumulates of a setup; None where its run decides them."""
@@ -191,7 +195,13 @@ class _Counter:
             # By what shapes alone do not have.
             return None
         with _LOCK:
-            return self._count(setup)
+            return self._count_stock(setup) if self._stock else self._count(setup)
+
+    def _count_stock(self, setup: Setup) -> int | None:
+        """Where blocks are not known, a step computes everything or nothing."""
+        whole = setup.cache is None or setup.cache.at_scheduler
+        computed = setup.num_computed if whole else None
+        return None if computed is None else computed * _count_step(*self._step)
 
     def _count(self, setup: Setup) -> int:
         config, computed = setup.cache, setup.num_computed
@@ -205,6 +215,17 @@ class _Counter:
         if config is not None:
             setup = replace(setup, cache=config.for_counting())
         return _count(*self._key, setup)
+
+
+@lru_cache(maxsize=256)
+def _count_step(model_id: str, size: int | VideoSize, guidance_scale: float) -> int:
+    """Multiply–accumulates of a step of a pipeline as it was published."""
+    spec = find_model(model_id)
+    if not spec.known:
+        raise ValueError(f"what {spec.title} computes is counted once it runs, not before")
+    with count_macs() as macs:
+        capture_step(PIPELINES[spec.source], size, guidance_scale)
+    return macs.total
 
 
 @lru_cache(maxsize=1)

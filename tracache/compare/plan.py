@@ -92,6 +92,8 @@ def steps_of(setup: Setup, request: Request, settings: Settings) -> tuple[int, .
     """Return the steps that a setup computes; None where its run decides."""
     if setup.cache is None or setup.computed_steps is not None:
         return setup.computed_steps
+    if request.spec.stock and not request.spec.known:
+        return None
     name = setup.scheduler or request.scheduler
     return setup.cache.place(_log_snr(request.model, name, setup.num_steps, request.size, settings))
 

@@ -13,7 +13,7 @@ from PIL.Image import fromarray as new_image
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from tracache.caching.abscissa import noise_over_signal
+from tracache.caching.spaces import Level, convert, guided_part, levels_of, prediction_of
 from tracache.caching.wrapping import wrap_method
 from tracache.media import Picture, Video
 
@@ -28,38 +28,35 @@ class Glimpse:
         The first item's latents before the step, and what the model made of them.
     timestep : float, or a scalar Tensor
         Of the step.
-    ratio : callable, or float
-        Noise over signal at a timestep, or at this one.
-    flow : bool
-        Whether noise and signal are mixed along a straight line (rectified flow).
+    level : callable, or Level, or None
+        How noisy a timestep's sample is, or this one's; None where its scheduler does not say.
+    prediction : str
+        What the scheduler takes the output for.
     """
 
     sample: Tensor
     model_output: Tensor
     timestep: Any
-    ratio: Any
-    flow: bool
+    level: Any
+    prediction: str
 
     def portable(self) -> Glimpse:
         """Return the same on the CPU and in plain numbers, for other threads and processes."""
         timestep = float(self.timestep)
-        ratio = self.ratio(timestep) if callable(self.ratio) else self.ratio
         return replace(
             self,
             sample=self.sample.float().cpu(),
-            model_output=self.model_output.float().cpu(),
+            model_output=guided_part(self.model_output, self.sample).float().cpu(),
             timestep=timestep,
-            ratio=ratio,
+            level=self.level(timestep) if callable(self.level) else self.level,
         )
 
     def estimate(self) -> Tensor:
         """Return the final latents as the model sees them at this step, float32 on the CPU."""
         here = self.portable()
-        if here.flow:
-            # x = (1 − s) x₀ + s ε, the model says ε − x₀, and r = s / (1 − s).
-            return here.sample - here.ratio / (1 + here.ratio) * here.model_output
-        # x = α x₀ + σ ε with α² + σ² = 1, and r = σ / α.
-        return here.sample * (1 + here.ratio**2) ** 0.5 - here.ratio * here.model_output
+        if here.level is None:
+            return here.sample
+        return convert(here.model_output, here.sample, here.level, here.prediction, "sample")
 
 
 class Glimpses:
@@ -71,8 +68,14 @@ class Glimpses:
     @contextmanager
     def watch(self, scheduler: Any) -> Iterator[None]:
         """Note what one scheduler's ``step`` is handed, for the length of the context."""
-        ratio = noise_over_signal(scheduler, "a preview")
-        flow = not hasattr(scheduler, "alphas_cumprod")
+        prediction = prediction_of(scheduler)
+
+        # Asked when somebody looks, by when the scheduler has its steps.
+        def level(timestep: float) -> Level | None:
+            try:
+                return levels_of(scheduler)[scheduler.timesteps.tolist().index(timestep)]
+            except ValueError:
+                return None
 
         def noted(
             step: Callable[..., Any],
@@ -83,7 +86,7 @@ class Glimpses:
             **more: Any,
         ) -> Any:
             # References only: what is timed does no work for those who look on.
-            self.last = Glimpse(sample[:1], model_output[:1], timestep, ratio, flow)
+            self.last = Glimpse(sample[:1], model_output[:1], timestep, level, prediction)
             return step(model_output, timestep, sample, *args, **more)
 
         undo = wrap_method(scheduler, "step", noted)
@@ -101,40 +104,68 @@ class Palette:
     ----------
     weights : Tensor [channels + 1, 3]
         The last row is the offset.
+    layout : tuple of int, or None
+        Frames, height and width of latents that are a sequence of patches; of other latents the
+        place of their channels.
     """
 
     weights: Tensor
+    layout: tuple[int, ...] = (1,)
 
     @classmethod
-    def fit(cls, latents: Tensor, picture: Picture) -> Palette:
+    def fit(cls, latents: Tensor, picture: Picture, channels: int | None = None) -> Palette:
         """Fit by least squares.
 
         Parameters
         ----------
         latents : Tensor [1, channels, (frames,) height, width]
-            Of one picture.
+            Of one picture; or with its frames before its channels; or [1, patches, channels], the
+            patches of all frames row by row.
         picture : Image or Video
             What they decode to.
+        channels : int, optional
+            How many there are, where that says which axis has them.
         """
-        middle = _middle(latents)
+        layout = _layout(latents, picture, channels)
+        middle = _middle(latents, layout)
         pixels = _pixels(picture)
         small = adaptive_avg_pool2d(pixels, (middle.shape[1], middle.shape[2]))
         rows = _rows(middle)
         # A little ridge: early latents of flat scenes do not span every channel.
         gram = rows.T @ rows + 1e-4 * len(rows) * torch.eye(rows.shape[1])
-        return cls(torch.linalg.solve(gram, rows.T @ small.flatten(1).T))
+        return cls(torch.linalg.solve(gram, rows.T @ small.flatten(1).T), layout)
 
     def render(self, latents: Tensor) -> Image:
         """Return a small image, a pixel for each latent one, of a video its middle."""
-        middle = _middle(latents)
+        middle = _middle(latents, self.layout)
         colours = (_rows(middle) @ self.weights).clamp(0, 1).nan_to_num(0.5)
         image = (colours.reshape(*middle.shape[1:], 3) * 255).round().to(torch.uint8)
         return new_image(image.numpy())
 
 
-def _middle(latents: Tensor) -> Tensor:
+def _layout(latents: Tensor, picture: Picture, channels: int | None) -> tuple[int, ...]:
+    """Where the channels are; or frames, height and width of a sequence of patches."""
+    if latents.ndim > 3:
+        return (2,) if latents.ndim == 5 and channels == latents.shape[2] else (1,)
+    image = picture.frames[0] if isinstance(picture, Video) else picture
+    frames = len(picture.frames) if isinstance(picture, Video) else 1
+    patches = latents.shape[1]
+    # As many patches to a side as its length allows; of a video, 4 or 8 frames become one.
+    sides = [s for s in range(1, min(image.size) + 1) if image.height % s == image.width % s == 0]
+    frame = [(image.height // side, image.width // side) for side in sides]
+    grids = [(patches // (h * w), h, w) for h, w in frame if patches % (h * w) == 0]
+    likely = {(frames - 1) // each + 1 for each in (1, 4, 8)}
+    grids.sort(key=lambda grid: grid[0] not in likely)
+    return grids[0] if grids else (1, 1, patches)
+
+
+def _middle(latents: Tensor, layout: tuple[int, ...]) -> Tensor:
     """[channels, height, width] of the first item, of a video its middle."""
     first = latents[0].float().cpu()
+    if len(layout) == 3:
+        first = first.reshape(*layout, -1).movedim(-1, 0)
+    elif layout == (2,):
+        first = first.transpose(0, 1)
     return first if first.ndim == 3 else first[:, first.shape[1] // 2]
 
 

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from tracache.caching.attach import attach
-from tracache.caching.layouts import block_equivalents, count_module_calls
 from tracache.caching.methods.base import Watch
+from tracache.caching.scheduled import ScheduledHandle
 from tracache.caching.trace import Trace
 from tracache.compare.arms import Setup
+from tracache.compare.counting import count_blocks, denoisers_of
 from tracache.compare.preview import Glimpses
-from tracache.media import VideoSize
+from tracache.media import Picture, VideoSize
 from tracache.metrics.timing import synchronize
 from tracache.models.loading import LoadedModel
 from tracache.models.schedulers import make_scheduler
@@ -34,8 +35,8 @@ class Inputs:
     ----------
     conditions : dict
         Prompt embeddings, as the model's family hands them to its pipeline.
-    noise : Tensor [batch, channels, height, width]
-        Initial latents, before the scheduler scales them.
+    noise : Tensor [batch, channels, height, width] or None
+        Initial latents, before the scheduler scales them; None where the pipeline draws them.
     guidance_scale : float
         Of classifier-free guidance.
     scheduler : str
@@ -47,11 +48,19 @@ class Inputs:
     """
 
     conditions: dict[str, Any]
-    noise: Tensor
+    noise: Tensor | None
     guidance_scale: float
     scheduler: str
     seeds: tuple[int, ...]
     size: int | VideoSize
+
+    @property
+    def generators(self) -> list[torch.Generator]:
+        """One an item, fresh, for what a pipeline or its scheduler draws."""
+        # Where the initial noise is ours, not the generators that it came from: what they say must
+        # not be drawn twice.
+        after = 0 if self.noise is None else NOISE_SEED
+        return [torch.Generator().manual_seed(seed + after) for seed in self.seeds]
 
 
 @dataclass(frozen=True)
@@ -133,13 +142,10 @@ def sample(
             # Before any cache, so that what is seen is what the scheduler is handed.
             stack.enter_context(glimpses.watch(pipe.scheduler))
         handle = None
-        if glimpses is not None:
-            # Before a cache that acts at the scheduler, so as to see what that hands on.
-            stack.enter_context(glimpses.watch(pipe.scheduler))
         if setup.cache is not None:
-            handle = attach(pipe.transformer, setup.cache, scheduler=pipe.scheduler, trace=trace)
+            handle = _attach(pipe, setup.cache, trace)
             stack.callback(handle.detach)
-        calls = stack.enter_context(count_module_calls(pipe.transformer))
+        blocks = stack.enter_context(count_blocks(pipe))
 
         def done(step: int) -> None:
             if on_step is not None:
@@ -153,11 +159,22 @@ def sample(
             setup.num_steps,
             inputs.guidance_scale,
             inputs.size,
-            # Not the initial noise's generators: theirs must not be drawn twice.
-            [torch.Generator().manual_seed(seed + NOISE_SEED) for seed in inputs.seeds],
+            inputs.generators,
         )
-    trace_of = handle.trace if handle is not None else None
-    return Sample(latents, loop.seconds, block_equivalents(calls), trace_of, setup.num_steps)
+    decided = handle.trace if handle is not None else None
+    return Sample(latents, loop.seconds, blocks(), decided, setup.num_steps)
+
+
+def _attach(pipe: Any, cache: Any, trace: Watch) -> Any:
+    """Attach a method to whatever of a pipeline it acts on."""
+    if cache.at_scheduler:
+        return ScheduledHandle(denoisers_of(pipe), pipe.scheduler, cache, trace)
+    return attach(pipe.transformer, cache, scheduler=pipe.scheduler, trace=trace)
+
+
+def decode(model: LoadedModel, inputs: Inputs, latents: Tensor) -> list[Picture]:
+    """Return the pictures of final latents that were made from these inputs."""
+    return model.spec.family.decode(model.pipe, latents, inputs.size, inputs.conditions)
 
 
 class Loop:

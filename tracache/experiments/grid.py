@@ -9,7 +9,7 @@ from hashlib import sha256
 from tracache.compare.arms import REFERENCE, Setup
 from tracache.compare.report import versions
 from tracache.compare.request import Request
-from tracache.compare.sampling import Inputs, Sample, prepare, sample
+from tracache.compare.sampling import Inputs, Sample, decode, prepare, sample
 from tracache.experiments.records import AnyRecords
 from tracache.experiments.workers import Worker
 from tracache.media import Picture, strip
@@ -242,8 +242,7 @@ class _Maker:
 
     def _sample(self, setting: Setting) -> _Made:
         done = sample(self._model, self._inputs, setting.setup)
-        family = self._model.spec.family
-        return _Made(done, family.decode(self._model.pipe, done.latents, self._inputs.size))
+        return _Made(done, decode(self._model, self._inputs, done.latents))
 
     def _count(self, setting: Setting) -> int:
         """Products of a run, counted once a worker."""

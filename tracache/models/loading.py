@@ -243,7 +243,8 @@ def _load(spec: ModelSpec, settings: Settings, device: torch.device) -> LoadedMo
     pipe.set_progress_bar_config(disable=True)
     reader = Reader(family, pipe, placement, load_encoder, device, dtype)
     lock = _LOCKS[str(device)]
-    return LoadedModel(spec, pipe, pipe.scheduler.config, device, dtype, placement, reader, lock)
+    config = {**pipe.scheduler.config, "_class_name": type(pipe.scheduler).__name__}
+    return LoadedModel(spec, pipe, config, device, dtype, placement, reader, lock)
 
 
 def free_unused() -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tracache.models.families.base import Family
+from tracache.models.families.stock import map_tensors
 from tracache.models.placement import Placement
 
 
@@ -70,7 +71,7 @@ class Reader:
                 self._kept = encoder
             _move(encoder, self._device)
             conditions = self._family.encode(encoder, prompts, guidance_scale, max_tokens)
-            conditions = {name: self._cast(value) for name, value in conditions.items()}
+            conditions = map_tensors(self._cast, conditions)
             if self._kept is not None:
                 _move(encoder, torch.device("cpu"))
         finally:
@@ -81,10 +82,8 @@ class Reader:
             _move(self._pipe, self._device)
         return conditions
 
-    def _cast(self, value: Any) -> Any:
-        if isinstance(value, Tensor) and value.is_floating_point():
-            return value.to(self._device, self._dtype)
-        return value
+    def _cast(self, value: Tensor) -> Tensor:
+        return value.to(self._device, self._dtype) if value.is_floating_point() else value
 
 
 def _move(pipe: Any, device: torch.device) -> None:

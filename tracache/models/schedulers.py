@@ -5,16 +5,19 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import diffusers
 from diffusers import (
     DDIMScheduler,
     DDPMScheduler,
     DEISMultistepScheduler,
     DPMSolverMultistepScheduler,
-    EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
     UniPCMultistepScheduler,
 )
 from diffusers.utils import is_scipy_available
+
+#: The scheduler that a model came with.
+AS_PUBLISHED = "as-published"
 
 #: Name → (class, what differs from the configuration that the model came with).
 SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -26,10 +29,10 @@ SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "ddim": (DDIMScheduler, {"clip_sample": False}),
     "deis": (DEISMultistepScheduler, {"algorithm_type": "deis", "solver_type": "logrho"}),
     "unipc": (UniPCMultistepScheduler, {}),
-    "euler": (EulerDiscreteScheduler, {}),
     "ddpm": (DDPMScheduler, {"clip_sample": False}),
     # Rectified flow; the pipeline sets how it shifts.
     "rflow": (FlowMatchEulerDiscreteScheduler, {}),
+    AS_PUBLISHED: (None, {}),
 }
 
 #: How a run's steps may be spaced otherwise, where a scheduler can: Karras et al. 2022, Eq. 5;
@@ -50,6 +53,8 @@ def spacings_of(name: str) -> tuple[str, ...]:
 
     The beta distribution is scipy's, and so only there where that is.
     """
+    if SCHEDULERS[name][0] is None:
+        return ()
     known = inspect.signature(SCHEDULERS[name][0].__init__).parameters
     return tuple(
         spacing
@@ -67,8 +72,9 @@ def make_scheduler(name: str, config: Any) -> Any:
     name : str
         A key of :data:`SCHEDULERS`; behind a slash there may be one of :data:`SPACINGS`.
     config : mapping
-        Configuration of the scheduler that the model came with.
+        Configuration of the scheduler that the model came with; ``_class_name`` is its class.
     """
     base, _, spacing = name.partition("/")
     cls, changes = SCHEDULERS[base]
+    cls = getattr(diffusers, config["_class_name"]) if cls is None else cls
     return cls.from_config(config, **changes, **(SPACINGS[spacing] if spacing else {}))

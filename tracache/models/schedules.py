@@ -9,6 +9,8 @@ from typing import Any
 import huggingface_hub
 
 from tracache.media import VideoSize
+from tracache.models.pipeline_shapes import set_timesteps
+from tracache.models.pipelines import PIPELINES
 from tracache.models.published import NOISE_SCHEDULE
 from tracache.models.schedulers import make_scheduler
 from tracache.models.sources import locate
@@ -38,7 +40,11 @@ def scheduler_of_run(
     ------
     OSError
         If a folder of the model lacks its configuration.
+    ValueError
+        If how its steps are spaced shows only when it runs.
     """
+    if spec.stock:
+        return _of_pipeline(spec, name, num_steps, size)
     source = locate(spec, settings)
     index: dict[str, Any] = {}
     config: dict[str, Any] = {} if spec.makes_video else dict(NOISE_SCHEDULE)
@@ -47,6 +53,16 @@ def scheduler_of_run(
         config = _read(source, "scheduler/scheduler_config.json") or config
     scheduler = make_scheduler(name, config)
     spec.family.set_timesteps(scheduler, num_steps, size, index)
+    return scheduler
+
+
+def _of_pipeline(spec: ModelSpec, name: str, num_steps: int, size: int | VideoSize) -> Any:
+    if spec.source not in PIPELINES:
+        raise ValueError(f"how {spec.title} spaces its steps is known once it runs")
+    published = PIPELINES[spec.source]
+    cls, config = published.scheduler
+    scheduler = make_scheduler(name, {**config, "_class_name": cls})
+    set_timesteps(published, scheduler, num_steps, size)
     return scheduler
 
 

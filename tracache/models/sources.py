@@ -31,6 +31,8 @@ def locate_all(spec: ModelSpec, settings: Settings) -> tuple[Path | str, ...]:
 def _locate(source: str, spec: ModelSpec, settings: Settings) -> Path | str:
     if spec.embedded:
         return settings.assets / source
+    if Path(source).is_absolute():
+        return Path(source)
     if settings.models is not None and (settings.models / source / spec.index).is_file():
         return settings.models / source
     return source
@@ -52,6 +54,8 @@ def labels_of(spec: ModelSpec, settings: Settings) -> Labels | None:
 
 def missing(spec: ModelSpec, settings: Settings) -> str:
     """Say why a model's files cannot be had; empty where they are here or may be downloaded."""
+    if spec.refused:
+        return spec.refused
     sources = locate_all(spec, settings)
     for source in sources:
         if isinstance(source, Path) and not (source / spec.index).is_file():

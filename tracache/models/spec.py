@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from tracache.caching.config import TraCacheConfig
 from tracache.media import VideoSize, pixels_of
 from tracache.models.families.base import Family
+from tracache.models.families.stock import StockFamily
+from tracache.models.pipelines import PIPELINES
 from tracache.models.presets import Preset, load_presets
 from tracache.models.sizes import VideoSizes
 from tracache.settings import assets_folder
@@ -95,6 +97,14 @@ class ModelSpec:
         ``imagenet`` where the classes are ImageNet's; otherwise only the model's files name them.
     note : str
         What a visitor should know about the defaults; may be empty.
+    denoiser : str
+        What its pipeline calls what runs at each step: ``transformer`` or ``unet``.
+    gated : bool
+        Whether the Hub hands it out only to those who have accepted its terms.
+    refused : str
+        Why it cannot run anywhere; empty if it can.
+    licence : str
+        Of the weights, in a few words; empty where it is this project's.
     """
 
     id: str
@@ -118,6 +128,10 @@ class ModelSpec:
     footprint: Footprint | None = None
     classes: str = ""
     note: str = ""
+    denoiser: str = "transformer"
+    gated: bool = False
+    licence: str = ""
+    refused: str = ""
     further: tuple[str, ...] = ()
     sizes: VideoSizes | None = None
 
@@ -134,6 +148,16 @@ class ModelSpec:
     def index(self) -> str:
         """The file by which each of them is known to be there."""
         return "config.json" if self.further else "model_index.json"
+
+    @property
+    def stock(self) -> bool:
+        """Whether it is a pipeline of diffusers whose blocks nobody has written down."""
+        return isinstance(self.family, StockFamily)
+
+    @property
+    def known(self) -> bool:
+        """Whether the configuration of its parts is known without its files."""
+        return self.source in PIPELINES
 
     @property
     def resizable(self) -> bool:

@@ -20,6 +20,7 @@ from tracache.compare.comparison import compare
 from tracache.compare.events import Event, Stage, StepDone
 from tracache.compare.request import Request
 from tracache.experiments.watching import paths, watch
+from tracache.models.bring import bring_all
 from tracache.models.loading import (
     ModelUnavailableError,
     free_unused,
@@ -138,6 +139,8 @@ WORK: dict[str, Callable[..., Generator[Any, None, None]]] = {
 def do(name: str, arguments: tuple[Any, ...], settings: Settings) -> Generator[Any, None, None]:
     """Do some work for another process: what ends it comes as the last of its values."""
     failure = None
+    # In a process of its own, whose registry knows nothing of them.
+    bring_all(settings)
     try:
         yield from WORK[name](*arguments, settings)
     except GeneratorExit:

@@ -39,6 +39,7 @@ def add_controls(spec: ModelSpec, settings: Settings, backend: Backend) -> Contr
     stop_text = gr.HTML("", visible=False, padding=False, elem_id="stop-note")
     cost = gr.Button("What will it cost?", size="sm", elem_id="ask-cost")
     cost_text = gr.HTML("", visible=False, padding=False, elem_id="cost")
+    subject.outputs["generate"] = generate
     add_help(subject, spec, settings)
     inputs: dict[str, Any] = {
         "model": subject.model,

@@ -16,7 +16,7 @@ from tracache.settings import Settings
 from tracache.ui.controls import Controls
 from tracache.ui.form import fill_controls
 from tracache.ui.handlers import Handlers
-from tracache.ui.models import model_changes, preset_choices
+from tracache.ui.models import model_changes, model_choices, preset_choices
 from tracache.ui.toast import plain
 from tracache.ui.widgets.share import share_request
 
@@ -65,6 +65,8 @@ def opener(
     def fill(request: Request) -> dict[Any, Any]:
         spec, values = request.spec, fill_controls(request)
         about = model_changes(controls.subject, spec, values["prompt"], settings, handlers.backend)
+        values["model"] = gr.update(choices=model_choices(spec, settings, handlers.backend))
+        values["model"] |= {"value": spec.id}
         values["class_label"] = about["class_label"] | {"value": request.class_label}
         values["scheduler"] = gr.update(choices=list(spec.schedulers), value=request.scheduler)
         values["preset"] = gr.update(choices=preset_choices(spec), value=request.preset)

@@ -18,7 +18,7 @@ from tracache.models.vocabulary import Vocabulary, load_vocabulary
 from tracache.serving.backend import Backend
 from tracache.settings import Settings
 from tracache.ui.offer import offered
-from tracache.ui.views import model_note, vocabulary_note
+from tracache.ui.views import absent_note, model_note, vocabulary_note
 from tracache.ui.widgets.builder import add_builder
 from tracache.ui.widgets.examples import add_examples, show_examples
 
@@ -44,7 +44,7 @@ class Subject:
 def add_model(spec: ModelSpec, settings: Settings, backend: Backend) -> Subject:
     """Add the model, the prompt and the class; what helps to write a prompt comes later."""
     model = gr.Dropdown(
-        [(entry.title, entry.id) for entry in offered(settings)],
+        model_choices(spec, settings, backend),
         value=spec.id,
         label="Model",
         interactive=True,
@@ -52,6 +52,11 @@ def add_model(spec: ModelSpec, settings: Settings, backend: Backend) -> Subject:
     note = gr.HTML(
         model_note(spec, backend.why_unavailable(spec.id)), padding=False, elem_id="model-note"
     )
+    there = [(entry, backend.why_unavailable(entry.id)) for entry in offered(settings)]
+    if absent := [(entry, why) for entry, why in there if why]:
+        title = f"Not here: {len(absent)} more model{'s' if len(absent) > 1 else ''}"
+        with gr.Accordion(title, open=False, elem_id="absent"):
+            gr.HTML(absent_note(absent), padding=False)
     with gr.Column() as prompt_box:
         prompt = gr.Textbox(
             label="Prompt",
@@ -149,6 +154,7 @@ def model_changes(
     A prompt of the visitor's own stays; another model's example gives way to this one's.
     """
     classes = spec.task == "class-to-image"
+    reason = backend.why_unavailable(spec.id)
     labels = labels_of(spec, settings)
     choices = labels.choices() if labels is not None else []
     examples = {text for entry in MODELS.values() for text in entry.example_prompts}
@@ -160,7 +166,8 @@ def model_changes(
         if name.startswith("builder_")
     }
     return {
-        "note": model_note(spec, backend.why_unavailable(spec.id)),
+        "note": model_note(spec, reason),
+        "generate": gr.update(interactive=not reason),
         "prompt_box": gr.update(visible=not classes),
         "words": vocabulary_note(prompt, _vocabulary(spec, settings)),
         "prompt": prompt,
@@ -169,6 +176,15 @@ def model_changes(
         "examples": show_examples(spec, settings),
         **builders,
     }
+
+
+def model_choices(spec: ModelSpec, settings: Settings, backend: Backend) -> list[tuple[str, str]]:
+    """Return the models that can run here, and one that is chosen in any case."""
+    return [
+        (entry.title, entry.id)
+        for entry in offered(settings)
+        if entry.id == spec.id or not backend.why_unavailable(entry.id)
+    ]
 
 
 def preset_choices(spec: ModelSpec) -> list[tuple[str, str]]:

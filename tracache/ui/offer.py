@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tracache.models.bring import bring_all
 from tracache.models.registry import DEFAULT_MODEL, MODELS, find_model
 from tracache.models.spec import ModelSpec
 from tracache.settings import Settings
@@ -17,6 +18,7 @@ def offered(settings: Settings) -> list[ModelSpec]:
     ValueError
         If ``TRACACHE_OFFER`` names one that there is not.
     """
+    bring_all(settings)
     names = settings.offered or (DEFAULT_MODEL, *(m for m in MODELS if m != DEFAULT_MODEL))
     unknown = [name for name in names if name not in MODELS]
     if unknown:

@@ -290,6 +290,20 @@ def model_note(spec: ModelSpec, reason: str) -> str:
     return f'<div class="tc-words tc-quiet"><p>{escape(about)}</p></div>'
 
 
+def absent_note(reasons: Sequence[tuple[ModelSpec, str]]) -> str:
+    """Say of each model that cannot run here what it is, and why it cannot."""
+
+    def row(spec: ModelSpec, reason: str) -> str:
+        licence = f" Licence: {spec.licence}." if spec.licence else ""
+        return (
+            f"<dt>{escape(spec.title)}</dt>"
+            f"<dd>{escape(spec.summary)}{escape(licence)} {escape(reason)}</dd>"
+        )
+
+    rows = "".join(row(spec, reason) for spec, reason in reasons)
+    return f'<dl class="tc-words tc-absent">{rows}</dl>'
+
+
 def preset_note(preset: str, spec: ModelSpec) -> str:
     """Say what a preset does; empty where the visitor sets everything."""
     if preset not in spec.presets:

@@ -46,8 +46,11 @@ class Family(Protocol):
         """Turn prompts or classes into the keyword arguments that :meth:`denoise` hands on."""
         ...
 
-    def noise(self, pipe: Any, seeds: Sequence[int], size: Any) -> Tensor:
-        """Return the initial latents, one item per seed, each independent of its neighbours."""
+    def noise(self, pipe: Any, seeds: Sequence[int], size: Any) -> Tensor | None:
+        """Return the initial latents, one item per seed, each independent of its neighbours.
+
+        None where the pipeline draws them itself, from the generators that it is handed.
+        """
         ...
 
     def set_timesteps(
@@ -63,7 +66,7 @@ class Family(Protocol):
         self,
         pipe: Any,
         conditions: dict[str, Any],
-        noise: Tensor,
+        noise: Any,
         num_steps: int,
         guidance_scale: float,
         size: Any,
@@ -71,10 +74,16 @@ class Family(Protocol):
     ) -> Tensor:
         """Run the pipeline's denoising loop and return the final latents.
 
-        The generators, one per item, are for schedulers that draw noise at every step.
+        The generators, one per item, are for schedulers that draw noise at every step, and for
+        pipelines that draw the first.
         """
         ...
 
-    def decode(self, pipe: Any, latents: Tensor, size: Any) -> list[Any]:
-        """Return the images or videos of the latents; ``size`` is the model's own."""
+    def decode(
+        self, pipe: Any, latents: Tensor, size: Any, conditions: dict[str, Any]
+    ) -> list[Any]:
+        """Return the images or videos of the latents; ``size`` is the model's own.
+
+        The conditions are those that the latents were made with.
+        """
         ...

@@ -95,7 +95,7 @@ class DiTFamily:
         return kept.latents
 
     @torch.no_grad()
-    def decode(self, pipe: Any, latents: Tensor, size: Any) -> list[Image]:
+    def decode(self, pipe: Any, latents: Tensor, size: Any, conditions: Any = None) -> list[Image]:
         """Decode latents as the pipeline itself does."""
         pixels = decode_latents(pipe.vae, 1 / pipe.vae.config.scaling_factor * latents)
         pixels = (pixels / 2 + 0.5).clamp(0, 1).cpu().permute(0, 2, 3, 1).float()

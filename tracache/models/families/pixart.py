@@ -98,7 +98,7 @@ class PixArtFamily:
         ).images
 
     @torch.no_grad()
-    def decode(self, pipe: Any, latents: Tensor, size: Any) -> list[Image]:
+    def decode(self, pipe: Any, latents: Tensor, size: Any, conditions: Any = None) -> list[Image]:
         """Decode latents as the pipeline itself does."""
         pixels = decode_latents(pipe.vae, latents / pipe.vae.config.scaling_factor)
         return pipe.image_processor.postprocess(pixels, output_type="pil")

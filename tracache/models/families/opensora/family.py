@@ -92,7 +92,9 @@ class OpenSoraFamily:
         ).frames
 
     @torch.no_grad()
-    def decode(self, pipe: Any, latents: Tensor, size: VideoSize) -> list[Video]:
+    def decode(
+        self, pipe: Any, latents: Tensor, size: VideoSize, conditions: Any = None
+    ) -> list[Video]:
         """Decode latents as the pipeline itself does."""
         return [
             Video(tuple(frames), size.fps) for frames in pipe.decode(latents, size.frames, "pil")

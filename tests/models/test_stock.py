@@ -1,0 +1,246 @@
+"""The stock family: pipelines of many kinds, by their registry entries alone."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DiffusionPipeline
+
+from tests.models.stock import write_stock
+from tracache.caching.methods.planned import PlannedConfig
+from tracache.compare.arms import ARMS, Setup
+from tracache.compare.comparison import run
+from tracache.compare.counting import block_lists, denoisers_of
+from tracache.compare.preview import Glimpses, Palette
+from tracache.compare.request import make_request
+from tracache.compare.sampling import decode, prepare, sample
+from tracache.media import VideoSize
+from tracache.models import loading
+from tracache.models.families.stock import StockFamily
+from tracache.models.loading import load_model
+from tracache.models.placement import Placement
+from tracache.models.reading import Reader
+from tracache.models.registry import MODELS
+from tracache.models.spec import Footprint
+from tracache.settings import Settings
+
+ASSETS = Path(__file__).resolve().parents[2] / "demo_assets"
+PROMPT = "a red cube"
+CLIP = VideoSize(32, 32, 9, 8.0)
+STEPS = 4
+
+#: Model of the registry → kind of its tiny twin, and what a plain call names its guidance.
+TWINS = {
+    "flux.1-dev": ("flux", {"guidance_scale": 3.5}),
+    "sd3.5-medium": ("sd3", {"guidance_scale": 4.5}),
+    "qwen-image": ("qwen_image", {"true_cfg_scale": 4.0, "negative_prompt": " "}),
+    "z-image": ("z_image", {"guidance_scale": 4.0}),
+    "wan-2.1-1.3b": ("wan", {"guidance_scale": 5.0}),
+    "ltx-video": ("ltx", {"guidance_scale": 3.0, "frame_rate": 8.0}),
+    "sdxl": ("sdxl", {"guidance_scale": 5.0}),
+}
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    """Twins in a folder of ``TRACACHE_MODELS``, made in the size that their entries then say."""
+    root = tmp_path_factory.mktemp("stock")
+    with pytest.MonkeyPatch.context() as patch:
+        for model_id, (kind, _) in TWINS.items():
+            spec = MODELS[model_id]
+            write_stock(root, kind, spec.source)
+            tiny = Footprint(0.0, 0.0, 0.0, 0.1, 0.0)
+            size = CLIP if spec.makes_video else 32
+            # A letter is a token here, and Qwen-Image's begin with a long preamble.
+            tokens = 512 if kind == "qwen_image" else 16
+            changes = {"footprint": tiny, "size": size, "max_tokens": tokens, "max_cost": 10**9}
+            patch.setitem(MODELS, model_id, replace(spec, **changes))
+        yield Settings(
+            assets=ASSETS, device="cpu", host="127.0.0.1", port=7860, deadline_s=60, models=root
+        )
+
+
+def ask(model_id, **changes):
+    asked = {"seed": 1, "steps": STEPS, "compute": 2, **changes}
+    return make_request(model_id, PROMPT, **asked)
+
+
+def alone(call):
+    """Run in a thread of its own, as comparisons do: the order of sums depends on threads."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(call).result()
+
+
+def plain_picture(model_id, settings):
+    """The picture of a plain call of the pipeline, as in somebody's script."""
+    spec = MODELS[model_id]
+    pipe = DiffusionPipeline.from_pretrained(settings.models / spec.source)
+    pipe.set_progress_bar_config(disable=True)
+    given = dict(TWINS[model_id][1])
+    if spec.makes_video:
+        given["num_frames"] = CLIP.frames
+    if model_id != "sdxl":
+        given["max_sequence_length"] = spec.max_tokens
+    return pipe(
+        PROMPT,
+        height=32,
+        width=32,
+        num_inference_steps=STEPS,
+        generator=torch.Generator().manual_seed(1),
+        output_type="pil",
+        **given,
+    )[0][0]
+
+
+def pixels(picture):
+    frames = getattr(picture, "frames", picture)
+    frames = frames if isinstance(frames, tuple | list) else [picture]
+    return np.stack([np.asarray(frame) for frame in frames])
+
+
+@pytest.fixture(scope="module", params=TWINS)
+def model(request, settings):
+    """Each of them in turn, for all tests that are about every one."""
+    return load_model(request.param, settings)
+
+
+def test_a_comparison(settings, model):
+    model_id = model.spec.id
+    blocks = [] if model_id == "sdxl" else ["published"]
+    report = run(model, ask(model_id, arms=["tracache", *blocks, "fewer-steps"]))
+    full, fast, *published, fewer = report.arms
+    # Full compute is the picture that diffusers makes without us.
+    plain = alone(lambda: plain_picture(model_id, settings))
+    assert np.array_equal(pixels(full.image), pixels(plain))
+    assert pixels(full.image).std() > 1
+    assert (fast.full_steps, fewer.num_steps) == (2, 2)
+    assert fast.block_calls * 2 == full.block_calls
+    assert fewer.block_calls * 2 == full.block_calls
+    for arm in published:
+        assert arm.full_steps == 2
+        assert arm.block_calls < full.block_calls
+        assert 1 < arm.speed_up_macs < 2
+        assert 0 < arm.latent_error < 10
+    assert fast.speed_up_macs == pytest.approx(2, rel=0.1)
+    assert 0 < fast.latent_error < 10
+    assert report.trace.orders.shape == (STEPS, 1)
+    for denoiser in denoisers_of(model.pipe):
+        assert len(block_lists(denoiser)) > 1
+    # Everything that stood in for the pipeline's parts is gone.
+    left = {"encode_prompt", "prepare_latents", "progress_bar"}
+    assert not left & vars(model.pipe).keys()
+    assert not {"step", "set_timesteps"} & vars(model.pipe.scheduler).keys()
+
+
+def test_a_plan_that_computes_all_is_full_compute(settings, model):
+    spec = model.spec
+    calls = []
+    count = model.pipe.text_encoder.register_forward_hook(lambda *_: calls.append(1))
+    inputs = prepare(model, [PROMPT], [1], spec.guidance_scale, spec.schedulers[0])
+    read = len(calls)
+    full = sample(model, inputs, Setup(STEPS))
+    every = sample(model, inputs, Setup(STEPS, PlannedConfig(compute=STEPS)))
+    picture = decode(model, inputs, full.latents)[0]
+    count.remove()
+    assert torch.equal(full.latents, every.latents)
+    assert full.block_calls == every.block_calls
+    assert pixels(picture).shape[1:] == (32, 32, 3)
+    # The prompt was read once for all of it.
+    assert len(calls) == read > 0
+
+
+@pytest.mark.parametrize("model_id", ["flux.1-dev", "qwen-image", "wan-2.1-1.3b", "sdxl"])
+def test_what_reads_prompts_may_be_elsewhere(settings, model_id):
+    model = load_model(model_id, settings)
+    spec, family = model.spec, model.spec.family
+    source = settings.models / spec.source
+
+    def load(without):
+        return family.load((source,), torch.float32, True, without)
+
+    rest = load(family.encoders)
+    assert rest.text_encoder is rest.tokenizer is None
+    args = (load, lambda: load(("transformer", "vae")), model.device, model.dtype)
+    reader = Reader(family, rest, Placement("encode-first"), *args[1:])
+    elsewhere = replace(model, pipe=rest, reader=reader)
+    inputs, latents = [], []
+    for one in (model, elsewhere):
+        inputs.append(prepare(one, [PROMPT], [1], spec.guidance_scale, spec.schedulers[0]))
+        latents.append(alone(lambda one=one: sample(one, inputs[-1], Setup(2)).latents))
+    assert torch.equal(*latents)
+    assert len(decode(elsewhere, inputs[1], latents[1])) == 1
+
+
+def test_a_batch_is_its_items(settings):
+    model = load_model("sd3.5-medium", settings)
+
+    def latents(prompts, seeds):
+        inputs = prepare(model, prompts, seeds, 4.5, "as-published")
+        done = sample(model, inputs, Setup(2))
+        assert len(decode(model, inputs, done.latents)) == len(prompts)
+        return done.latents
+
+    both = latents(["a red cube", "a blue cone"], [1, 2])
+    assert torch.allclose(both[1:], latents(["a blue cone"], [2]), atol=1e-2)
+
+
+@pytest.mark.parametrize("model_id", ["flux.1-dev", "ltx-video", "wan-2.1-1.3b"])
+def test_an_unfinished_picture_can_be_seen(settings, model_id):
+    """Also where latents are a sequence of patches."""
+    model = load_model(model_id, settings)
+    spec = model.spec
+    inputs = prepare(model, [PROMPT], [1], spec.guidance_scale, spec.schedulers[0])
+    glimpses, seen = Glimpses(), []
+    sample(
+        model,
+        inputs,
+        Setup(STEPS),
+        glimpses=glimpses,
+        on_step=lambda *_: seen.append(glimpses.last.portable()),
+    )
+    done = sample(model, inputs, Setup(STEPS))
+    # The estimate at the last step, which ends without noise, is the final latents.
+    assert torch.allclose(seen[-1].estimate(), done.latents.float(), atol=1e-4)
+    picture = decode(model, inputs, done.latents)[0]
+    channels = 16 if model_id == "wan-2.1-1.3b" else None
+    shown = Palette.fit(done.latents, picture, channels).render(seen[0].estimate())
+    assert shown.width == shown.height > 1
+
+
+def test_guidance_and_steps_reach_the_pipeline(settings):
+    model = load_model("qwen-image", settings)
+
+    def latents(guidance_scale):
+        inputs = prepare(model, [PROMPT], [1], guidance_scale, "as-published")
+        return sample(model, inputs, Setup(2))
+
+    plain, guided = latents(1.0), latents(4.0)
+    assert guided.block_calls == 2 * plain.block_calls
+    assert not torch.equal(plain.latents, guided.latents)
+
+
+def test_what_needs_blocks_or_their_parts_is_refused():
+    with pytest.raises(ValueError, match="is a UNet, which has no blocks to cache"):
+        ask("sdxl", arms=["published"])
+    for arm in ("pab", "delta-dit", "teacache", "toca"):
+        with pytest.raises(ValueError, match=f"{ARMS[arm].title} is not for this model"):
+            ask("flux.1-dev", arms=[arm])
+
+
+def test_one_in_memory_at_a_time(settings):
+    first = load_model("flux.1-dev", settings)
+    assert load_model("flux.1-dev", settings) is first
+    load_model("sdxl", settings)
+    assert load_model("flux.1-dev", settings) is not first
+    assert loading.why_unavailable("flux.1-dev", settings) == ""
+
+
+def test_arguments_of_every_call_may_be_said_beforehand(settings):
+    model = load_model("flux.1-dev", settings)
+    other = replace(model.spec, family=StockFamily(sigmas=[1.0, 0.3]))
+    inputs = prepare(model, [PROMPT], [1], 3.5, "as-published")
+    plain = sample(model, inputs, Setup(2)).latents
+    assert not torch.equal(sample(replace(model, spec=other), inputs, Setup(2)).latents, plain)

@@ -1,0 +1,84 @@
+"""How much of a pipeline's denoisers ran, in blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch import nn
+
+from tracache.caching.attach import DENOISERS
+from tracache.caching.layouts import block_equivalents, count_module_calls, find_layout
+
+
+def denoisers_of(pipe: Any) -> list[nn.Module]:
+    """Return what a pipeline's scheduler calls at each step: a transformer, a UNet, or several."""
+    parts = [getattr(pipe, name, None) for name in DENOISERS]
+    return [part for part in parts if isinstance(part, nn.Module)]
+
+
+def is_declared(pipe: Any) -> bool:
+    """Whether the parts of a pipeline's blocks are known by name."""
+    try:
+        for denoiser in denoisers_of(pipe):
+            find_layout(denoiser)
+    except TypeError:
+        return False
+    return True
+
+
+@contextmanager
+def count_blocks(pipe: Any) -> Iterator[Callable[[], float]]:
+    """Count the blocks of a pipeline's denoisers that compute, cache or no cache.
+
+    Yields
+    ------
+    callable
+        ``blocks()``: how many so far. Where the parts of blocks are known by name, a part that
+        computes counts as that share of its block; elsewhere a block counts whole, by the first
+        layer in it.
+    """
+    if is_declared(pipe):
+        with ExitStack() as stack:
+            calls = [stack.enter_context(count_module_calls(d)) for d in denoisers_of(pipe)]
+            yield lambda: sum(map(block_equivalents, calls))
+        return
+    count = 0
+
+    def note(*_: Any) -> None:
+        nonlocal count
+        count += 1
+
+    blocks = [block for denoiser in denoisers_of(pipe) for block in block_lists(denoiser)]
+    hooks = [_first_layer(block).register_forward_hook(note) for block in blocks]
+    try:
+        yield lambda: float(count)
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def block_lists(denoiser: nn.Module) -> list[nn.Module]:
+    """Return what the outermost lists of a denoiser hold, or itself where there are none."""
+    found: list[nn.Module] = []
+
+    def look(module: nn.Module) -> None:
+        for child in module.children():
+            if isinstance(child, nn.ModuleList) and _holds_blocks(child):
+                found.extend(child)
+            else:
+                look(child)
+
+    look(denoiser)
+    return found or [denoiser]
+
+
+def _holds_blocks(modules: nn.ModuleList) -> bool:
+    return len(modules) > 0 and not isinstance(modules[0], nn.Linear | nn.ModuleList)
+
+
+def _first_layer(block: nn.Module) -> nn.Module:
+    """What runs wherever the block does: a cache may answer for the block, but not for this."""
+    layers = (m for m in block.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.Conv3d))
+    return next(layers, block)

@@ -1,0 +1,1 @@
+"""One entry a model, by kind."""

@@ -1,0 +1,196 @@
+"""Whole pipelines as shapes without numbers: what one step of the denoiser is called with.
+
+The pipeline's own call runs on the host, latents and all; its denoiser is on the meta device and
+answers with nought. What it is called with, and how often a step, need therefore not be written
+down for any model.
+"""
+
+from __future__ import annotations
+
+import inspect
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import diffusers
+import torch
+from torch import Tensor, nn
+
+from tracache.media import VideoSize
+from tracache.models.families.stock import PLAIN, guidance_name, map_tensors, sides_of
+from tracache.models.pipelines import PublishedPipeline
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step computes.
+
+    Attributes
+    ----------
+    denoiser : nn.Module
+        On the meta device.
+    calls : list of (tuple, dict)
+        Arguments of its calls, tensors without numbers.
+    """
+
+    denoiser: nn.Module
+    calls: list[tuple[tuple[Any, ...], dict[str, Any]]]
+
+    def run(self) -> None:
+        """Call the denoiser as the step does."""
+        with torch.no_grad():
+            for args, kwargs in self.calls:
+                self.denoiser(*args, **kwargs)
+
+
+def build_pipeline(published: PublishedPipeline) -> Any:
+    """Build a pipeline whose denoiser and autoencoder are shapes; it works on the host."""
+    cls: Any = getattr(diffusers, published.pipeline)
+    parts = {
+        published.part: _shape(*published.denoiser),
+        "vae": _shape(*published.vae),
+        "scheduler": _make(*published.scheduler),
+    }
+    wanted = [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
+    more = dict(published.arguments)
+    if "guider" in more:
+        more["guider"] = diffusers.ClassifierFreeGuidance(guidance_scale=more["guider"])
+    given = {name: parts.get(name, more.get(name)) for name in wanted}
+    # What has a default and is not said keeps it.
+    defaults = inspect.signature(cls.__init__).parameters
+    given = {
+        name: value
+        for name, value in given.items()
+        if value is not None or defaults[name].default is inspect.Parameter.empty
+    }
+    # Its modules would have it work where they are.
+    host = property(lambda self: torch.device("cpu"))
+    on_host = type(cls.__name__, (cls,), {"_execution_device": host, "device": host})
+    pipe = on_host(**given)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def capture_step(
+    published: PublishedPipeline, size: int | VideoSize, guidance_scale: float
+) -> Step:
+    """Run a step of a pipeline on shapes, and return what its denoiser was called with.
+
+    Parameters
+    ----------
+    published : PublishedPipeline
+        The pipeline.
+    size : int or VideoSize
+        Of the picture.
+    guidance_scale : float
+        Of guidance.
+
+    Raises
+    ------
+    ValueError
+        If the denoiser asks for numbers, which decide what it computes.
+    """
+    pipe = build_pipeline(published)
+    denoiser = getattr(pipe, published.part)
+    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+    compute = denoiser.forward
+
+    def note(*args: Any, **kwargs: Any) -> Any:
+        call = map_tensors(_without_numbers, (args, kwargs))
+        calls.append(call)
+        with torch.no_grad():
+            answer = compute(*call[0], **call[1])
+        return map_tensors(lambda t: torch.zeros(t.shape, dtype=t.dtype), answer)
+
+    denoiser.forward = note
+    try:
+        _call(pipe, published, size, guidance_scale, 1)
+    except (NotImplementedError, RuntimeError) as error:
+        raise ValueError(
+            f"{type(denoiser).__name__} computes what its inputs' values say, so that nothing can "
+            "be counted before it runs"
+        ) from error
+    finally:
+        del denoiser.forward
+    return Step(denoiser, calls)
+
+
+def set_timesteps(
+    published: PublishedPipeline, scheduler: Any, num_steps: int, size: int | VideoSize
+) -> None:
+    """Give a scheduler the timesteps that a pipeline gives it.
+
+    Parameters
+    ----------
+    published : PublishedPipeline
+        The pipeline.
+    scheduler
+        Of diffusers.
+    num_steps, size
+        Of the run, on which they may depend.
+    """
+    pipe = build_pipeline(published)
+    pipe.scheduler = scheduler
+
+    def enough(*args: Any, **kwargs: Any) -> Any:
+        raise _EnoughError
+
+    vars(pipe)["progress_bar"] = enough
+    with suppress(_EnoughError):
+        _call(pipe, published, size, 1.0, num_steps)
+
+
+class _EnoughError(Exception):
+    """Ends a call whose beginning alone was wanted."""
+
+
+def _call(
+    pipe: Any,
+    published: PublishedPipeline,
+    size: int | VideoSize,
+    guidance_scale: float,
+    num_steps: int,
+) -> None:
+    takes = inspect.signature(type(pipe).__call__).parameters
+    given = {
+        **PLAIN,
+        **sides_of(size),
+        **_text(published, takes, guidance_scale),
+        "num_inference_steps": num_steps,
+        "output_type": "latent",
+        "generator": torch.Generator().manual_seed(0),
+    }
+    if (guidance := guidance_name(takes)) is not None:
+        given[guidance] = guidance_scale
+    elif getattr(pipe, "guider", None) is not None:
+        pipe.guider = pipe.guider.new(guidance_scale=guidance_scale)
+    pipe(**{name: value for name, value in given.items() if name in takes})
+
+
+def _text(published: PublishedPipeline, takes: Any, guidance_scale: float) -> dict[str, Any]:
+    def make(name: str, shape: tuple[int, ...]) -> Any:
+        if "mask" in name:
+            return torch.ones(1, *shape, dtype=torch.long)
+        embeds = torch.zeros(1, *shape)
+        return list(embeds) if published.listed else embeds
+
+    text = {name: make(name, shape) for name, shape in published.text.items()}
+    if guidance_scale > 1.0:
+        against = {f"negative_{name}": value for name, value in text.items()}
+        # A model that is told the scale of its guidance is not guided by a second call.
+        if guidance_name(takes) == "true_cfg_scale" or "true_cfg_scale" not in takes:
+            text |= {**against, "negative_prompt": None}
+    return text
+
+
+def _shape(name: str, config: Any) -> nn.Module:
+    with torch.device("meta"):
+        return getattr(diffusers, name)(**config).eval()
+
+
+def _make(name: str, config: Any) -> Any:
+    return getattr(diffusers, name)(**config)
+
+
+def _without_numbers(tensor: Tensor) -> Tensor:
+    return tensor.to("meta")
