@@ -90,10 +90,11 @@ def test_what_is_wrong_is_named(variable, value, words):
 def test_the_app_says_what_is_wrong_and_does_not_start():
     done = subprocess.run(
         [sys.executable, str(ROOT / "app.py")],
-        env={"PATH": "/usr/bin", "TRACACHE_OFFER": "sdxl", "HF_HUB_OFFLINE": "1"},
+        env={"PATH": "/usr/bin", "TRACACHE_OFFER": "sdxxl", "HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
         check=False,
+        timeout=120,
     )
     assert done.returncode == 1
-    assert done.stderr.strip().splitlines()[-1].startswith("tracache: TRACACHE_OFFER names 'sdxl'")
+    assert done.stderr.strip().splitlines()[-1].startswith("tracache: TRACACHE_OFFER names 'sdxxl'")

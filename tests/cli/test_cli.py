@@ -181,7 +181,7 @@ def test_bench_latency(tmp_path, capsys):
         (["--stride", "0"], "stride must be a whole number from 1 to 50, got 0"),
         (["--max-order", "9"], "max_order must be a whole number from 0 to 5, got 9"),
         (["--guidance-scale", "nan"], "guidance_scale must be a number from 0 to 20, got nan"),
-        (["--model", "sdxl"], "unknown model 'sdxl'; choose from scenes-t2i"),
+        (["--model", "sdxxl"], "unknown model 'sdxxl'; choose from scenes-t2i"),
         (["--arms", "magic"], "unknown arm 'magic'"),
         (["--prompt", " "], "the prompt is empty"),
         (["--prompt", "x" * 10_000], "10,000 characters"),

@@ -43,7 +43,7 @@ def test_white_space_of_the_prompt_is_tidied():
 @pytest.mark.parametrize(
     "change, words",
     [
-        ({"model": "sdxl"}, ["unknown model 'sdxl'", "scenes-t2i"]),
+        ({"model": "sdxxl"}, ["unknown model 'sdxxl'", "scenes-t2i"]),
         ({"model": None}, ["unknown model None"]),
         ({"prompt": ""}, ["prompt is empty", "describe"]),
         ({"prompt": " \n"}, ["prompt is empty"]),

@@ -65,7 +65,7 @@ def test_a_run(client, server):
         ({"prompt": ""}, "The prompt is empty: describe what the image should show"),
         ({"prompt": "x" * 10_000}, "The prompt has 10,000 characters; shorten it to 300"),
         ({"prompt": 7}, "The prompt is empty"),
-        ({"model": "sdxl"}, "sdxl"),
+        ({"model": "sdxxl"}, "sdxxl"),
         ({"model": "../../etc/passwd"}, "Unknown model"),
         ({"arms": ["magic"]}, "magic"),
         ({"arms": "tracache"}, "Arms must be a list"),

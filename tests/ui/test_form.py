@@ -57,7 +57,7 @@ def test_controls_filled_from_a_request_make_it_again(made):
         ({"prompt": ""}, "the prompt is empty"),
         ({"prompt": {"x": 1}}, "the prompt is empty"),
         ({"prompt": "x" * 10_000}, "shorten it to 300"),
-        ({"model": "sdxl"}, "unknown model 'sdxl'"),
+        ({"model": "sdxxl"}, "unknown model 'sdxxl'"),
         ({"model": ["scenes-t2i"]}, "unknown model"),
         ({"scheduler": "../x"}, "scheduler"),
         ({"arm": "magic"}, "magic"),
