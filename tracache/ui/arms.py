@@ -15,7 +15,7 @@ from tracache.compare.arms import ARMS, PUBLISHED, REFERENCE, TRACACHE
 from tracache.models.presets import CUSTOM
 from tracache.models.registry import find_model
 from tracache.models.spec import ModelSpec
-from tracache.ui.models import preset_choices
+from tracache.ui.models import preset_choices, set_computed
 from tracache.ui.views import arm_note, preset_note
 
 #: Arms at once, full compute and the accelerated one among them.
@@ -174,30 +174,28 @@ def _shown(arm: str, also: Any, when: str, preset: str, model: str) -> dict[str,
     }
 
 
-def follow_steps(arms: ArmControls, steps: gr.Slider) -> None:
+def follow_steps(arms: ArmControls, steps: gr.Slider, model: gr.Dropdown) -> None:
     """Let the number of computed steps, and the paces, go by the number of steps.
 
     Parameters
     ----------
     arms : ArmControls
         From :func:`add_arms`.
-    steps : gr.Slider
-        Steps of full compute.
+    steps, model : gradio components
+        Steps of full compute, and the model.
     """
     compute, when, preset = (arms.inputs[name] for name in ("compute", "when", "preset"))
 
-    def bound(most: Any, chosen: Any) -> Any:
-        whole = isinstance(most, int | float) and most >= 1
-        if not whole or not isinstance(chosen, int | float):
+    def bound(most: Any, chosen: Any, model_id: str) -> Any:
+        if not isinstance(most, int | float) or not isinstance(chosen, int | float):
             return gr.skip()
         # So many computed that none is skipped would be nothing to look at.
-        return gr.update(
-            maximum=int(most),
-            value=chosen if chosen < most else PlannedConfig().budget(int(most)),
-        )
+        wanted = chosen if chosen < most else PlannedConfig().budget(int(most))
+        changes = set_computed(find_model(model_id), int(most), int(chosen))
+        return {**changes, "value": wanted}
 
     # What a visitor does: a model, or a link, brings its own number along.
-    steps.input(bound, [steps, compute], compute, **QUIET)
+    steps.input(bound, [steps, compute, model], compute, **QUIET)
     for button, (_, share) in zip(arms.paces, PACES, strict=True):
         button.click(
             lambda most, share=share: (max(1, round(share * most)), BY_NUMBER, CUSTOM),

@@ -49,7 +49,7 @@ def add_controls(spec: ModelSpec, settings: Settings, backend: Backend) -> Contr
     arms = add_arms(spec, subject.model)
     inputs |= arms.inputs
     inputs |= _sampling(spec, subject.model)
-    follow_steps(arms, inputs["steps"])
+    follow_steps(arms, inputs["steps"], subject.model)
     follow_model(subject, inputs, settings, backend)
     return Controls(inputs, generate, stop, stop_text, cost, cost_text, subject, arms.plan)
 

@@ -16,7 +16,7 @@ from tracache.settings import Settings
 from tracache.ui.controls import Controls
 from tracache.ui.form import fill_controls
 from tracache.ui.handlers import Handlers
-from tracache.ui.models import model_changes, model_choices, preset_choices
+from tracache.ui.models import model_changes, model_choices, preset_choices, set_computed
 from tracache.ui.toast import plain
 from tracache.ui.widgets.share import share_request
 
@@ -70,7 +70,7 @@ def opener(
         values["class_label"] = about["class_label"] | {"value": request.class_label}
         values["scheduler"] = gr.update(choices=list(spec.schedulers), value=request.scheduler)
         values["preset"] = gr.update(choices=preset_choices(spec), value=request.preset)
-        values["compute"] = gr.update(maximum=request.steps, value=values["compute"])
+        values["compute"] = set_computed(spec, request.steps, values["compute"])
         changes = {controls.subject.outputs[name]: change for name, change in about.items()}
         # The prompt and the class are among both: what the link says of them counts.
         return changes | {controls.inputs[name]: value for name, value in values.items()}

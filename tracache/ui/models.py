@@ -192,12 +192,21 @@ def preset_choices(spec: ModelSpec) -> list[tuple[str, str]]:
     return [("Set by hand", CUSTOM), *((p.title, p.id) for p in spec.presets.values())]
 
 
+def set_computed(spec: ModelSpec, steps: int, computed: int) -> Any:
+    """Return an update of the number of computed steps, whose slider reaches as far as is needed.
+
+    Not less far than the model's own steps, or what is still on its way from the browser would be
+    refused.
+    """
+    return gr.update(maximum=max(spec.steps, steps, computed), value=computed)
+
+
 def _defaults(spec: ModelSpec) -> dict[str, Any]:
     return {
         "steps": spec.steps,
         "guidance_scale": spec.guidance_scale,
         "scheduler": gr.update(choices=list(spec.schedulers), value=spec.schedulers[0]),
-        "compute": gr.update(maximum=spec.steps, value=PlannedConfig().budget(spec.steps)),
+        "compute": set_computed(spec, spec.steps, PlannedConfig().budget(spec.steps)),
         "stride": spec.cache.stride,
         "max_order": spec.cache.max_order,
         "last_step": spec.cache.last_step,
