@@ -71,7 +71,7 @@ def test_refused_before_any_work(more, told, capsys):
 
 def test_spacings_are_the_schedulers_own():
     assert "karras" in spacings_of("dpm-solver++")
-    config = {"num_train_timesteps": 1000}
+    config = {"num_train_timesteps": 1000, "_class_name": "DDIMScheduler"}
     for name in SCHEDULERS:
         plain = make_scheduler(name, config)
         plain.set_timesteps(6)

@@ -67,7 +67,7 @@ def test_a_sweep_writes_records_images_table_plot_and_sheet(tmp_path, capsys):
     with Image.open(tmp_path / "pareto.png") as plot:
         assert plot.size == (1800, 1120)
     with Image.open(tmp_path / "sheet.png") as sheet:
-        assert sheet.size == (190 + 6 * 128, 9 * 128)
+        assert sheet.size == (190 + 6 * 128, 11 * 128)
     assert "written to" in capsys.readouterr().out
 
 

@@ -52,7 +52,8 @@ class RefusedError(ValueError):
 
 def is_brought(name: str) -> bool:
     """Whether a name is that of a repository or a folder, rather than of the registry."""
-    return name.startswith(HUB) or (name not in MODELS and Path(name).is_dir())
+    known = not name or name in MODELS
+    return name.startswith(HUB) or (not known and Path(name).is_dir())
 
 
 def bring(name: str, settings: Settings) -> ModelSpec:

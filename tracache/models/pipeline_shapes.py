@@ -137,7 +137,9 @@ def set_timesteps(
 
     vars(pipe)["progress_bar"] = enough
     with suppress(_EnoughError):
-        _call(pipe, published, size, 1.0, num_steps)
+        # None, wherever its scale begins; a guider's begins at 1.
+        guidance = 0.0 if getattr(pipe, "guider", None) is None else 1.0
+        _call(pipe, published, size, guidance, num_steps)
 
 
 class _EnoughError(Exception):

@@ -11,6 +11,7 @@ from diffusers import (
     DDPMScheduler,
     DEISMultistepScheduler,
     DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
     UniPCMultistepScheduler,
 )
@@ -29,6 +30,7 @@ SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "ddim": (DDIMScheduler, {"clip_sample": False}),
     "deis": (DEISMultistepScheduler, {"algorithm_type": "deis", "solver_type": "logrho"}),
     "unipc": (UniPCMultistepScheduler, {}),
+    "euler": (EulerDiscreteScheduler, {}),
     "ddpm": (DDPMScheduler, {"clip_sample": False}),
     # Rectified flow; the pipeline sets how it shifts.
     "rflow": (FlowMatchEulerDiscreteScheduler, {}),

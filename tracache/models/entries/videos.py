@@ -98,6 +98,7 @@ ENTRIES = (
         "smaller.",
         source="Wan-AI/Wan2.2-TI2V-5B-Diffusers",
         size=VideoSize(704, 1280, 121, 24.0),
+        max_cost=0,
         footprint=Footprint(5.000, UMT5_XXL, 0.705, 13.8, 34.2, T5_WIDE),
     ),
     _video(
