@@ -44,7 +44,7 @@ def test_a_link_outlives_its_server(open_anywhere, tmp_path):
         port = probe.getsockname()[1]
     with start_app(tmp_path, port) as server:
         page = open_anywhere(server)
-        set_number(page, "Stride", 4)
+        set_number(page, "Computed steps", 4)
         page.get_by_role("button", name="Steps, guidance, seed").click()
         set_number(page, "Steps", 9)
         press(page, "Generate")
@@ -56,8 +56,8 @@ def test_a_link_outlives_its_server(open_anywhere, tmp_path):
     with start_app(tmp_path, port):
         again = open_anywhere(link)
         expect(again.get_by_text("That run is no longer kept.")).to_be_visible()
-        stride = again.get_by_role("spinbutton", name=re.compile("Stride"))
-        expect(stride).to_have_value("4")
+        computed = again.get_by_role("spinbutton", name=re.compile("Computed steps"))
+        expect(computed).to_have_value("4")
         press(again, "Generate")
         expect(again.locator("#status")).to_contain_text("Done.")
         assert shown(again, "tracache").evaluate(PIXELS) == picture

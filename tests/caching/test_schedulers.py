@@ -76,7 +76,7 @@ def test_each_is_right_or_refused_in_a_sentence(name):
 
 def test_those_that_people_use_are_among_the_right():
     names = ("DDIM", "DDPM", "DPMSolverMultistep", "UniPCMultistep", "EulerDiscrete", "LCM")
-    names += ("EulerAncestralDiscrete", "DEISMultistep", "FlowMatchEulerDiscrete", "LMSDiscrete")
+    names += ("EulerAncestralDiscrete", "DEISMultistep", "FlowMatchEulerDiscrete")
     assert {f"{name}Scheduler" for name in names} <= set(FITTING)
 
 

@@ -59,8 +59,8 @@ def test_a_plan_is_said_and_nothing_runs(tmp_path, capsys):
     full, planned, even, fewer = said.out.splitlines()
     assert full.startswith("Full compute: 20 steps")
     assert planned.startswith("TraCache: 0.400 of those MACs, 2.50×; 8 of 20 steps compute: 1 ")
-    assert even.endswith("8 of 20 steps compute: 1 4 6 9 12 15 17 20")
-    assert fewer.endswith("all 8 steps compute")
+    assert "8 of 20 steps compute: 1 4 6 9 12 15 17 20" in even
+    assert "all 8 steps compute" in fewer
     assert "one of the arguments --output --plan is required" in refuse(capsys, *argv[:3])
 
 

@@ -20,7 +20,7 @@ import diffusers
 import huggingface_hub
 import transformers
 from huggingface_hub import constants
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from tracache.caching.config import TraCacheConfig
 from tracache.media import VideoSize
@@ -137,6 +137,9 @@ def _look(name: str, settings: Settings) -> _Seen:
         return _Seen(name, repo, seen.index, seen.denoiser, seen.files)
     try:
         index = _parse(Path(huggingface_hub.hf_hub_download(repo, INDEX)))
+    except LocalEntryNotFoundError:
+        # A kind of the next, though it says that nobody could be asked.
+        raise
     except EntryNotFoundError as error:
         raise RefusedError(f"{repo} is no pipeline of diffusers: it has no {INDEX}") from error
     # Before anything else is asked for.
