@@ -96,6 +96,24 @@ def bent(step: int, sample: Tensor, level: Level):
     return torch.tanh(noise(7) * (level.log_snr + 1.0) + 0.2 * sample / size)
 
 
+def integrate_again(scheduler: Any, steps: int, seen: dict[int, Tensor]):
+    """The run of every step with what was seen at some, and parabolas through those in between."""
+    plan, levels = sorted(seen), levels_of(scheduler)
+    points = [gaussian_data(level.log_snr) for level in levels]
+    pure = [level.signal <= 1e-3 * level.noise for level in levels]
+
+    def interpolated(step: int, sample: Tensor, level: Level):
+        if step in seen:
+            return seen[step]
+        end = next(b for b in plan if b > step)
+        known = [p for p in reversed(plan) if p <= end][:3]
+        known = [p for k, p in enumerate(known) if k < 2 or not pure[p]]
+        weights = interpolation(points[step], [points[p] for p in known])
+        return sum(w * seen[p] for w, p in zip(weights, known, strict=True))
+
+    return denoise(scheduler, steps, Denoiser(interpolated))
+
+
 @pytest.mark.parametrize("name", LINEAR)
 @pytest.mark.parametrize("predict", ["noise", "data", "velocity"])
 def test_looking_back_is_integrating_the_gap_again(name, predict):
@@ -113,20 +131,7 @@ def test_looking_back_is_integrating_the_gap_again(name, predict):
     assert model.calls == compute == handle.trace.computed.sum()
     handle.detach()
 
-    plan = sorted(seen)
-    points = [gaussian_data(level.log_snr) for level in levels_of(scheduler)]
-    pure = [level.signal <= 1e-3 * level.noise for level in levels_of(scheduler)]
-
-    def interpolated(step: int, sample: Tensor, level: Level):
-        if step in seen:
-            return seen[step]
-        end = next(b for b in plan if b > step)
-        known = [p for p in reversed(plan) if p <= end][:3]
-        known = [p for k, p in enumerate(known) if k < 2 or not pure[p]]
-        weights = interpolation(points[step], [points[p] for p in known])
-        return sum(w * seen[p] for w, p in zip(weights, known, strict=True))
-
-    want = denoise(make(name), steps, Denoiser(interpolated))
+    want = integrate_again(make(name), steps, seen)
     torch.testing.assert_close(got, want, rtol=2e-4, atol=2e-4)
 
 

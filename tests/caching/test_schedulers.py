@@ -8,12 +8,11 @@ import diffusers
 import pytest
 import torch
 
-from tests.caching.test_planned import BETAS, Denoiser, bent, denoise, noise
-from tracache.caching.coordinates import gaussian_data, interpolation
+from tests.caching.test_planned import BETAS, Denoiser, bent, denoise, integrate_again, noise
+from tracache.caching.coordinates import gaussian_data
 from tracache.caching.correct import read_coefficients
 from tracache.caching.methods.planned import PlannedConfig
 from tracache.caching.scheduled import ScheduledHandle
-from tracache.caching.spaces import levels_of
 
 STEPS = 12
 EVERY = sorted(
@@ -116,18 +115,5 @@ def test_looking_back_is_integrating_the_gap_again(name):
     model = handle._denoisers[0]
     got = denoise(scheduler, STEPS, model)
     handle.detach()
-    plan, levels = sorted(seen), levels_of(make(name))
-    points = [gaussian_data(level.log_snr) for level in levels]
-    pure = [level.signal <= 1e-3 * level.noise for level in levels]
-
-    def interpolated(step, sample, level):
-        if step in seen:
-            return seen[step]
-        end = next(b for b in plan if b > step)
-        known = [p for p in reversed(plan) if p <= end][:3]
-        known = [p for k, p in enumerate(known) if k < 2 or not pure[p]]
-        weights = interpolation(points[step], [points[p] for p in known])
-        return sum(w * seen[p] for w, p in zip(weights, known, strict=True))
-
-    want = denoise(make(name), STEPS, Denoiser(interpolated))
+    want = integrate_again(make(name), STEPS, seen)
     torch.testing.assert_close(got, want, rtol=5e-4, atol=5e-4)
