@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tracache.caching.trace import COMPUTED, UNTRACED, Trace
-from tracache.compare.figures import ORDER_COLOURS, describe_trace, order_heatmap, order_name
+from tracache.compare.heatmap import ORDER_COLOURS, describe_trace, order_heatmap, order_name
 
 
 @pytest.fixture

@@ -4,9 +4,6 @@ import json
 
 import pytest
 import torch
-
-pytest.importorskip("diffusers")
-
 from diffusers import DiTPipeline
 
 from tracache.training.denoise import hidden

@@ -2,10 +2,6 @@
 
 import json
 
-import pytest
-
-pytest.importorskip("diffusers")
-
 from tracache.models.families.opensora.pipeline import OpenSoraPipeline
 from tracache.training.clips.evaluate import evaluate, generate_clips
 from tracache.training.pipelines import load_pipeline, weights_digest

@@ -51,7 +51,8 @@ def test_what_is_no_caption_is_refused(caption):
 
 
 def test_training_never_sees_what_is_held_out():
-    clip_data = pytest.importorskip("tracache.training.clips.data")
+    from tracache.training.clips import data as clip_data
+
     held_out = excluded_captions(PROMPT_LISTS)
     assert len(held_out) == 80
     seen = {clip.caption for clip in clip_data.training_clips(6000)}
@@ -162,7 +163,8 @@ def test_motions_are_named():
 
 
 def test_verdicts():
-    verdict = pytest.importorskip("tracache.training.clips.judge").verdict
+    from tracache.training.clips.judge import verdict
+
     clip = Clip.from_caption("a red cube slides to the right on sand")
     good = Track("red", "cube", straight(0.2, 0.8))
     assert all(verdict(clip, [good]).values())
@@ -180,7 +182,6 @@ def test_verdicts():
 
 
 def test_rendered_clips_are_judged_right():
-    pytest.importorskip("numba")
     from tracache.metrics.judges.clips import load_judge
     from tracache.training.clips.data import render_clips
     from tracache.training.clips.judge import score
@@ -200,7 +201,8 @@ def test_rendered_clips_are_judged_right():
 
 
 def test_truth_hides_what_is_hidden_and_knows_the_rest():
-    truth = pytest.importorskip("tracache.training.clips.judge").truth
+    from tracache.training.clips.judge import truth
+
     found = truth(Clip.from_caption("a red sphere orbits clockwise around a blue cone on sand"), 3)
     red, blue = COLOURS.index("red"), COLOURS.index("blue")
     known = ~torch.isnan(found.present)

@@ -3,10 +3,7 @@
 import json
 
 import numpy as np
-import pytest
 import torch
-
-pytest.importorskip("diffusers")
 
 from tracache.metrics.judges.images import load_classifier
 from tracache.training.images.classifier import HEADS, labels, score
@@ -50,7 +47,8 @@ def test_classifier_is_good_enough_to_judge():
 
 
 def test_classifier_reads_renders():
-    render = pytest.importorskip("tracache.training.render.images").render
+    from tracache.training.render.images import render
+
     scenes = [Scene.from_caption(caption) for caption in read_prompts("tuning.txt")[20:44]]
     wanted = torch.tensor([[labels(s)[head] for head in HEADS] for s in scenes])
     found = score(load_classifier().read(render(scenes, seed=5)), wanted)

@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("numba")
-
 from tracache.training.render.images import render
 from tracache.training.render.scenes import (
     COLOURS,

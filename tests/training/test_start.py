@@ -4,9 +4,6 @@ import json
 
 import pytest
 import torch
-
-pytest.importorskip("diffusers")
-
 from diffusers import DiTTransformer2DModel, PixArtTransformer2DModel
 
 from tracache.models.families.opensora.stdit3 import STDiT3

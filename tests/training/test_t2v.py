@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-pytest.importorskip("diffusers")
-
 from tests.training.cut import cut_after, same_weights
 from tracache.training.clips.codec import (
     build_video_vae,

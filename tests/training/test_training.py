@@ -5,8 +5,6 @@ import json
 import pytest
 import torch
 
-pytest.importorskip("diffusers")
-
 from tests.training.cut import cut_after, same_weights
 from tracache.training.fit import Budget, Effort
 from tracache.training.images.data import training_scenes

@@ -9,9 +9,10 @@ from typing import Any
 from torch import nn
 
 from tracache.caching.checks import require_choice
-from tracache.caching.config import BLOCKS, MODULES, MethodConfig, TraCacheConfig
+from tracache.caching.config import BLOCKS, MODULES, TraCacheConfig
 from tracache.caching.declare import settings_of
 from tracache.caching.handle import CacheHandle
+from tracache.caching.method_config import MethodConfig
 from tracache.caching.methods.base import Watch
 from tracache.caching.methods.planned import OUTPUT, PlannedConfig
 from tracache.caching.scheduled import ScheduledHandle

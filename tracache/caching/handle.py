@@ -13,9 +13,9 @@ from torch import nn
 from tracache.caching.calls import Calls
 from tracache.caching.checks import require_integer
 from tracache.caching.clock import RunClock
-from tracache.caching.config import MethodConfig
 from tracache.caching.hooks import DenoiserDetour, Detour, hook_module, is_hooked, unhook
 from tracache.caching.layouts import find_modules, find_parts
+from tracache.caching.method_config import MethodConfig
 from tracache.caching.methods import check_config, make_method
 from tracache.caching.methods.base import Call, Stack, Step, Watch
 from tracache.caching.threads import Threads

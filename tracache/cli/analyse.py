@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any
 
 from tracache.caching.checks import require_integer
-from tracache.caching.config import MAX_ORDER, MAX_STRIDE
+from tracache.caching.config import MAX_ORDER
 from tracache.caching.layouts import find_blocks
+from tracache.caching.method_config import MAX_STRIDE
 from tracache.cli.sweep import make_experiment, run_experiment
 from tracache.compare.output import table
 from tracache.compare.request import make_request

@@ -12,7 +12,8 @@ from tracache.caching.config import TraCacheConfig
 from tracache.caching.declare import PYTHON, Setting, settings_of
 from tracache.cli.analyse import WATCHING
 from tracache.cli.sweep import spans
-from tracache.compare.arms import ARMS, PUBLISHED, TRACACHE
+from tracache.compare.arm import PUBLISHED, TRACACHE
+from tracache.compare.arms import ARMS
 from tracache.compare.request import SETTINGS
 from tracache.experiments.peers import PEERS
 from tracache.experiments.questions import QUESTIONS

@@ -10,7 +10,8 @@ from tqdm import tqdm
 
 from tracache.caching.checks import require_integer
 from tracache.cli.nearness import run_nearness
-from tracache.compare.arms import ARMS, REFERENCE, SCHEDULES
+from tracache.compare.arm import REFERENCE, SCHEDULES
+from tracache.compare.arms import ARMS
 from tracache.compare.estimate import estimate
 from tracache.compare.output import table
 from tracache.compare.report import versions

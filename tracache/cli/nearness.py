@@ -16,18 +16,11 @@ from tracache.compare.arms import ARMS
 from tracache.compare.output import table
 from tracache.compare.report import versions
 from tracache.compare.request import make_request
-from tracache.experiments.nearness import (
-    OWN_BUDGET,
-    Circumstances,
-    count_nearness,
-    measure_arms,
-    measure_nearness,
-    summarise,
-    summarise_arms,
-    ways_of,
-)
+from tracache.experiments.nearness import count_nearness, measure_nearness, summarise
+from tracache.experiments.own_budget import OWN_BUDGET, measure_arms, summarise_arms
 from tracache.experiments.records import Records
 from tracache.experiments.subjects import any_subject, read_subjects
+from tracache.experiments.ways import Circumstances, ways_of
 from tracache.models.loading import LoadedModel
 from tracache.models.registry import DEFAULT_MODEL
 

@@ -11,7 +11,8 @@ from typing import Any
 from tqdm import tqdm
 
 from tracache.caching.checks import require_integer
-from tracache.caching.config import MAX_ORDER, MAX_STRIDE
+from tracache.caching.config import MAX_ORDER
+from tracache.caching.method_config import MAX_STRIDE
 from tracache.compare.output import table, write_json
 from tracache.compare.request import Request, make_request
 from tracache.experiments.grid import Variant, count_images, run_grid, settings_of

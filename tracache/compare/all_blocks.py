@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tracache.caching.layouts import find_blocks
 from tracache.caching.trace import Trace
 from tracache.caching.trajectory import history_bytes
-from tracache.compare.arms import Setup
+from tracache.compare.arm import Setup
 from tracache.compare.sampling import Inputs, sample
 from tracache.metrics.memory import MemoryPeak
 from tracache.models.loading import LoadedModel

@@ -6,37 +6,34 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Hashable
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tracache.caching.config import MethodConfig, TraCacheConfig
-from tracache.caching.methods.planned import PlannedConfig
 from tracache.caching.trace import Trace
 from tracache.compare.all_blocks import (
-    Features,
     bytes_per_block,
     count_rows,
     free_for_histories,
     make_groups,
-    measure_features,
     watch_blocks,
 )
-from tracache.compare.arms import ARMS, PUBLISHED, REFERENCE, TRACACHE, Setup
+from tracache.compare.arm import PUBLISHED, REFERENCE, TRACACHE, Setup
+from tracache.compare.arms import ARMS
 from tracache.compare.baselines import Baseline, baselines_of
 from tracache.compare.counting import is_declared
 from tracache.compare.events import ArmDone, ArmStarted, Event, Finished, Stage, StepDone
-from tracache.compare.preview import Glimpses, Palette
+from tracache.compare.preview import Glimpses
 from tracache.compare.report import ArmResult, Report
 from tracache.compare.request import Request
-from tracache.compare.sampling import Inputs, Sample, decode, prepare, sample
+from tracache.compare.sampling import Inputs, decode, prepare, sample
+from tracache.compare.warm_up import Warm, warm_up
 from tracache.media import Picture
 from tracache.metrics.fidelity import image_quality, relative_error
 from tracache.metrics.macs import count_macs
-from tracache.metrics.memory import MemoryPeak, peak_memory
+from tracache.metrics.memory import peak_memory
 from tracache.metrics.timing import synchronize
 from tracache.models.loading import LoadedModel
 from tracache.models.placement import require_room
@@ -137,12 +134,8 @@ class _Comparison:
         self.cancelled = cancelled
         self.reference: _Reference | None = None
         self.computed: int | None = None
-        #: Of a step that computes everything.
-        self.blocks = 0.0
         self.traces: dict[str, Trace] = {}
-        self.palette: Palette
-        self.features: Features
-        self.warm_up_peak: MemoryPeak
+        self.warm: Warm
 
     def run(self) -> None:
         request = self.request
@@ -161,10 +154,10 @@ class _Comparison:
         encoding_s = time.perf_counter() - start
 
         self.emit(Stage("warm-up", "Warming up"))
-        macs = self._warm_up(inputs)
+        self.warm = warm_up(self.model, inputs, request.arms, self._check)
         results = []
         for arm in request.arms:
-            result = self._reuse(arm) or self._run_arm(arm, inputs, encoding_s, macs)
+            result = self._reuse(arm) or self._run_arm(arm, inputs, encoding_s)
             results.append(result)
             self.emit(ArmDone(results[-1]))
         trace = self._watch_every_block(inputs) if request.trace else None
@@ -180,47 +173,10 @@ class _Comparison:
     def _set_up(self, arm: str) -> Setup:
         return self.request.set_up(arm, self.computed)
 
-    def _warm_up(self, inputs: Inputs) -> _Macs:
-        """Run every kind of work once, untimed, and count its multiply–accumulates.
-
-        What it decodes to, poor as it is, shows how latents become colours.
-        """
-        pipe = self.model.pipe
-        whole = PlannedConfig(compute=1)
-
-        def run(setup: Setup) -> tuple[int, int, Sample]:
-            with count_macs() as macs:
-                done = sample(self.model, inputs, setup, on_step=lambda *_: self._check())
-            return macs.total, macs.linear, done
-
-        skipped: dict[bool, tuple[int, int]] = {}
-        # Where blocks are not known by name, all that is skipped is the denoiser.
-        named = is_declared(pipe)
-        probes: dict[bool, MethodConfig] = {}
-        if named or any(ARMS[arm].forecasts for arm in self.request.arms):
-            probes[False] = TraCacheConfig(full_steps=(0,), max_order=0)
-        if not named or any(ARMS[arm].plans for arm in self.request.arms):
-            probes[True] = whole
-        features: Any = measure_features(pipe.transformer) if named else nullcontext(Features())
-        with features as self.features, peak_memory(self.model.device) as self.warm_up_peak:
-            # One computed step; then one computed and one skipped.
-            total, linear, done = run(Setup(1))
-            self.blocks = done.block_calls
-            for at_scheduler, probe in probes.items():
-                both, both_linear, done = run(Setup(2, probe))
-                skipped[at_scheduler] = (both - total, both_linear - linear)
-                if not named and not at_scheduler:
-                    # Of blocks that are found, the first skipped step proves what is read.
-                    third, third_linear, done = run(Setup(3, probe))
-                    skipped[at_scheduler] = (third - both, third_linear - both_linear)
-        images = decode(self.model, inputs, done.latents)
-        self.palette = Palette.fit(done.latents, images[0], _latent_channels(pipe))
-        return _Macs((total, linear), skipped)
-
-    def _run_arm(self, arm: str, inputs: Inputs, encoding_s: float, macs: _Macs) -> ArmResult:
+    def _run_arm(self, arm: str, inputs: Inputs, encoding_s: float) -> ArmResult:
         setup, method, model = self._set_up(arm), ARMS[arm], self.model
         counted = self._count(setup, method.title, inputs)
-        self.emit(ArmStarted(arm, method.title, setup.num_steps, self.palette))
+        self.emit(ArmStarted(arm, method.title, setup.num_steps, self.warm.palette))
         glimpses = Glimpses()
         full_steps = 0
         begin = time.perf_counter()
@@ -240,10 +196,10 @@ class _Comparison:
             synchronize(model.device)
         end_to_end_s = encoding_s + time.perf_counter() - begin
         if arm == self.request.matched:
-            self.computed = max(1, round(done.block_calls / self.blocks))
+            self.computed = max(1, round(done.block_calls / self.warm.blocks))
         if done.trace is not None:
             self.traces[arm] = done.trace
-        total, linear = counted or macs.of(full_steps, setup)
+        total, linear = counted or self.warm.macs.of(full_steps, setup)
         if self.reference is None:
             self.reference = _Reference(images[0], done.latents, done.denoising_s, total)
         full = self.reference
@@ -315,22 +271,16 @@ class _Comparison:
             return self.traces[arm]
         setup = self._set_up(arm)
         rows = count_rows(self.model, setup)
-        room = free_for_histories(self.model.device, self.warm_up_peak)
+        room = free_for_histories(self.model.device, self.warm.peak)
         return watch_blocks(
             self.model,
             inputs,
             setup,
-            make_groups(rows, room, bytes_per_block(setup, self.features)),
+            make_groups(rows, room, bytes_per_block(setup, self.warm.features)),
             title=ARMS[arm].title,
             say=lambda line: self.emit(Stage("trace", line)),
             check=self._check,
         )
-
-
-def _latent_channels(pipe: Any) -> int | None:
-    """How many channels a pipeline's latents have, as its autoencoder says."""
-    config = pipe.vae.config
-    return config.get("latent_channels") or config.get("z_dim")
 
 
 def _not_finite(arm: str, title: str, setup: Setup) -> str:
@@ -340,30 +290,3 @@ def _not_finite(arm: str, title: str, setup: Setup) -> str:
     if setup.cache.at_scheduler:
         return f"{told}; try more computed steps"
     return f"{told}; try more computed steps, a smaller stride or a lower max order"
-
-
-@dataclass(frozen=True)
-class _Macs:
-    """Multiply–accumulates of one step, all products and linear only.
-
-    Attributes
-    ----------
-    full : (int, int)
-        Of a computed one.
-    skipped : dict
-        Of one that is skipped, by whether that is at the scheduler.
-    """
-
-    full: tuple[int, int]
-    skipped: dict[bool, tuple[int, int]]
-
-    def of(self, computed: int, setup: Setup) -> tuple[int, int]:
-        """Return (all, linear) of a denoising loop in which so many steps computed."""
-        left = setup.num_steps - computed
-        at_scheduler = setup.cache is not None and setup.cache.at_scheduler
-        # What nobody skips was not counted.
-        skipped = self.skipped.get(at_scheduler, (0, 0))
-        of_full, of_linear = (
-            computed * full + left * one for full, one in zip(self.full, skipped, strict=True)
-        )
-        return of_full, of_linear

@@ -1,15 +1,17 @@
-"""How much of a pipeline's denoisers ran, in blocks."""
+"""How much of a pipeline's denoisers ran, in blocks and in multiply–accumulates."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
 from tracache.caching.attach import DENOISERS
 from tracache.caching.layouts import block_equivalents, count_module_calls, find_layout
+from tracache.compare.arm import Setup
 
 
 def denoisers_of(pipe: Any) -> list[nn.Module]:
@@ -82,3 +84,30 @@ def _first_layer(block: nn.Module) -> nn.Module:
     """What runs wherever the block does: a cache may answer for the block, but not for this."""
     layers = (m for m in block.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.Conv3d))
     return next(layers, block)
+
+
+@dataclass(frozen=True)
+class StepMacs:
+    """Multiply–accumulates of one step, all products and linear only.
+
+    Attributes
+    ----------
+    full : (int, int)
+        Of a computed one.
+    skipped : dict
+        Of one that is skipped, by whether that is at the scheduler.
+    """
+
+    full: tuple[int, int]
+    skipped: dict[bool, tuple[int, int]]
+
+    def of(self, computed: int, setup: Setup) -> tuple[int, int]:
+        """Return (all, linear) of a denoising loop in which so many steps computed."""
+        left = setup.num_steps - computed
+        at_scheduler = setup.cache is not None and setup.cache.at_scheduler
+        # What nobody skips was not counted.
+        skipped = self.skipped.get(at_scheduler, (0, 0))
+        of_full, of_linear = (
+            computed * full + left * one for full, one in zip(self.full, skipped, strict=True)
+        )
+        return of_full, of_linear

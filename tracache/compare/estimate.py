@@ -12,7 +12,7 @@ import torch
 
 from tracache.caching.attach import attach
 from tracache.caching.config import TraCacheConfig
-from tracache.compare.arms import Setup
+from tracache.compare.arm import Setup
 from tracache.compare.plan import ArmPlan, steps_of
 from tracache.compare.request import Request
 from tracache.media import VideoSize

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from tracache.caching.spaces import levels_of
-from tracache.compare.arms import ARMS, Setup
+from tracache.compare.arm import Setup
+from tracache.compare.arms import ARMS
 from tracache.compare.request import Request
 from tracache.media import VideoSize
 from tracache.models.registry import find_model

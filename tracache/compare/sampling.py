@@ -15,7 +15,7 @@ from tracache.caching.attach import attach
 from tracache.caching.methods.base import Watch
 from tracache.caching.scheduled import ScheduledHandle
 from tracache.caching.trace import Trace
-from tracache.compare.arms import Setup
+from tracache.compare.arm import Setup
 from tracache.compare.counting import count_blocks, denoisers_of
 from tracache.compare.preview import Glimpses
 from tracache.media import Picture, VideoSize

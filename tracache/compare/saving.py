@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL.PngImagePlugin import PngInfo
 
-from tracache.compare.figures import order_heatmap
+from tracache.compare.heatmap import order_heatmap
 from tracache.compare.output import write_json
 from tracache.compare.report import ArmResult, Report
 from tracache.compare.request import Request

@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from tracache.caching.declare import ANYONE, PYTHON, Setting
-from tracache.compare.arms import ARMS, REFERENCE, SCHEDULES, TRACACHE
+from tracache.compare.arm import REFERENCE, SCHEDULES, TRACACHE
+from tracache.compare.arms import ARMS
 from tracache.compare.request import SETTINGS, Request, make_request
 from tracache.media import VideoSize
 from tracache.models.presets import CUSTOM

@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from tracache.caching.config import TraCacheConfig
-from tracache.compare.arms import ARMS, REFERENCE, Setup
+from tracache.compare.arm import REFERENCE, Setup
+from tracache.compare.arms import ARMS
 from tracache.compare.request import Request
 from tracache.compare.sampling import Inputs, Sample, sample
 from tracache.experiments.grid import spacing_of

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from tracache.compare.arms import REFERENCE, Setup
+from tracache.compare.arm import REFERENCE, Setup
 from tracache.compare.report import versions
 from tracache.compare.request import Request
 from tracache.compare.sampling import Inputs, Sample, decode, prepare, sample

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from tracache.caching.layouts import find_blocks
-from tracache.compare.arms import Setup
+from tracache.compare.arm import Setup
 from tracache.compare.sampling import Inputs, prepare
 from tracache.experiments.contenders import Contender, run_contender
 from tracache.metrics.macs import count_macs

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tracache.compare.arms import Setup
+from tracache.compare.arm import Setup
 from tracache.compare.sampling import prepare
 from tracache.experiments.contenders import Contender, run_contender
 from tracache.metrics.memory import peak_memory

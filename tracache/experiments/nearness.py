@@ -14,74 +14,11 @@ from typing import Any
 
 from torch import Tensor
 
-from tracache.caching.config import TraCacheConfig
-from tracache.caching.layouts import find_blocks
-from tracache.caching.methods.planned import PlannedConfig
-from tracache.compare.arms import ARMS, Given, Setup
+from tracache.compare.arm import Setup
 from tracache.compare.sampling import Inputs, prepare, sample
 from tracache.experiments.records import Records
+from tracache.experiments.ways import FEWER, TRACACHE, Circumstances, setup_of, ways_of
 from tracache.models.loading import LoadedModel
-from tracache.models.schedulers import spacings_of
-
-#: What all others are held against: as many steps as the others compute, spaced by default.
-FEWER = "fewer steps"
-
-#: What is to be shown.
-TRACACHE = "tracache"
-
-#: Way → its configuration for a number of computed steps; each differs from the first in one thing.
-PLANNED: dict[str, Callable[[int], PlannedConfig]] = {
-    "tracache": PlannedConfig,
-    "tracache, not looking back": lambda n: PlannedConfig(n, correct=False),
-    "tracache, even steps": lambda n: PlannedConfig(n, placement="even"),
-    "tracache, measured plan": lambda n: PlannedConfig(n, placement="measured"),
-    "tracache, data": lambda n: PlannedConfig(n, space="data"),
-    "tracache, velocity": lambda n: PlannedConfig(n, space="velocity"),
-    "tracache, output": lambda n: PlannedConfig(n, space="output"),
-    "tracache, line": lambda n: PlannedConfig(n, trend="line"),
-    "tracache, reuse": lambda n: PlannedConfig(n, trend="reuse"),
-    "noise, even, not back": lambda n: PlannedConfig(n, placement="even", correct=False),
-    "data, even, not back": lambda n: PlannedConfig(
-        n, space="data", placement="even", correct=False
-    ),
-}
-
-#: Way → arm that takes its steps evenly, as published or without looking at the scheduler.
-EVEN: dict[str, dict[str, Any]] = {
-    "published": {},
-    "published, modules": {"space": "modules"},
-    "published, planned steps": {},
-    "reuse": {"rule": "reuse"},
-    "taylorseer": {"rule": "taylor", "order": "fixed"},
-    "hicache": {"rule": "hermite", "order": "fixed", "abscissa": "step"},
-}
-
-#: Arms that decide by themselves how much they compute, or compute parts of a step.
-OWN_BUDGET = ("teacache", "adacache", "pab", "delta-dit", "fastercache", "toca")
-
-
-@dataclass(frozen=True)
-class Circumstances:
-    """What a table's rows have in common.
-
-    Attributes
-    ----------
-    scheduler : str
-        Of full compute.
-    guidance_scale : float
-        Of classifier-free guidance.
-    steps : int
-        Of full compute.
-    """
-
-    scheduler: str
-    guidance_scale: float
-    steps: int
-
-    @property
-    def name(self) -> str:
-        """Short, for people and for records."""
-        return f"{self.scheduler}, {self.steps} steps, guidance {self.guidance_scale:g}"
 
 
 @dataclass(frozen=True)
@@ -123,49 +60,6 @@ class Nearness:
         return {k: round(v, 5) if isinstance(v, float) else v for k, v in asdict(self).items()}
 
 
-def ways_of(scheduler: str, names: Sequence[str] = ()) -> list[str]:
-    """Return the ways that can be measured with a scheduler, or those of them that are named.
-
-    Raises
-    ------
-    ValueError
-        If a name is unknown; the message lists those there are.
-    """
-    fewer = [FEWER, *(f"{FEWER}, {spacing}" for spacing in spacings_of(scheduler))]
-    every = [*fewer, *EVEN, *PLANNED]
-    for name in names:
-        if name not in every:
-            raise ValueError(f"unknown way {name!r}; choose from {', '.join(every)}")
-    # Another way borrows TraCache's steps.
-    return (
-        [*fewer, *(w for w in every[len(fewer) :] if w in (TRACACHE, *names))] if names else every
-    )
-
-
-def setup_of(way: str, around: Circumstances, computed: int, plan: Sequence[int]) -> Setup:
-    """Return what a way does.
-
-    Parameters
-    ----------
-    way : str
-        As of :func:`ways_of`.
-    around : Circumstances
-        What it has in common with full compute.
-    computed : int
-        Steps that may compute.
-    plan : sequence of int
-        The steps that "tracache" computed.
-    """
-    if way.startswith(FEWER):
-        spacing = way.removeprefix(FEWER).removeprefix(", ")
-        return Setup(computed, scheduler=f"{around.scheduler}/{spacing}" if spacing else None)
-    if way in PLANNED:
-        return Setup(around.steps, PLANNED[way](computed))
-    if way == "published, planned steps":
-        return Setup(around.steps, TraCacheConfig(full_steps=tuple(plan)))
-    return Setup(around.steps, TraCacheConfig(compute=computed, **EVEN[way]))
-
-
 def measure_nearness(
     model: LoadedModel,
     prompts: Sequence[str | int],
@@ -202,15 +96,15 @@ def measure_nearness(
         known = {(r["setting"], r["index"]): r for r in records.read()}
         for first in range(0, len(prompts), batch):
             part = range(first, min(first + batch, len(prompts)))
-            start: _Start | None = None
+            start: Start | None = None
             plan: tuple[int, ...] = ()
             for computed, way in _runs(common, budgets[common.steps], ways):
                 setting = f"{common.name}, {computed} computed: {way}"
                 done = [known[setting, i] for i in part if (setting, i) in known]
                 if len(done) < len(part):
-                    start = start or _begin(model, prompts, part, common)
+                    start = start or begin(model, prompts, part, common)
                     setup = setup_of(way, common, computed, plan)
-                    done = _records(model, start, setup, setting, part)
+                    done = records_of(model, start, setup, setting, part)
                     for record in done:
                         about = {"circumstances": common.name, "way": way, "budget": computed}
                         records.append({**record, **about})
@@ -220,24 +114,26 @@ def measure_nearness(
 
 
 @dataclass(frozen=True)
-class _Start:
+class Start:
     """What all runs of a batch begin with, and full compute's end."""
 
     inputs: Inputs
     full: Tensor
 
 
-def _begin(
+def begin(
     model: LoadedModel, prompts: Sequence[str | int], part: Sequence[int], common: Circumstances
-) -> _Start:
+) -> Start:
+    """Run full compute for some of the prompts, by their places."""
     chosen = [prompts[i] for i in part]
     inputs = prepare(model, chosen, part, common.guidance_scale, common.scheduler)
-    return _Start(inputs, sample(model, inputs, Setup(common.steps)).latents)
+    return Start(inputs, sample(model, inputs, Setup(common.steps)).latents)
 
 
-def _records(
-    model: LoadedModel, start: _Start, setup: Setup, setting: str, part: Sequence[int]
+def records_of(
+    model: LoadedModel, start: Start, setup: Setup, setting: str, part: Sequence[int]
 ) -> list[dict[str, Any]]:
+    """Run a setup from there, and return a record for each prompt."""
     done = sample(model, start.inputs, setup)
     return [
         {"setting": setting, "index": index, "error": error, "steps": list(done.computed_steps)}
@@ -273,46 +169,6 @@ def errors_of(latents: Tensor, full: Tensor) -> list[float]:
     return [float(x) for x in away / full.double().flatten(1).norm(dim=1)]
 
 
-def measure_arms(
-    model: LoadedModel,
-    prompts: Sequence[str | int],
-    common: Circumstances,
-    records: Records,
-    *,
-    arms: Sequence[str] = OWN_BUDGET,
-    batch: int = 1,
-    progress: Callable[[], Any] = lambda: None,
-) -> None:
-    """Measure arms that decide by themselves how much they compute, and "tracache" at their cost.
-
-    Each arm runs with its defaults; "tracache" is given as many steps as the arm's block calls
-    amount to, rounded down.
-    """
-    blocks = len(find_blocks(model.pipe.transformer))
-    known = records.keys()
-    for first in range(0, len(prompts), batch):
-        part = range(first, min(first + batch, len(prompts)))
-        start: _Start | None = None
-        for arm in arms:
-            setting = f"{common.name}: {arm}"
-            if not all((setting, i) in known for i in part):
-                start = start or _begin(model, prompts, part, common)
-                guided = common.guidance_scale > 1.0
-                given = Given(common.steps, TraCacheConfig(), guided=guided)
-                theirs = sample(model, start.inputs, ARMS[arm].setup(given))
-                computed = theirs.block_calls / blocks
-                # A hair more than a whole number of steps is that number, rounded.
-                budget = max(1, int(computed + 1e-6))
-                setup = Setup(common.steps, PlannedConfig(budget))
-                ours = _records(model, start, setup, setting, part)
-                errors = errors_of(theirs.latents, start.full)
-                for record, error in zip(ours, errors, strict=True):
-                    about = {"circumstances": common.name, "way": arm, "computed": computed}
-                    near = {"tracache": record["error"], "error": error}
-                    records.append({**record, **about, **near})
-            progress()
-
-
 def summarise(found: Sequence[Mapping[str, Any]]) -> list[Nearness]:
     """Sum records of :func:`measure_nearness` up, by circumstances, budget and way."""
     groups: dict[tuple[str, int], dict[str, dict[int, float]]] = {}
@@ -346,23 +202,3 @@ def summarise(found: Sequence[Mapping[str, Any]]) -> list[Nearness]:
                 )
             )
     return sorted(rows, key=lambda row: (row.circumstances, row.computed, row.error))
-
-
-def summarise_arms(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Sum records of :func:`measure_arms` up, by circumstances and arm."""
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for record in found:
-        if "tracache" in record:
-            groups.setdefault((record["circumstances"], record["way"]), []).append(record)
-    return [
-        {
-            "circumstances": circumstances,
-            "arm": arm,
-            "computed": round(statistics.fmean(r["computed"] for r in some), 2),
-            "error": round(statistics.fmean(r["error"] for r in some), 5),
-            "tracache": round(statistics.fmean(r["tracache"] for r in some), 5),
-            "nearer": round(statistics.fmean(r["tracache"] < r["error"] for r in some), 4),
-            "prompts": len(some),
-        }
-        for (circumstances, arm), some in groups.items()
-    ]

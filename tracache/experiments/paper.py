@@ -16,7 +16,7 @@ import torch
 
 from tracache.caching.config import TraCacheConfig
 from tracache.caching.methods import DeltaDiTConfig, FasterCacheConfig, PABConfig, ToCaConfig
-from tracache.compare.arms import Setup
+from tracache.compare.arm import Setup
 from tracache.compare.estimate import run_shapes
 from tracache.metrics.macs import Macs, count_macs
 from tracache.models.families.opensora.stdit3 import STDiT3

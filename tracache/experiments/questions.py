@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from tracache.caching.config import BLOCKS, MODULES
-from tracache.compare.arms import PUBLISHED, REFERENCE
+from tracache.compare.arm import PUBLISHED, REFERENCE
 from tracache.experiments.grid import Variant
 from tracache.experiments.summary import COLOURS, MARKERS, SummaryRow, title_of
 

@@ -10,7 +10,8 @@ from typing import Any
 import plotly.graph_objects as go
 from PIL import Image, ImageDraw
 
-from tracache.compare.arms import ARMS, REFERENCE, TRACACHE
+from tracache.compare.arm import REFERENCE, TRACACHE
+from tracache.compare.arms import ARMS
 from tracache.experiments.grid import SAME, spacing_words
 from tracache.experiments.records import AnyRecords, Records
 from tracache.metrics.fid import SetMeasure

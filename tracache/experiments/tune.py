@@ -14,7 +14,7 @@ from statistics import fmean
 from torch import Tensor
 
 from tracache.caching.config import TraCacheConfig
-from tracache.compare.arms import Setup
+from tracache.compare.arm import Setup
 from tracache.compare.sampling import Inputs, prepare, sample
 from tracache.metrics.fidelity import relative_error
 from tracache.models.loading import LoadedModel

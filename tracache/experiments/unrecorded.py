@@ -6,7 +6,8 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tracache.compare.arms import ARMS, REFERENCE
+from tracache.compare.arm import REFERENCE
+from tracache.compare.arms import ARMS
 from tracache.compare.request import Request
 from tracache.experiments.grid import (
     Setting,

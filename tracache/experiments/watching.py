@@ -16,8 +16,8 @@ import torch
 from plotly.subplots import make_subplots
 
 from tracache.caching.config import TraCacheConfig
-from tracache.compare.arms import Setup
-from tracache.compare.figures import ORDER_COLOURS, row_name
+from tracache.compare.arm import Setup
+from tracache.compare.heatmap import ORDER_COLOURS, row_name
 from tracache.compare.request import Request
 from tracache.compare.sampling import prepare, sample
 from tracache.experiments.features import (

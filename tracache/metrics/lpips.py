@@ -30,6 +30,7 @@ class LpipsMeasure:
             raise ValueError(f"unknown network {network!r}; choose from {', '.join(NETWORKS)}")
         self.name = f"LPIPS ({network})"
         try:
+            import torchvision  # noqa: F401 - torchmetrics' own error says less
             from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
             make: Any = LearnedPerceptualImagePatchSimilarity

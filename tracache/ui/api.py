@@ -10,7 +10,8 @@ import gradio as gr
 
 from tracache.caching.declare import ANYONE
 from tracache.caching.methods.planned import PlannedConfig
-from tracache.compare.arms import ARMS, REFERENCE, TRACACHE
+from tracache.compare.arm import REFERENCE, TRACACHE
+from tracache.compare.arms import ARMS
 from tracache.compare.estimate import estimate
 from tracache.compare.request import SETTINGS, Request, make_request
 from tracache.compare.serialise import given_of, to_query

@@ -11,7 +11,8 @@ import gradio as gr
 from tracache.caching.config import BUDGET, PREDICTION, SCHEDULE, TraCacheConfig
 from tracache.caching.declare import Setting, settings_of
 from tracache.caching.methods.planned import SHARE, PlannedConfig
-from tracache.compare.arms import ARMS, PUBLISHED, REFERENCE, TRACACHE
+from tracache.compare.arm import PUBLISHED, REFERENCE, TRACACHE
+from tracache.compare.arms import ARMS
 from tracache.models.presets import CUSTOM
 from tracache.models.registry import find_model
 from tracache.models.spec import ModelSpec

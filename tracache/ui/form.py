@@ -8,7 +8,8 @@ from typing import Any
 from tracache.caching.checks import require_choice
 from tracache.caching.declare import ANYONE
 from tracache.caching.methods.planned import PlannedConfig
-from tracache.compare.arms import ARMS, REFERENCE, TRACACHE
+from tracache.compare.arm import REFERENCE, TRACACHE
+from tracache.compare.arms import ARMS
 from tracache.compare.request import Request, make_request
 from tracache.media import VideoSize
 from tracache.models.presets import CUSTOM

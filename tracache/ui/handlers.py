@@ -11,13 +11,8 @@ import gradio as gr
 from tracache.caching.checks import require_integer
 from tracache.compare.estimate import estimate
 from tracache.compare.events import Event
-from tracache.compare.figures import (
-    calm_path,
-    describe_path,
-    describe_trace,
-    frame_psnr,
-    order_heatmap,
-)
+from tracache.compare.figures import calm_path, describe_path, frame_psnr
+from tracache.compare.heatmap import describe_trace, order_heatmap
 from tracache.compare.plan import plan_arm
 from tracache.compare.report import Report
 from tracache.compare.request import Request

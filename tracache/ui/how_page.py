@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import torch
 
 from tracache.caching.trajectory import Trajectory, choose_order
-from tracache.compare.figures import ORDER_COLOURS
+from tracache.compare.heatmap import ORDER_COLOURS
 
 #: The texts before, between and after the two figures.
 TEXTS = (files("tracache.ui") / "how.md").read_text("utf-8").split("<!-- figure -->")

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from tracache.compare.arms import REFERENCE
+from tracache.compare.arm import REFERENCE
 from tracache.compare.comparison import NotFiniteError
 from tracache.compare.estimate import note_pace
 from tracache.compare.events import ArmDone, ArmStarted, Event, Finished, Stage, StepDone

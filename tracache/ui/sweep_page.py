@@ -9,7 +9,8 @@ from typing import Any
 
 import gradio as gr
 
-from tracache.compare.arms import ARMS, PUBLISHED, TRACACHE
+from tracache.compare.arm import PUBLISHED, TRACACHE
+from tracache.compare.arms import ARMS
 from tracache.compare.figures import speed_and_fidelity
 from tracache.compare.report import ArmResult
 from tracache.compare.request import Request, make_request

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tracache.caching.config import MODULES, MethodConfig, TraCacheConfig
+from tracache.caching.config import MODULES, TraCacheConfig
+from tracache.caching.method_config import MethodConfig
 from tracache.caching.methods.adacache import AdaCache, AdaCacheConfig
 from tracache.caching.methods.base import Method, Stack, Watch
 from tracache.caching.methods.delta_dit import DeltaDiT, DeltaDiTConfig

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from tracache.caching.checks import require_bool
-from tracache.caching.config import MethodConfig
 from tracache.caching.declare import setting
+from tracache.caching.method_config import MethodConfig
 from tracache.caching.methods.base import Call, Method, Stack, Step, Watch
 from tracache.caching.trace import COMPUTED, PARTIAL
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from tracache.caching.config import MethodConfig
 from tracache.caching.declare import HOST, setting
+from tracache.caching.method_config import MethodConfig
 from tracache.caching.methods.base import Call, Method, Stack, Step, Watch
 
 

@@ -16,11 +16,17 @@ from typing import Any
 
 from torch import Tensor
 
-from tracache.caching.config import MAX_STEPS, MAX_STRIDE, MethodConfig, TraCacheConfig
+from tracache.caching.config import TraCacheConfig
 from tracache.caching.coordinates import gaussian_noise
 from tracache.caching.correct import coefficients_of, get_tensor, put_tensor
 from tracache.caching.declare import setting
 from tracache.caching.gap import Gap, is_pure_noise
+from tracache.caching.method_config import (
+    MAX_STEPS,
+    MAX_STRIDE,
+    MethodConfig,
+    exactly_these_steps,
+)
 from tracache.caching.plan import Bell, Motion, fit_bell, planned_steps, step_weights
 from tracache.caching.spaces import SPACES, convert, guided_part
 from tracache.caching.steps import computed_steps, even_steps
@@ -84,14 +90,7 @@ class PlannedConfig(MethodConfig):
     stride: int | None = setting(
         None, kind="whole", low=1, high=MAX_STRIDE, label="Stride", help="In place of a plan."
     )
-    full_steps: tuple[int, ...] | None = setting(
-        None,
-        kind="steps",
-        low=0,
-        high=MAX_STEPS,
-        label="Exactly these steps",
-        help="These compute, in place of a number of computed steps.",
-    )
+    full_steps: tuple[int, ...] | None = exactly_these_steps("a number of computed steps")
     space: str = setting(
         "noise",
         choices=(*SPACES, OUTPUT),

@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from tracache.caching.checks import require_number
-from tracache.caching.config import MethodConfig
 from tracache.caching.declare import setting
+from tracache.caching.method_config import MethodConfig
 from tracache.caching.methods.base import Call, Method, Stack, Step, Watch
 
 

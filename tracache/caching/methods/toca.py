@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tracache.caching.config import MethodConfig
 from tracache.caching.declare import setting
+from tracache.caching.method_config import MethodConfig
 from tracache.caching.methods.base import Call, Method, Stack, Step, Watch
 from tracache.caching.trace import PARTIAL
 

@@ -11,15 +11,10 @@ import random
 
 import numpy as np
 
-from tracache.training.render.rays import (
-    ALBEDO,
-    CAMERA,
-    GROUND,
-    LIGHTS,
-    OBJECT_FIELDS,
-    render_batch,
-)
+from tracache.training.render.distances import OBJECT_FIELDS
+from tracache.training.render.rays import CAMERA, render_batch
 from tracache.training.render.scenes import COLOURS, GROUNDS, SOLIDS, TIMES, Object, Scene
+from tracache.training.render.shading import ALBEDO, GROUND, LIGHTS
 
 SIZE = 128
 """Width and height of a picture in pixels."""

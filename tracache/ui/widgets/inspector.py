@@ -9,7 +9,7 @@ import gradio as gr
 import numpy as np
 
 from tracache.caching.trace import Trace
-from tracache.compare.figures import PARTS, PREDICTION, order_name, row_name
+from tracache.compare.heatmap import PARTS, PREDICTION, order_name, row_name
 
 _STATIC = files("tracache.ui.widgets")
 

@@ -1,0 +1,112 @@
+"""Ways of saving steps that are compared at equal computed steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tracache.caching.config import TraCacheConfig
+from tracache.caching.methods.planned import PlannedConfig
+from tracache.compare.arm import Setup
+from tracache.models.schedulers import spacings_of
+
+#: What all others are held against: as many steps as the others compute, spaced by default.
+FEWER = "fewer steps"
+
+#: What is to be shown.
+TRACACHE = "tracache"
+
+#: Way → its configuration for a number of computed steps; each differs from the first in one thing.
+PLANNED: dict[str, Callable[[int], PlannedConfig]] = {
+    "tracache": PlannedConfig,
+    "tracache, not looking back": lambda n: PlannedConfig(n, correct=False),
+    "tracache, even steps": lambda n: PlannedConfig(n, placement="even"),
+    "tracache, measured plan": lambda n: PlannedConfig(n, placement="measured"),
+    "tracache, data": lambda n: PlannedConfig(n, space="data"),
+    "tracache, velocity": lambda n: PlannedConfig(n, space="velocity"),
+    "tracache, output": lambda n: PlannedConfig(n, space="output"),
+    "tracache, line": lambda n: PlannedConfig(n, trend="line"),
+    "tracache, reuse": lambda n: PlannedConfig(n, trend="reuse"),
+    "noise, even, not back": lambda n: PlannedConfig(n, placement="even", correct=False),
+    "data, even, not back": lambda n: PlannedConfig(
+        n, space="data", placement="even", correct=False
+    ),
+}
+
+#: Way → arm that takes its steps evenly, as published or without looking at the scheduler.
+EVEN: dict[str, dict[str, Any]] = {
+    "published": {},
+    "published, modules": {"space": "modules"},
+    "published, planned steps": {},
+    "reuse": {"rule": "reuse"},
+    "taylorseer": {"rule": "taylor", "order": "fixed"},
+    "hicache": {"rule": "hermite", "order": "fixed", "abscissa": "step"},
+}
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What a table's rows have in common.
+
+    Attributes
+    ----------
+    scheduler : str
+        Of full compute.
+    guidance_scale : float
+        Of classifier-free guidance.
+    steps : int
+        Of full compute.
+    """
+
+    scheduler: str
+    guidance_scale: float
+    steps: int
+
+    @property
+    def name(self) -> str:
+        """Short, for people and for records."""
+        return f"{self.scheduler}, {self.steps} steps, guidance {self.guidance_scale:g}"
+
+
+def ways_of(scheduler: str, names: Sequence[str] = ()) -> list[str]:
+    """Return the ways that can be measured with a scheduler, or those of them that are named.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown; the message lists those there are.
+    """
+    fewer = [FEWER, *(f"{FEWER}, {spacing}" for spacing in spacings_of(scheduler))]
+    every = [*fewer, *EVEN, *PLANNED]
+    for name in names:
+        if name not in every:
+            raise ValueError(f"unknown way {name!r}; choose from {', '.join(every)}")
+    # Another way borrows TraCache's steps.
+    return (
+        [*fewer, *(w for w in every[len(fewer) :] if w in (TRACACHE, *names))] if names else every
+    )
+
+
+def setup_of(way: str, around: Circumstances, computed: int, plan: Sequence[int]) -> Setup:
+    """Return what a way does.
+
+    Parameters
+    ----------
+    way : str
+        As of :func:`ways_of`.
+    around : Circumstances
+        What it has in common with full compute.
+    computed : int
+        Steps that may compute.
+    plan : sequence of int
+        The steps that "tracache" computed.
+    """
+    if way.startswith(FEWER):
+        spacing = way.removeprefix(FEWER).removeprefix(", ")
+        return Setup(computed, scheduler=f"{around.scheduler}/{spacing}" if spacing else None)
+    if way in PLANNED:
+        return Setup(around.steps, PLANNED[way](computed))
+    if way == "published, planned steps":
+        return Setup(around.steps, TraCacheConfig(full_steps=tuple(plan)))
+    return Setup(around.steps, TraCacheConfig(compute=computed, **EVEN[way]))
