@@ -8,6 +8,8 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 # Sums depend on the number of threads, and torch.set_num_threads sets that of the calling thread
 # alone. Tiny models gain nothing from threads, and lose much where cores are shared.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Rounds of timing would take a second of every comparison; tests/compare/test_rounds.py has them.
+os.environ["TRACACHE_TIMING"] = "0"
 
 import pytest
 

@@ -98,6 +98,9 @@ class Settings:
         of this process in the system's temporary folder. They are kept for an hour.
     deadline_s : float
         Longest time that one request may take (``TRACACHE_DEADLINE``, 600 s).
+    timing_s : float
+        How long the arms of a comparison are timed together once their pictures are made, seconds
+        (``TRACACHE_TIMING``, 1); 0 times each once, in the run that makes its picture.
     offered : tuple of str
         Names of the models that the page offers, its first choice first (``TRACACHE_OFFER``,
         separated by commas); empty offers all.
@@ -122,6 +125,7 @@ class Settings:
     host: str
     port: int
     deadline_s: float
+    timing_s: float = 1.0
     models: Path | None = None
     brought: tuple[str, ...] = ()
     runs: Path = field(default_factory=_own_folder)
@@ -167,6 +171,7 @@ class Settings:
             host=get("GRADIO_SERVER_NAME") or "127.0.0.1",
             port=int(_number("GRADIO_SERVER_PORT", get("GRADIO_SERVER_PORT"), 7860, 1, 65535)),
             deadline_s=_number("TRACACHE_DEADLINE", get("TRACACHE_DEADLINE"), 600, 1, 86_400),
+            timing_s=_number("TRACACHE_TIMING", get("TRACACHE_TIMING"), 1, 0, 60),
             models=models,
             brought=brought,
             runs=Path(get("TRACACHE_RUNS")) if get("TRACACHE_RUNS") else _own_folder(),

@@ -23,6 +23,7 @@ from tracache.compare.output import table, write_json
 from tracache.compare.report import Report
 from tracache.compare.request import Request, make_request
 from tracache.compare.saving import save_report
+from tracache.compare.words import factor_of, nearness_of, range_of, timing_of
 from tracache.experiments.workers import this_worker
 from tracache.models.bring import bring, is_brought
 from tracache.models.loading import LoadedModel, ModelUnavailableError, load_model
@@ -125,7 +126,7 @@ def _compare(args: argparse.Namespace) -> None:
     model = _load(args)
     for line in _expected(request, _settings(args)):
         print(f"expected: {line}", file=sys.stderr)
-    for event in compare(model, request):
+    for event in compare(model, request, _settings(args)):
         match event:
             case Stage():
                 print(event.message, file=sys.stderr)
@@ -142,6 +143,8 @@ def _compare(args: argparse.Namespace) -> None:
     if args.json is not None:
         write_json(args.json, report.to_dict())
     print(table(_report_rows(report)))
+    for line in (timing_of(report), *(f"{a.title}: {a.doubt}." for a in report.arms if a.doubt)):
+        print(f"\n{line}")
     print(f"\nwritten to {args.output}")
 
 
@@ -158,12 +161,13 @@ def _report_rows(report: Report) -> list[dict[str, str]]:
         {
             "arm": arm.title,
             "computed": f"{arm.full_steps} of {arm.num_steps}",
+            "fewer MACs": f"{arm.speed_up_macs:.2f}×",
+            "speed-up": factor_of(arm),
+            "range": range_of(arm),
             "denoising": f"{arm.denoising_s:.3f} s",
             "end to end": f"{arm.end_to_end_s:.3f} s",
-            "speed-up": f"{arm.speed_up:.2f}×",
-            "in MACs": f"{arm.speed_up_macs:.2f}×",
             arm.memory_kind: f"{arm.memory_bytes / 2**20:.0f} MiB",
-            "PSNR": f"{arm.psnr:.2f} dB",
+            "PSNR": nearness_of(arm),
             "SSIM": f"{arm.ssim:.4f}",
         }
         for arm in report.arms

@@ -28,6 +28,7 @@ from tracache.compare.events import ArmDone, ArmStarted, Event, Finished, Stage,
 from tracache.compare.preview import Glimpses
 from tracache.compare.report import ArmResult, Report
 from tracache.compare.request import Request
+from tracache.compare.rounds import compare_times, count_rounds
 from tracache.compare.sampling import Inputs, decode, prepare, sample
 from tracache.compare.warm_up import Warm, warm_up
 from tracache.media import Picture
@@ -37,6 +38,7 @@ from tracache.metrics.memory import peak_memory
 from tracache.metrics.timing import synchronize
 from tracache.models.loading import LoadedModel
 from tracache.models.placement import require_room
+from tracache.settings import Settings
 
 #: How often somebody who waits for the device looks up, seconds.
 PATIENCE_S = 0.5
@@ -50,7 +52,9 @@ class CancelledError(Exception):
     """Ends a run between two steps."""
 
 
-def compare(model: LoadedModel, request: Request) -> Generator[Event, None, None]:
+def compare(
+    model: LoadedModel, request: Request, settings: Settings | None = None
+) -> Generator[Event, None, None]:
     """Run a request and yield what happens, ending with :class:`~tracache.compare.events.Finished`.
 
     Closing the generator ends the work within one denoising step; either way the transformer is
@@ -62,6 +66,9 @@ def compare(model: LoadedModel, request: Request) -> Generator[Event, None, None
         The request's model.
     request : Request
         What to run.
+    settings : Settings, optional
+        Say how long the arms are timed together, see :mod:`tracache.compare.rounds`; from the
+        environment if not given.
 
     Raises
     ------
@@ -71,13 +78,14 @@ def compare(model: LoadedModel, request: Request) -> Generator[Event, None, None
     if request.model != model.spec.id:
         raise ValueError(f"the request is for {request.model}, the model is {model.spec.id}")
     require_room(model.spec, request.size, model.device, model.dtype.itemsize)
+    timing_s = (settings or Settings.from_environment()).timing_s
     # The pipeline's loop belongs to diffusers, so it runs in a thread of its own and reports here.
     events: queue.SimpleQueue[Any] = queue.SimpleQueue()
     cancelled = threading.Event()
 
     def work() -> None:
         try:
-            _Comparison(model, request, events.put, cancelled).run()
+            _Comparison(model, request, events.put, cancelled, timing_s).run()
             events.put(None)
         except BaseException as error:
             events.put(error)
@@ -100,9 +108,9 @@ def compare(model: LoadedModel, request: Request) -> Generator[Event, None, None
         model.lock.release()
 
 
-def run(model: LoadedModel, request: Request) -> Report:
+def run(model: LoadedModel, request: Request, settings: Settings | None = None) -> Report:
     """Run a request to its end and return the report."""
-    for event in compare(model, request):
+    for event in compare(model, request, settings):
         if isinstance(event, Finished):
             return event.report
     raise AssertionError("a comparison ends with Finished")
@@ -114,7 +122,6 @@ class _Reference:
 
     image: Picture
     latents: Tensor
-    denoising_s: float
     macs: int
 
 
@@ -127,11 +134,13 @@ class _Comparison:
         request: Request,
         emit: Callable[[Event], None],
         cancelled: threading.Event,
+        timing_s: float,
     ) -> None:
         self.model = model
         self.request = request
         self.emit = emit
         self.cancelled = cancelled
+        self.timing_s = timing_s
         self.reference: _Reference | None = None
         self.computed: int | None = None
         self.traces: dict[str, Trace] = {}
@@ -160,6 +169,8 @@ class _Comparison:
             result = self._reuse(arm) or self._run_arm(arm, inputs, encoding_s)
             results.append(result)
             self.emit(ArmDone(results[-1]))
+        if request.timed:
+            results = self._time_together(results, inputs)
         trace = self._watch_every_block(inputs) if request.trace else None
         report = Report(
             request, tuple(results), trace, self.model.device_name, self.model.dtype_name
@@ -201,7 +212,7 @@ class _Comparison:
             self.traces[arm] = done.trace
         total, linear = counted or self.warm.macs.of(full_steps, setup)
         if self.reference is None:
-            self.reference = _Reference(images[0], done.latents, done.denoising_s, total)
+            self.reference = _Reference(images[0], done.latents, total)
         full = self.reference
         quality = image_quality(images[0], full.image)
         result = ArmResult(
@@ -216,7 +227,6 @@ class _Comparison:
             end_to_end_s=end_to_end_s,
             memory_kind=memory.kind,
             memory_bytes=memory.bytes,
-            speed_up=full.denoising_s / done.denoising_s,
             speed_up_macs=full.macs / total,
             psnr=quality.psnr,
             ssim=quality.ssim,
@@ -249,8 +259,33 @@ class _Comparison:
         if known is None:
             return None
         result = replace(known.result, reused=True)
-        self.reference = _Reference(result.image, known.latents, result.denoising_s, result.macs)
+        self.reference = _Reference(result.image, known.latents, result.macs)
         return result
+
+    def _time_together(self, results: list[ArmResult], inputs: Inputs) -> list[ArmResult]:
+        """Time all arms in rounds, and nothing else meanwhile: no previews, no pictures.
+
+        On a large model the runs that made the pictures are the one round; where one of them was
+        left out there is none.
+        """
+        # By the arm that went best, so that one that went badly does not make a model large.
+        pace = min(result.denoising_s / result.macs for result in results)
+        rounds = 0
+        if len(results) > 1:
+            rounds = count_rounds(pace * sum(result.macs for result in results), self.timing_s)
+        if rounds == 0 and any(result.reused for result in results):
+            return results
+        seconds = {result.arm: [] if rounds else [result.denoising_s] for result in results}
+        for number in range(rounds):
+            message = f"Timing all arms together: round {number + 1} of {rounds}"
+            self.emit(Stage("timing", message))
+            for arm, own in seconds.items():
+                done = sample(
+                    self.model, inputs, self._set_up(arm), on_step=lambda *_: self._check()
+                )
+                own.append(done.denoising_s)
+        timings = compare_times(seconds, REFERENCE)
+        return [result.with_timing(timings[result.arm]) for result in results]
 
     def _count(self, setup: Setup, title: str, inputs: Inputs) -> tuple[int, int] | None:
         """Count an arm's MACs by running it once, untimed, where steps are not all or nothing."""

@@ -10,7 +10,7 @@ from tracache.compare.report import ArmResult, Report
 
 @dataclass(frozen=True)
 class Stage:
-    """Work between the arms: ``encode``, ``warm-up`` or ``trace``, with a line to show."""
+    """Work between the arms, with a line to show: encode, warm-up, count, timing or trace."""
 
     name: str
     message: str

@@ -98,7 +98,8 @@ def _keep(spec: ModelSpec, subject: str, report: Report, folder: Path, stem: str
         spec.id,
         subject,
         **names,
-        speed_up=round(fast.speed_up, 2),
+        # Both were made and timed anew just now.
+        speed_up=round(fast.speed_up or 0.0, 2),
         psnr=round(fast.psnr, 1),
         device=report.device,
         recorded=date.today().isoformat(),

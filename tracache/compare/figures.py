@@ -43,13 +43,13 @@ def frame_psnr(arms: Sequence[ArmResult]) -> go.Figure:
     return figure
 
 
-def speed_and_fidelity(points: Sequence[tuple[str, float, float, str]]) -> go.Figure:
-    """Draw how fast against how near, with the settings that nothing beats in both joined.
+def work_and_fidelity(points: Sequence[tuple[str, float, float, str]]) -> go.Figure:
+    """Draw how little work against how near, with the settings that nothing beats in both joined.
 
     Parameters
     ----------
     points : sequence of (str, float, float, str)
-        Name, speed-up, PSNR in dB, and the arm in words.
+        Name, full compute's MACs over its own, PSNR in dB, and the arm in words.
     """
     figure = go.Figure()
     finite = [p for p in points if np.isfinite(p[2])]
@@ -60,7 +60,7 @@ def speed_and_fidelity(points: Sequence[tuple[str, float, float, str]]) -> go.Fi
             x=[p[1] for p in best],
             y=[p[2] for p in best],
             mode="lines",
-            name="nothing is both faster and nearer",
+            name="nothing is both cheaper and nearer",
             line={"color": "#80868b", "dash": "dot"},
             hoverinfo="skip",
         )
@@ -79,12 +79,12 @@ def speed_and_fidelity(points: Sequence[tuple[str, float, float, str]]) -> go.Fi
                     "symbol": ARM_MARKERS[place % len(ARM_MARKERS)],
                     "size": 10,
                 },
-                hovertemplate="%{text}<br>%{x:.2f}× faster, %{y:.1f} dB<extra></extra>",
+                hovertemplate="%{text}<br>%{x:.2f}× fewer MACs, %{y:.1f} dB<extra></extra>",
             )
         )
     figure.update_layout(
         height=340,
-        xaxis_title="speed-up, measured",
+        xaxis_title="times fewer MACs than full compute",
         yaxis_title="PSNR to full compute, dB",
         **_calm(),
     )

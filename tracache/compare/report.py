@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import diffusers
@@ -12,6 +12,7 @@ import torch
 
 from tracache.caching.trace import Trace
 from tracache.compare.request import Request
+from tracache.compare.rounds import Timing, doubt
 from tracache.media import Picture, VideoSize
 from tracache.version import __version__
 
@@ -33,13 +34,14 @@ class ArmResult:
     linear_macs : int
         The same without attention's score and value products, as the paper counts.
     denoising_s : float
-        The denoising loop, seconds.
+        The denoising loop, seconds: the median of the rounds in which it was timed, or of the run
+        that made the picture where there were none.
     end_to_end_s : float
         Text encoder (once for all arms) to decoded pixels, seconds.
     memory_kind, memory_bytes : str, int
         What the peak is of, and the peak.
-    speed_up, speed_up_macs : float
-        Denoising time and MACs of full compute over this arm's.
+    speed_up_macs : float
+        MACs of full compute over this arm's.
     psnr, ssim : float
         Of the image to full compute's, dB and 0 … 1; inf and 1 where they are the same.
     latent_error : float
@@ -51,7 +53,10 @@ class ArmResult:
     measured_at : float
         When it was measured, seconds since 1970.
     reused : bool
-        Whether it comes from an earlier, identical run of full compute, times included.
+        Whether its picture comes from an earlier, identical run of full compute; its times too,
+        where it was not timed anew.
+    timing : Timing or None
+        How fast it is beside full compute, where all arms were timed together.
     """
 
     arm: str
@@ -65,7 +70,6 @@ class ArmResult:
     end_to_end_s: float
     memory_kind: str
     memory_bytes: int
-    speed_up: float
     speed_up_macs: float
     psnr: float
     ssim: float
@@ -74,6 +78,27 @@ class ArmResult:
     frame_psnr: tuple[float, ...] = ()
     measured_at: float = 0.0
     reused: bool = False
+    timing: Timing | None = None
+
+    @property
+    def speed_up(self) -> float | None:
+        """Denoising time of full compute over this arm's; None unless they were timed together."""
+        return None if self.timing is None else self.timing.speed_up
+
+    @property
+    def doubt(self) -> str:
+        """Why its speed-up does not follow from its MACs; empty where it may, or there is none."""
+        return "" if self.speed_up is None else doubt(self.speed_up, self.speed_up_macs)
+
+    def with_timing(self, timing: Timing) -> ArmResult:
+        """Return the same with the times of rounds in place of those of the one that is shown."""
+        beside = self.end_to_end_s - self.denoising_s
+        return replace(
+            self,
+            denoising_s=timing.seconds,
+            end_to_end_s=beside + timing.seconds,
+            timing=timing,
+        )
 
     @property
     def skipped_steps(self) -> int:
@@ -82,7 +107,16 @@ class ArmResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return every figure, ready for JSON; an infinite PSNR becomes the string "inf"."""
-        figures = {k: v for k, v in self.__dict__.items() if k != "image"}
+        figures = {k: v for k, v in self.__dict__.items() if k not in ("image", "timing")}
+        timing = self.timing
+        figures |= {
+            "speed_up": self.speed_up,
+            "speed_up_low": None if timing is None else timing.low,
+            "speed_up_high": None if timing is None else timing.high,
+            "speed_up_rough": None if timing is None else timing.rough,
+            "speed_up_doubt": self.doubt,
+            "rounds": 0 if timing is None else timing.rounds,
+        }
         figures["skipped_steps"] = self.skipped_steps
         figures["frame_psnr"] = ["inf" if v == math.inf else v for v in self.frame_psnr]
         return {k: "inf" if v == math.inf else v for k, v in figures.items()}

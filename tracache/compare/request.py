@@ -66,8 +66,10 @@ class Request:
     class_label : int or None
         Number of the class, where the model takes classes.
     reuse_baseline : bool
-        Whether an identical run of full compute that is still at hand will do; it is then
-        labelled as reused, and keeps its own recorded time.
+        Whether the picture of an identical run of full compute that is still at hand will do; it
+        is then labelled as reused. A speed-up never comes from its time.
+    timed : bool
+        Whether the arms are timed together for a speed-up.
     """
 
     model: str
@@ -84,6 +86,7 @@ class Request:
     preset: str = CUSTOM
     class_label: int | None = None
     reuse_baseline: bool = False
+    timed: bool = True
 
     @property
     def subject(self) -> str | int:
@@ -200,6 +203,7 @@ def make_request(
     trace: bool = True,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     reuse_baseline: bool = False,
+    timed: bool = True,
     environment: Settings | None = None,
     who: str = PYTHON,
     **settings: Any,
@@ -208,7 +212,7 @@ def make_request(
 
     Parameters
     ----------
-    model, prompt, arms, trace, options, reuse_baseline
+    model, prompt, arms, trace, options, reuse_baseline, timed
         See :class:`Request`.
     class_label : str or int, optional
         In place of the prompt where the model takes classes: a number, a name or a synonym.
@@ -258,6 +262,7 @@ def make_request(
         preset=about["preset"],
         class_label=number,
         reuse_baseline=require_bool("reuse_baseline", reuse_baseline),
+        timed=require_bool("timed", timed),
     )
     check_cost(spec, request.size, request.steps, environment)
     for arm in request.arms:

@@ -148,13 +148,14 @@ def to_python(given: Mapping[str, Any]) -> str:
 from tracache.compare.comparison import run
 from tracache.compare.request import make_request
 from tracache.compare.saving import save_report
+from tracache.compare.words import nearness_of, steps_of
 from tracache.models.loading import load_model
 
 request = make_request(
 {arguments})
 report = run(load_model(request.model), request)
 for arm in report.arms:
-    print(f"{{arm.title}}: {{arm.denoising_s:.2f}} s, {{arm.psnr:.1f}} dB")
+    print(f"{{arm.title}}: {{steps_of(arm)}}, {{arm.denoising_s:.2f}} s, {{nearness_of(arm)}}")
 folder = Path("out")
 folder.mkdir(exist_ok=True)
 save_report(report, folder)

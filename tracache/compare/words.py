@@ -1,10 +1,77 @@
-"""Small pieces of sentences."""
+"""What a comparison found, in words; what is certain comes first."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isinf
+
+from tracache.compare.report import ArmResult, Report
 
 
 def join(parts: Sequence[str]) -> str:
     """Return several things as one: "a, b and c"."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def steps_of(arm: ArmResult) -> str:
+    """Say how many steps computed."""
+    if arm.skipped_steps:
+        return f"{arm.full_steps} of {arm.num_steps} steps computed"
+    return f"{arm.num_steps} steps, all computed"
+
+
+def nearness_of(arm: ArmResult) -> str:
+    """Say how near its picture is to full compute's."""
+    return "the same" if isinf(arm.psnr) else f"{arm.psnr:.1f} dB"
+
+
+def speed_of(arm: ArmResult) -> str:
+    """Say how fast it is beside full compute; empty where they were not timed together."""
+    if arm.timing is None:
+        return ""
+    up = arm.timing.speed_up
+    pace = f"{up:.1f}× faster" if up >= 1 else f"{1 / up:.1f}× slower"
+    if arm.doubt:
+        return f"the clock says {pace}, {arm.doubt}"
+    about = "about " if arm.timing.rough else ""
+    return f"{about}{pace} than full compute ({range_of(arm)})"
+
+
+def factor_of(arm: ArmResult) -> str:
+    """Return the speed-up as a table has it, or a dash."""
+    if arm.timing is None:
+        return "—"
+    about = "about " if arm.timing.rough else ""
+    return f"{about}{arm.timing.speed_up:.2f}×{' (noise)' if arm.doubt else ''}"
+
+
+def range_of(arm: ArmResult) -> str:
+    """Return within what the speed-ups of half of the rounds lie, and how many there were."""
+    timing = arm.timing
+    if timing is None:
+        return "not timed"
+    if timing.rounds == 1:
+        return "timed once"
+    return f"{timing.low:.2f}–{timing.high:.2f}× in {timing.rounds} rounds"
+
+
+def timing_of(report: Report) -> str:
+    """Say how the times of a report came about."""
+    full, *others = report.arms
+    if full.timing is None:
+        why = "The arms were not timed together, so there is no speed-up."
+        if full.reused:
+            why = (
+                "Full compute's picture was reused from an earlier, identical run, and its times "
+                "with it; a speed-up would need both in one run, so there is none."
+            )
+        return why
+    if full.timing.rounds == 1:
+        once = "Timed once, after a warm-up, in the runs that made the pictures"
+        return f"{once}: read speed-ups as rough." if others else f"{once}."
+    reused = " Its picture alone is from an earlier, identical run." if full.reused else ""
+    return (
+        f"Timed together once the pictures were made: medians of {full.timing.rounds} rounds in "
+        "which every arm ran once, full compute too. The range holds the middle half of the "
+        f"rounds; “about” is said where it is wide.{reused}"
+    )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from tracache.compare.request import Request
+from tracache.compare.rounds import LEAST, LONGEST_ROUND_S
 from tracache.models.loading import (
     ModelUnavailableError,
     require_available,
@@ -140,9 +141,10 @@ class Elsewhere(Backend):
 
 def seconds_needed(request: Request, settings: Settings) -> int:
     """How long a run may take on a shared GPU; what is not used is not charged."""
-    # Every arm, at worst in full, and one more run to watch every block.
+    # Every arm, at worst in full, and one more run to watch every block; rounds if they are short.
     steps = request.steps * (len(request.arms) + int(request.trace))
-    return min(MOST_S, int(SPARE_S + steps * STEP_S[request.spec.task]))
+    rounds = max(settings.timing_s, LEAST * LONGEST_ROUND_S) if request.timed else 0
+    return min(MOST_S, int(SPARE_S + rounds + steps * STEP_S[request.spec.task]))
 
 
 def seconds_to_draw(request: Request, block: int, settings: Settings) -> int:

@@ -89,7 +89,8 @@ def run_comparison(request: Request, settings: Settings) -> Generator[Event, Non
         message = f"Downloading {request.spec.title}, {request.spec.footprint.download_gb:g} GB"
     yield Stage("load", message)
     shown = 0.0
-    for event in compare(load_model(request.model, settings), request):
+    model = load_model(request.model, settings)
+    for event in compare(model, request, settings):
         if isinstance(event, StepDone):
             now, glimpse = time.monotonic(), event.glimpse
             if glimpse is not None and now - shown >= SECONDS_BETWEEN_PREVIEWS:

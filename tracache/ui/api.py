@@ -151,7 +151,10 @@ MORE = {name: s for name, s in SETTINGS.items() if s.who == ANYONE and name not 
 
 ABOUT = """Make the same image or video by full compute and by accelerated arms, and compare them.
 
-Returns the figures of every arm (times, speed-up, PSNR, SSIM, steps computed), the order
+Returns the figures of every arm: steps computed, MACs, PSNR, SSIM, times, and speed_up where all
+arms were timed together (null otherwise), with the quartiles of its rounds (speed_up_low,
+speed_up_high), whether they are wide (speed_up_rough) and why it cannot be believed where MACs
+allow less (speed_up_doubt). Returns the order
 chosen at every block and timestep, and addresses of the pictures, kept for an hour.
 
 Parameters:

@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 
-from tracache.compare.arm import REFERENCE
 from tracache.compare.comparison import NotFiniteError
 from tracache.compare.estimate import note_pace
 from tracache.compare.events import ArmDone, ArmStarted, Event, Finished, Stage, StepDone
@@ -223,15 +222,17 @@ class Job:
                     self._looks[event.arm] = (self._looks[event.arm][0], event.glimpse)
                 self._set(lambda p: _advance(p.arms[-1], event))
             case ArmDone():
-                if event.result.arm == REFERENCE and not event.result.reused:
-                    note_pace(self.request, event.result.denoising_s)
                 self._arm_done(event.result)
             case Finished():
+                full = event.report.arms[0]
+                if full.timing is not None or not full.reused:
+                    note_pace(self.request, full.denoising_s)
                 archive = zip_report(event.report, self.folder, f"tracache-{self.id}")
                 self._set(
                     lambda p: setattr(p, "message", "Done."),
                     state="done",
                     report=event.report,
+                    results=event.report.arms,
                     archive=archive,
                 )
 
@@ -243,7 +244,6 @@ class Job:
             if result.reused:
                 arm = ArmProgress(result.arm, result.title, result.num_steps, reused=True)
                 arm.computed = [True] * result.num_steps
-                arm.elapsed_s = result.denoising_s
                 progress.arms.append(arm)
 
         self._set(

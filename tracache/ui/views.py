@@ -6,10 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from tracache.compare.arm import REFERENCE
 from tracache.compare.arms import ARMS
 from tracache.compare.plan import ArmPlan
 from tracache.compare.report import ArmResult, Report
 from tracache.compare.request import Request
+from tracache.compare.words import (
+    factor_of,
+    nearness_of,
+    range_of,
+    speed_of,
+    steps_of,
+    timing_of,
+)
 from tracache.models.spec import ModelSpec
 from tracache.models.vocabulary import Vocabulary
 from tracache.ui.progress import ArmProgress, Progress
@@ -40,9 +49,11 @@ def _strip(arm: ArmProgress) -> str:
     kinds = [_kind(computed) for computed in arm.computed]
     kinds += [""] * (arm.num_steps - len(kinds))
     cells = "".join(f'<i class="tc-cell{kind}"></i>' for kind in kinds)
-    count = f"{arm.done} of {arm.num_steps} steps, {arm.elapsed_s:.1f} s"
+    count = f"{arm.done} of {arm.num_steps} steps"
     if arm.reused:
-        count = f"reused, {arm.elapsed_s:.1f} s when it was made"
+        count = "picture reused"
+    elif arm.done < arm.num_steps:
+        count += f", {arm.elapsed_s:.1f} s"
     return (
         f'<div class="tc-arm"><span class="tc-name">{escape(arm.title)}</span>'
         f'<span class="tc-count">{count}</span>'
@@ -81,23 +92,17 @@ def cost_note(lines: Sequence[str]) -> str:
 
 def headline(report: Report) -> str:
     """Say the result in a sentence, as Markdown."""
-    arms = [arm for arm in report.arms if arm.arm != "full"]
+    arms = [arm for arm in report.arms if arm.arm != REFERENCE]
     return "\n\n".join(_sentence(arm) for arm in arms)
 
 
 def _sentence(arm: ArmResult) -> str:
-    faster = arm.speed_up >= 1
-    pace = f"{arm.speed_up:.1f}× faster" if faster else f"{1 / arm.speed_up:.1f}× slower"
-    steps = (
-        f"{arm.full_steps} of {arm.num_steps} steps computed"
-        if arm.skipped_steps
-        else f"{arm.num_steps} steps, all computed"
-    )
-    return f"**{arm.title}**: {pace} than full compute; {_likeness(arm)}; {steps}."
-
-
-def _likeness(arm: ArmResult) -> str:
-    return "the same image" if arm.psnr == float("inf") else f"PSNR {arm.psnr:.1f} dB to it"
+    parts = [f"{steps_of(arm)}, {arm.speed_up_macs:.1f}× fewer MACs"]
+    if speed := speed_of(arm):
+        parts.append(speed)
+    same = arm.psnr == float("inf")
+    parts.append("the same image" if same else f"PSNR {arm.psnr:.1f} dB to full compute's image")
+    return f"**{arm.title}**: {'; '.join(parts)}."
 
 
 def table(report: Report) -> str:
@@ -105,47 +110,62 @@ def table(report: Report) -> str:
     arms = report.arms
     memory = arms[0].memory_kind[:1].upper() + arms[0].memory_kind[1:]
     names = (
-        "Arm",
-        "Computed / skipped",
+        "Computed",
+        "Fewer MACs",
+        "Speed-up",
         "Denoising",
         "End to end",
-        "Speed-up",
-        "… in MACs",
         memory,
         "PSNR",
         "SSIM",
     )
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
-    body = "".join(_row(arm) for arm in arms)
+    head = "".join(
+        f'<th scope="col" role="columnheader">{escape(name)}</th>' for name in ("Arm", *names)
+    )
+    body = "".join(_row(arm, names) for arm in arms)
     note = (
-        "Measured in this run, after a warm-up. Denoising is the loop; end to end is from the text "
-        "encoder to decoded pixels. PSNR and SSIM are against full compute. "
+        f"{timing_of(report)} Denoising is the loop; end to end is from the text encoder to "
+        "decoded pixels. PSNR and SSIM are against full compute. "
         f"Ran on {report.device}, {report.dtype}."
     )
-    if any(arm.reused for arm in arms):
-        note += " Full compute was reused from an earlier, identical run, with the times it took."
+    doubts = "".join(
+        f'<p class="tc-quiet">{escape(arm.title)}: its speed-up is {escape(arm.doubt)}.</p>'
+        for arm in arms
+        if arm.doubt
+    )
+    # Roles are said, since rows that are stacked on a phone lose those they have by themselves.
     return (
-        f'<div class="tc-scroll" tabindex="0" role="region" aria-label="Figures of each arm">'
-        f'<table class="tc-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-        f'<p class="tc-quiet">{note}</p>'
+        '<div class="tc-scroll" tabindex="0" role="region" aria-label="Figures of each arm">'
+        '<table class="tc-table tc-stack" role="table">'
+        f'<thead role="rowgroup"><tr role="row">{head}</tr></thead>'
+        f'<tbody role="rowgroup">{body}</tbody></table></div>'
+        f'{doubts}<p class="tc-quiet">{escape(note)}</p>'
     )
 
 
-def _row(arm: ArmResult) -> str:
+def _row(arm: ArmResult, names: Sequence[str]) -> str:
     same = arm.psnr == float("inf")
     cells = (
-        f"{arm.full_steps} / {arm.skipped_steps}",
+        f"{arm.full_steps} of {arm.num_steps}",
+        f"{arm.speed_up_macs:.2f}×",
+        factor_of(arm),
         f"{arm.denoising_s:.2f} s",
         f"{arm.end_to_end_s:.2f} s",
-        f"{arm.speed_up:.2f}×",
-        f"{arm.speed_up_macs:.2f}×",
         f"{arm.memory_bytes / 2**20:,.0f} MiB",
         "—" if same else f"{arm.psnr:.1f} dB",
         f"{arm.ssim:.3f}",
     )
-    values = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+    # Where rows are stacked, on a phone, each cell names its column.
+    values = [
+        f'<td role="cell" data-name="{escape(name)}">{escape(cell)}</td>'
+        for name, cell in zip(names, cells, strict=True)
+    ]
+    if arm.timing is not None and arm.arm != REFERENCE:
+        spread = f'<small class="tc-quiet">{escape(range_of(arm))}</small></td>'
+        values[2] = values[2].replace("</td>", spread)
     title = f"{arm.title}, reused" if arm.reused else arm.title
-    return f'<tr><th scope="row">{escape(title)}</th>{values}</tr>'
+    head = f'<th scope="row" role="rowheader">{escape(title)}</th>'
+    return f'<tr role="row">{head}{"".join(values)}</tr>'
 
 
 def filmstrip(source: str, titles: Sequence[str]) -> str:
@@ -181,7 +201,7 @@ def _thumbnail(job_id: str, request: Request, report: Report, files: dict[str, s
         picture = (
             f'<video src="{source}" aria-label="{alt}" muted playsinline loop autoplay></video>'
         )
-    words = f"{arm.title}, {arm.speed_up:.1f}×" if len(report.arms) > 1 else arm.title
+    words = f"{arm.title}, {steps_of(arm)}"
     return (
         f'<li><a href="?run={escape(job_id)}">{picture}<span>{escape(words)}</span>'
         f'<span class="tc-quiet">{escape(request.prompt)}</span></a></li>'
@@ -244,8 +264,7 @@ def _sweep_cell(cell: SweepCell) -> str:
     if cell.result is None:
         return '<td><span class="tc-empty-cell"></span></td>'
     result = cell.result
-    near = "the same" if result.psnr == float("inf") else f"{result.psnr:.1f} dB"
-    words = f"{result.speed_up:.1f}×, {near}"
+    words = f"{result.speed_up_macs:.1f}× fewer MACs, {nearness_of(result)}"
     alt = f"{result.title}: {words}"
     picture = f'<img src="{escape(cell.source)}" alt="{escape(alt)}">'
     if result.frame_psnr:

@@ -9,10 +9,12 @@ from typing import Any
 
 import gradio as gr
 
+from tracache.compare.arm import REFERENCE
 from tracache.compare.arms import ARMS
 from tracache.compare.report import ArmResult
 from tracache.compare.request import Request
 from tracache.compare.saving import arm_file
+from tracache.compare.words import nearness_of
 from tracache.media import VideoSize
 from tracache.ui.job import Snapshot
 
@@ -80,14 +82,11 @@ def _finished(result: ArmResult, request: Request, file: Path) -> dict[str, Any]
 
 
 def note(result: ArmResult) -> str:
-    """Say in a few words how long an arm took and how near it came."""
-    time = f"{result.denoising_s:.2f} s"
-    if result.reused:
-        return f"{time}, reused"
-    if result.arm == "full":
-        return time
-    near = "the same" if result.psnr == float("inf") else f"{result.psnr:.1f} dB"
-    return f"{time}, {near}"
+    """Say in a few words how much of an arm computed and how near it came."""
+    if result.arm == REFERENCE:
+        return f"{result.num_steps} steps{', reused' if result.reused else ''}"
+    steps = f"{result.full_steps} of {result.num_steps}" if result.skipped_steps else ""
+    return f"{steps or result.num_steps} steps, {nearness_of(result)}"
 
 
 def titles(arms: Sequence[str]) -> str:
