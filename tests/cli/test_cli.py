@@ -49,6 +49,12 @@ def test_compare_writes_everything(tmp_path, capsys):
     assert [arm["full_steps"] for arm in report["arms"]] == [6, 2, 2]
     assert len(report["trace"]["orders"]) == 6
     assert "plotly" in (folder / "orders.html").read_text()
+    # The picture's own record is written again once the arms are timed.
+    kept = json.loads(Image.open(folder / "tracache.png").text["tracache-figures"])
+    assert kept == report["arms"][1]
+    assert (kept["rounds"], kept["speed_up_rough"]) == (1, True)
+    assert kept["speed_up"] == report["arms"][0]["denoising_s"] / kept["denoising_s"]
+    assert "timed once" in printed
 
 
 def test_a_plan_is_said_and_nothing_runs(tmp_path, capsys):

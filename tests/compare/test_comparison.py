@@ -215,7 +215,8 @@ def test_an_identical_baseline_is_reused_and_says_so(model):
     assert (again.denoising_s, again.measured_at) == (first.denoising_s, first.measured_at)
     assert again.image is first.image
     assert [e.arm for e in events if isinstance(e, ArmStarted)] == ["tracache"]
-    assert cached.speed_up == first.denoising_s / cached.denoising_s
+    # One was timed then and the other now: see test_rounds.py for where both are timed now.
+    assert (again.speed_up, cached.speed_up) == (None, None)
     fresh = run(model, ask(seed=77, stride=2)).arms[1]
     assert (cached.psnr, cached.latent_error) == (fresh.psnr, fresh.latent_error)
 

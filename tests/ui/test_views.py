@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from tracache.compare.report import ArmResult
+from tracache.compare.rounds import Timing
 from tracache.models.vocabulary import SceneWords
 from tracache.ui.numbers import whole
 from tracache.ui.progress import ArmProgress, Progress
@@ -35,12 +36,12 @@ FULL = ArmResult(
     end_to_end_s=2.25,
     memory_kind="peak process RSS",
     memory_bytes=512 * 2**20,
-    speed_up=1.0,
     speed_up_macs=1.0,
     psnr=float("inf"),
     ssim=1.0,
     latent_error=0.0,
     image=Image.new("RGB", (8, 8)),
+    timing=Timing(5, 2.0, 1.0, 1.0, 1.0),
 )
 FAST = replace(
     FULL,
@@ -48,38 +49,65 @@ FAST = replace(
     title="TraCache",
     full_steps=7,
     denoising_s=0.8,
-    speed_up=2.5,
     speed_up_macs=2.84,
+    timing=Timing(5, 0.8, 2.5, 2.42, 2.57),
     psnr=31.23,
     ssim=0.9512,
 )
 
 
 class Finished:
-    arms = (FULL, FAST, replace(FAST, title="Slow", speed_up=0.5, num_steps=7))
+    arms = (
+        FULL,
+        FAST,
+        replace(FAST, title="Once", num_steps=7, timing=Timing(1, 0.8, 2.5, 2.5, 2.5)),
+        replace(FAST, title="Slow", timing=Timing(5, 2.4, 0.83, 0.8, 0.85)),
+        replace(FAST, title="Lucky", timing=Timing(5, 0.5, 4.8, 4.6, 5.1)),
+        replace(FULL, arm="twin", title="Twin", timing=None),
+    )
     device, dtype = "Abacus", "float32"
 
 
 def test_the_result_in_words():
+    near = "PSNR 31.2 dB to full compute's image."
+    work = "7 of 20 steps computed, 2.8× fewer MACs"
     assert headline(Finished).split("\n\n") == [
-        "**TraCache**: 2.5× faster than full compute; PSNR 31.2 dB to it; 7 of 20 steps computed.",
-        "**Slow**: 2.0× slower than full compute; PSNR 31.2 dB to it; 7 steps, all computed.",
+        f"**TraCache**: {work}; 2.5× faster than full compute (2.42–2.57× in 5 rounds); {near}",
+        "**Once**: 7 steps, all computed, 2.8× fewer MACs; about 2.5× faster than full compute "
+        f"(timed once); {near}",
+        f"**Slow**: {work}; the clock says 1.2× slower, less than half of what its MACs allow: "
+        f"noise, or work that is not counted; {near}",
+        f"**Lucky**: {work}; the clock says 4.8× faster, more than its MACs allow: noise; {near}",
+        "**Twin**: 20 steps, all computed, as many MACs; the same image.",
     ]
 
 
 def test_the_table_has_a_row_per_arm_and_names_its_memory():
     html = table(Finished)
     assert "Ran on Abacus, float32" in html
+    assert "medians of 5 rounds" in html
     assert "reused" not in html
     assert "Peak process RSS" in html
-    rows = re.findall(r"<tr><th scope=\"row\">(.*?)</th>(.*?)</tr>", html)
-    cells = {name: re.findall(r"<td>(.*?)</td>", row) for name, row in rows}
+    rows = re.findall(r"<tr role=\"row\"><th scope=\"row\".*?>(.*?)</th>(.*?)</tr>", html)
+    cells = {name: re.findall(r"<td.*?>(.*?)</td>", row) for name, row in rows}
     assert cells["Full compute"] == [
-        *("20 / 0", "2.00 s", "2.25 s", "1.00×", "1.00×", "512 MiB", "—", "1.000")
+        *("20 of 20", "1.00×", "1.00×", "2.00 s", "2.25 s", "512 MiB", "—", "1.000")
     ]
     assert cells["TraCache"] == [
-        *("7 / 13", "0.80 s", "2.25 s", "2.50×", "2.84×", "512 MiB", "31.2 dB", "0.951")
+        *("7 of 20", "2.84×", '2.50×<small class="tc-quiet">2.42–2.57× in 5 rounds</small>'),
+        *("0.80 s", "2.25 s", "512 MiB", "31.2 dB", "0.951"),
     ]
+    assert cells["Once"][2].startswith("about 2.50×")
+    assert cells["Lucky"][2].startswith("4.80× (noise)")
+    assert cells["Twin"][2] == "—"
+
+
+def test_a_baseline_that_could_not_be_timed_says_why_there_is_no_speed_up():
+    class Reused(Finished):
+        arms = (replace(FULL, reused=True, timing=None), replace(FAST, timing=None))
+
+    assert "a speed-up would need both in one run" in table(Reused)
+    assert "faster" not in headline(Reused)
 
 
 def test_the_strip_fills():
@@ -91,6 +119,9 @@ def test_the_strip_fills():
     kinds = re.findall(r'class="tc-cell( tc-\w+)?"', strip)
     assert kinds == [" tc-full", " tc-skip", " tc-skip", " tc-full", "", ""]
     assert "4 of 6 steps, 1.2 s" in html
+    # What a shown run took is no result: the table has that.
+    done = ArmProgress("x", "TraCache", 2, [True, False], elapsed_s=1.25)
+    assert "1.2 s" not in show_progress(Progress([done]))
     assert "Running &lt;b&gt;" in html
 
 

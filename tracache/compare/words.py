@@ -20,6 +20,12 @@ def steps_of(arm: ArmResult) -> str:
     return f"{arm.num_steps} steps, all computed"
 
 
+def work_of(arm: ArmResult) -> str:
+    """Say how much less it multiplies than full compute."""
+    fewer = f"{arm.speed_up_macs:.1f}"
+    return "as many MACs" if fewer == "1.0" else f"{fewer}× fewer MACs"
+
+
 def nearness_of(arm: ArmResult) -> str:
     """Say how near its picture is to full compute's."""
     return "the same" if isinf(arm.psnr) else f"{arm.psnr:.1f} dB"

@@ -18,6 +18,7 @@ from tracache.compare.words import (
     speed_of,
     steps_of,
     timing_of,
+    work_of,
 )
 from tracache.models.spec import ModelSpec
 from tracache.models.vocabulary import Vocabulary
@@ -97,7 +98,7 @@ def headline(report: Report) -> str:
 
 
 def _sentence(arm: ArmResult) -> str:
-    parts = [f"{steps_of(arm)}, {arm.speed_up_macs:.1f}× fewer MACs"]
+    parts = [f"{steps_of(arm)}, {work_of(arm)}"]
     if speed := speed_of(arm):
         parts.append(speed)
     same = arm.psnr == float("inf")
@@ -264,7 +265,7 @@ def _sweep_cell(cell: SweepCell) -> str:
     if cell.result is None:
         return '<td><span class="tc-empty-cell"></span></td>'
     result = cell.result
-    words = f"{result.speed_up_macs:.1f}× fewer MACs, {nearness_of(result)}"
+    words = f"{work_of(result)}, {nearness_of(result)}"
     alt = f"{result.title}: {words}"
     picture = f'<img src="{escape(cell.source)}" alt="{escape(alt)}">'
     if result.frame_psnr:
