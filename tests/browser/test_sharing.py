@@ -65,6 +65,9 @@ def test_link_script_and_command_can_be_copied(open_page):
         press(page, name)
         expect(page.get_by_text("Copied.")).to_be_visible()
         assert words in page.evaluate(clipboard)
+        if name == "Copy link":
+            # With the run, so that whoever follows it sees these pictures.
+            assert "&run=" in page.evaluate(clipboard)
     with page.expect_download() as download:
         page.get_by_role("link", name="Download everything (.zip)").click()
     assert download.value.suggested_filename.endswith(".zip")

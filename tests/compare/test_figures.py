@@ -48,6 +48,8 @@ def test_timesteps_label_the_columns_in_denoising_order(trace):
     assert list(axis.ticktext) == ["999", "800", "600", "400", "200", "1"]
     told = order_heatmap(trace).data[0].customdata[0]
     assert [timestep for timestep, *_ in told] == trace.timesteps.tolist()
+    # Without the zeros that d3 would add: 549, not 549.000.
+    assert "customdata[0]:.6~g" in order_heatmap(trace).data[0].hovertemplate
 
 
 def test_the_legend_names_every_value_once_and_colours_differ(trace):

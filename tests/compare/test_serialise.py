@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,7 @@ from tracache.compare.serialise import (
     to_python,
     to_query,
 )
+from tracache.compare.words import nearness_of
 
 PROMPT = "a shiny red sphere on water at sunset"
 
@@ -77,6 +79,11 @@ def test_a_command_makes_the_same_request(request_, monkeypatch, tmp_path):
     with pytest.raises(InterruptedError):
         args.run(args)
     assert made == [request_]
+
+
+def test_a_script_never_prints_infinity():
+    assert "nearness_of(arm)" in to_python(given_of(ask()))
+    assert nearness_of(SimpleNamespace(psnr=float("inf"))) == "the same"
 
 
 def test_a_command_runs_as_pasted(monkeypatch, tmp_path):

@@ -64,6 +64,7 @@ def test_controls_filled_from_a_request_make_it_again(made):
         ({"arm": "gates"}, "not on the page"),
         ({"also": ["gates"]}, "not on the page"),
         ({"also": "reuse"}, "also must be a list"),
+        ({"arm": "toca", "also": ["toca"]}, "ToCa is chosen already: compare it with another arm"),
         ({"also": ["reuse", "pab", "toca"]}, "compare with two more at most"),
         ({"arm": "toca", "toca_ratio": 7}, "ratio"),
         ({"criterion": "power", "exponent": 0}, "exponent must be 0.2 to 1 in size"),

@@ -20,8 +20,10 @@ from tracache.serving.work import run_comparison
 from tracache.settings import Settings
 from tracache.ui import job as module
 from tracache.ui import jobs as keeping
+from tracache.ui.handlers import Handlers
 from tracache.ui.jobs import Jobs
 from tracache.ui.widgets.share import share_job
+from tracache.ui.widgets.viewer import show_job
 
 PROMPT = "a shiny red sphere on water at sunset"
 
@@ -60,6 +62,15 @@ def test_a_run_leaves_its_pictures_and_an_archive(jobs):
     assert jobs.find(job.id) is job
 
 
+def test_what_was_found_before_goes_when_another_run_begins(tmp_path):
+    settings = replace(Settings.from_environment(), runs=tmp_path / "runs")
+    handlers = Handlers(settings, Here(settings, "scenes-t2i"))
+    shown = list(handlers.show(handlers.jobs.start(ask(), "me", work), [], own=True))
+    assert (shown[0]["headline"], shown[0]["table"], shown[0]["heatmap"]) == ("", "", None)
+    assert "8 of 20" not in shown[-1]["headline"]
+    assert "TraCache" in shown[-1]["headline"]
+
+
 def test_whoever_comes_late_sees_the_end(jobs):
     job = jobs.start(ask(), "me", work)
     last(job)
@@ -82,6 +93,10 @@ def test_stop_ends_it_where_it_is(jobs):
     end = last(job)
     assert end.state == "stopped"
     assert end.progress.message.startswith("Stopped after step ")
+    # What could be seen of it stays.
+    (tile, _) = show_job(job.request, end, job.previews())["arms"]
+    assert (tile["state"], tile["note"]) == ("stopped", "stopped here")
+    assert tile["preview"].startswith("data:image/png;base64,")
     assert not jobs.stop("me")
     # The device is free for the next.
     assert last(jobs.start(ask(), "me", work)).state == "done"
@@ -213,7 +228,8 @@ def test_previews_show_while_a_run_goes_on(jobs):
     assert found["full"].startswith("data:image/png;base64,")
     jobs.stop("me")
     last(job)
-    assert job.previews() == {}
+    # Of where it stopped.
+    assert list(job.previews()) == ["full"]
 
 
 def test_old_runs_go_with_their_files(jobs, monkeypatch):

@@ -112,7 +112,7 @@ def _layer(
         ygap=1,
         hoverongaps=False,
         hovertemplate=(
-            f"%{{customdata[2]}}, step %{{x}}<br>timestep %{{customdata[0]:.6g}}<br>"
+            f"%{{customdata[2]}}, step %{{x}}<br>timestep %{{customdata[0]:.6~g}}<br>"
             f"<b>{order_name(value)}</b>%{{customdata[1]}}<extra></extra>"
         ),
     )

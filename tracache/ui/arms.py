@@ -113,10 +113,10 @@ def add_arms(spec: ModelSpec, model: gr.Dropdown) -> ArmControls:
                 if m.id != REFERENCE and m.id not in NOT_HERE
             ],
             value=list(RIVALS),
+            # A third is refused with a message; with max_choices it would be dropped in silence.
             multiselect=True,
-            max_choices=MAX_ARMS - 2,
             label="Compare with as well",
-            info="Fewer steps at equal cost is what a cache has to beat.",
+            info="Two at most. Fewer steps at equal cost is what a cache has to beat.",
             interactive=True,
         )
     refined, refinements = _refinements(cache)

@@ -57,6 +57,8 @@ def read_request(values: Mapping[str, Any], settings: Settings | None = None) ->
         raise ValueError("also must be a list of arms")
     if len(also) > MAX_ARMS - 2:
         raise ValueError("compare with two more at most: four pictures fit the page")
+    if arm in also:
+        raise ValueError(f"{ARMS[arm].title} is chosen already: compare it with another arm")
     for name in (arm, *also):
         if name in NOT_HERE:
             raise ValueError(f"the arm {name} is not on the page: {ARMS[name].caveat}")

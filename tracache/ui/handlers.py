@@ -34,6 +34,7 @@ from tracache.ui.views import (
     headline,
     plan_note,
     show_progress,
+    show_refusal,
     stop_note,
     table,
 )
@@ -69,7 +70,12 @@ class Handlers:
         self, values: dict[str, Any], mine: list[str], http: gr.Request
     ) -> Iterator[Changes]:
         """Begin a job and show it; ``mine`` are this session's earlier ones."""
-        job = self.start(values, http.session_hash or "")
+        try:
+            job = self.start(values, http.session_hash or "")
+        except gr.Error as error:
+            # The toast goes; what stands here would still say that the last run is done.
+            yield {"status": show_refusal(error.message)}
+            raise
         yield from self.show(job, mine, own=True)
 
     def start(self, values: dict[str, Any], session: str) -> Job:
@@ -147,12 +153,11 @@ class Handlers:
                 "seed": job.request.seed,
             }
             if results == -1:
+                # What was found before is about other pictures.
+                changes |= _EMPTY
                 changes |= {"share": share_job(job, now, token), "current": job.id}
             if len(now.results) != results:
                 results = len(now.results)
-                if results == 1:
-                    # An earlier job's figures go when this one has its first.
-                    changes |= _EMPTY
             if now.state == "done":
                 mine = [*[i for i in mine if i != job.id], job.id][-SHOWN_JOBS:]
                 # The last update holds everything: followers may have come late.

@@ -111,6 +111,7 @@ class Job:
         self._changed = threading.Condition()
         self._now = Snapshot(progress=Progress(message="Waiting for the device …"))
         self._looks: dict[str, tuple[Palette, Glimpse | None]] = {}
+        self._last_looks: dict[str, str] = {}
 
     def snapshot(self) -> Snapshot:
         """Return what is known now."""
@@ -118,10 +119,10 @@ class Job:
             return replace(self._now, progress=deepcopy(self._now.progress))
 
     def previews(self) -> dict[str, str]:
-        """Return small pictures of the arms under way, as data URIs."""
+        """Return small pictures of the arms under way, or of where they stopped, as data URIs."""
         with self._changed:
             looks = dict(self._looks)
-        return {
+        return self._last_looks | {
             arm: _data_uri(palette, glimpse)
             for arm, (palette, glimpse) in looks.items()
             if glimpse is not None
@@ -253,6 +254,8 @@ class Job:
         )
 
     def _end(self, state: str, message: str, error: str = "") -> None:
+        if state == "stopped":
+            self._last_looks = self.previews()
         self._looks.clear()
         self._set(lambda p: setattr(p, "message", message), state=state, error=error)
 

@@ -46,6 +46,11 @@ def show_progress(progress: Progress) -> str:
     return f'<div class="tc-status" role="status">{message}{strips}{legend}</div>'
 
 
+def show_refusal(why: str) -> str:
+    """Say where progress would be why nothing was begun; ``why`` is HTML, as for a toast."""
+    return f'<div class="tc-status"><p class="tc-message">Nothing was begun: {why}</p></div>'
+
+
 def _strip(arm: ArmProgress) -> str:
     kinds = [_kind(computed) for computed in arm.computed]
     kinds += [""] * (arm.num_steps - len(kinds))
@@ -162,7 +167,9 @@ def _row(arm: ArmResult, names: Sequence[str]) -> str:
         for name, cell in zip(names, cells, strict=True)
     ]
     if arm.timing is not None and arm.arm != REFERENCE:
-        spread = f'<small class="tc-quiet">{escape(range_of(arm))}</small></td>'
+        # How many rounds there were is said once, below.
+        within = range_of(arm).partition(" in ")[0]
+        spread = f'<small class="tc-quiet">{escape(within)}</small></td>'
         values[2] = values[2].replace("</td>", spread)
     title = f"{arm.title}, reused" if arm.reused else arm.title
     head = f'<th scope="row" role="rowheader">{escape(title)}</th>'

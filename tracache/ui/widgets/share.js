@@ -9,7 +9,12 @@ const root = element.querySelector(".tcs");
 const said = root.querySelector(".tcs-said");
 let forget = null;
 
-const link = () => `${location.origin}${location.pathname}?${props.value.recipe}`;
+// The run as well, so that whoever follows it sees these pictures as long as they are kept.
+function link() {
+  const query = new URLSearchParams(props.value.recipe);
+  if (props.value.run) query.set("run", props.value.run);
+  return `${location.origin}${location.pathname}?${query}`;
+}
 
 function remember(run, token) {
   try {

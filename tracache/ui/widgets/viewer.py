@@ -59,6 +59,8 @@ def show_job(request: Request, now: Snapshot, previews: Mapping[str, str]) -> di
             shown |= _finished(results[arm], request, now.files[arm])
         elif arm in begun and now.state == "running":
             shown |= {"state": "running", "preview": previews.get(arm, "")}
+        elif arm in previews:
+            shown |= {"state": "stopped", "preview": previews[arm], "note": "stopped here"}
         arms.append(shown)
     common: dict[str, Any] = {"arms": arms, "ratio": 1.0, "video": False}
     if isinstance(size, VideoSize):
