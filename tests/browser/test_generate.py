@@ -32,17 +32,19 @@ def test_the_main_job(open_page):
     box(page).fill(SELDOM)
     press(page, "Generate")
     expect(page.locator("#status")).to_contain_text("Done.")
-    expect(page.locator("#status")).to_contain_text(re.compile(r"20 of 20 steps, \d+\.\d s"))
+    expect(page.locator("#status")).to_contain_text("20 of 20 steps")
     assert image_width(page, "full") == 128
     assert image_width(page, "tracache") == 128
     assert shown(page, "full").get_attribute("src").endswith("/full.png")
     assert shown(page, "tracache").get_attribute("alt") == f"{SELDOM}, by TraCache"
     rows = page.locator("#figures tbody tr")
     assert rows.count() == 3
-    expect(rows.nth(0)).to_contain_text("Full compute20 / 0")
+    expect(rows.nth(0)).to_contain_text("Full compute20 of 20")
     expect(rows.nth(1)).to_contain_text(re.compile(r"TraCache8 of 20.*×.*s.*MiB.*dB"))
-    expect(rows.nth(2)).to_contain_text("Fewer steps8 / 0")
-    expect(page.locator("#headline")).to_contain_text("than full compute")
+    expect(rows.nth(2)).to_contain_text("Fewer steps8 of 8")
+    # What is certain comes first; how fast that was may be doubted on a machine that is busy.
+    told = re.compile(r"TraCache: 8 of 20 steps computed, 2\.5× fewer MACs; .*(faster|slower)")
+    expect(page.locator("#headline")).to_contain_text(told)
     expect(page.locator("#heatmap .js-plotly-plot .heatmaplayer image").first).to_be_attached()
     expect(page.locator("#heatmap")).to_contain_text("timestep, noisiest first")
     expect(page.locator("#heatmap-text")).to_contain_text("8 of 20 steps computed")
@@ -71,9 +73,9 @@ def test_more_arms_are_one_choice_away(open_page):
     assert image_width(page, "published") == 128
     # Equal cost, whoever it is.
     rows = page.locator("#figures tbody tr")
-    expect(rows.nth(1)).to_contain_text("TraCache8 / 12")
-    expect(rows.nth(2)).to_contain_text("TraCache, as published8 / 12")
-    expect(rows.nth(3)).to_contain_text("Fewer steps8 / 0")
+    expect(rows.nth(1)).to_contain_text("TraCache8 of 20")
+    expect(rows.nth(2)).to_contain_text("TraCache, as published8 of 20")
+    expect(rows.nth(3)).to_contain_text("Fewer steps8 of 8")
 
 
 @pytest.mark.slow

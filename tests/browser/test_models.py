@@ -68,7 +68,7 @@ def test_a_model_of_classes_asks_for_a_class(open_page):
     expect(page.locator("#status")).to_contain_text("Done.")
     assert image_width(page, "tracache") == 128
     # Two fifths of them.
-    expect(page.locator("#figures tbody tr").nth(1)).to_contain_text("TraCache2 / 4")
+    expect(page.locator("#figures tbody tr").nth(1)).to_contain_text("TraCache2 of 6")
     choose(page, "Model", "Scenes (embedded, text to image)")
     expect(box(page)).to_be_visible()
     expect(search).to_be_hidden()
@@ -84,7 +84,7 @@ def test_a_class_that_is_not_there_brings_near_names(open_page):
     search.press("Enter")
     press(page, "Generate")
     message = re.compile("no class 'purpel cube'; did you mean .*purple cube")
-    expect(page.get_by_text(message)).to_be_visible()
+    expect(page.get_by_text(message).first).to_be_visible()
 
 
 def test_models_that_cannot_run_here_are_listed_apart_and_say_why(open_page, server):

@@ -36,7 +36,7 @@ def test_a_link_restores_every_setting(open_page, server):
     expect(page.get_by_label("Accelerated by")).to_have_value("Reuse (FORA)")
     expect(page.get_by_role("spinbutton", name=re.compile("Stride"))).to_have_value("4")
     press(page, "Generate")
-    expect(page.locator("#figures tbody tr").nth(1)).to_contain_text("Reuse (FORA)3 / 5")
+    expect(page.locator("#figures tbody tr").nth(1)).to_contain_text("Reuse (FORA)3 of 8")
     assert "class_label=12" in page.url
 
 
