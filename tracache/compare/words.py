@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isinf
 
+from tracache.compare.arm import REFERENCE
 from tracache.compare.report import ArmResult, Report
 
 
@@ -47,7 +48,8 @@ def factor_of(arm: ArmResult) -> str:
     """Return the speed-up as a table has it, or a dash."""
     if arm.timing is None:
         return "—"
-    about = "about " if arm.timing.rough else ""
+    # Full compute is exactly as fast as itself.
+    about = "about " if arm.timing.rough and arm.arm != REFERENCE else ""
     return f"{about}{arm.timing.speed_up:.2f}×{' (noise)' if arm.doubt else ''}"
 
 

@@ -73,8 +73,8 @@ def _sampling(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Any]:
         reuse = gr.Checkbox(
             True,
             label="Reuse an identical baseline",
-            info="Full compute is not made again where only the cache's settings differ; its time "
-            "is then the recorded one.",
+            info="Full compute's picture is not made again where only the cache's settings "
+            "differ. A model whose round is too long to be timed anew then has no speed-up.",
         )
     return {
         **size,
