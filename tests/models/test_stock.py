@@ -9,7 +9,7 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 
-from tests.models.stock import write_stock
+from tests.models.twins import CLIP, TWINS, write_twins
 from tracache.caching.methods.planned import PlannedConfig
 from tracache.compare.arms import ARMS, Setup
 from tracache.compare.comparison import run
@@ -17,31 +17,17 @@ from tracache.compare.counting import block_lists, denoisers_of
 from tracache.compare.preview import Glimpses, Palette
 from tracache.compare.request import make_request
 from tracache.compare.sampling import decode, prepare, sample
-from tracache.media import VideoSize
 from tracache.models import loading
 from tracache.models.families.stock import StockFamily
 from tracache.models.loading import load_model
 from tracache.models.placement import Placement
 from tracache.models.reading import Reader
 from tracache.models.registry import MODELS
-from tracache.models.spec import Footprint
 from tracache.settings import Settings
 
 ASSETS = Path(__file__).resolve().parents[2] / "demo_assets"
 PROMPT = "a red cube"
-CLIP = VideoSize(32, 32, 9, 8.0)
 STEPS = 4
-
-#: Model of the registry → kind of its tiny twin, and what a plain call names its guidance.
-TWINS = {
-    "flux.1-dev": ("flux", {"guidance_scale": 3.5}),
-    "sd3.5-medium": ("sd3", {"guidance_scale": 4.5}),
-    "qwen-image": ("qwen_image", {"true_cfg_scale": 4.0, "negative_prompt": " "}),
-    "z-image": ("z_image", {"guidance_scale": 4.0}),
-    "wan-2.1-1.3b": ("wan", {"guidance_scale": 5.0}),
-    "ltx-video": ("ltx", {"guidance_scale": 3.0, "frame_rate": 8.0}),
-    "sdxl": ("sdxl", {"guidance_scale": 5.0}),
-}
 
 
 @pytest.fixture(scope="module")
@@ -49,15 +35,8 @@ def settings(tmp_path_factory):
     """Twins in a folder of ``TRACACHE_MODELS``, made in the size that their entries then say."""
     root = tmp_path_factory.mktemp("stock")
     with pytest.MonkeyPatch.context() as patch:
-        for model_id, (kind, _) in TWINS.items():
-            spec = MODELS[model_id]
-            write_stock(root, kind, spec.source)
-            tiny = Footprint(0.0, 0.0, 0.0, 0.1, 0.0)
-            size = CLIP if spec.makes_video else 32
-            # A letter is a token here, and Qwen-Image's begin with a long preamble.
-            tokens = 512 if kind == "qwen_image" else 16
-            changes = {"footprint": tiny, "size": size, "max_tokens": tokens, "max_cost": 10**9}
-            patch.setitem(MODELS, model_id, replace(spec, **changes))
+        for model_id, spec in write_twins(root).items():
+            patch.setitem(MODELS, model_id, spec)
         yield Settings(
             assets=ASSETS, device="cpu", host="127.0.0.1", port=7860, deadline_s=60, models=root
         )

@@ -64,7 +64,14 @@ def _sampling(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Any]:
             1, spec.max_guidance_scale, spec.guidance_scale, step=0.1, label="Guidance scale"
         )
         scheduler = gr.Dropdown(
-            list(spec.schedulers), value=spec.schedulers[0], label="Scheduler", interactive=True
+            list(spec.schedulers),
+            value=spec.schedulers[0],
+            label="Scheduler",
+            interactive=True,
+            filterable=False,
+            # When a model is chosen, the last one's scheduler is still on its way from the browser;
+            # what is asked for in earnest is checked with the rest of the request.
+            allow_custom_value=True,
         )
         size = _video_size(spec, model)
         with gr.Row():
