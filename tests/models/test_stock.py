@@ -14,12 +14,14 @@ from tracache.caching.methods.planned import PlannedConfig
 from tracache.compare.arms import ARMS, Setup
 from tracache.compare.comparison import run
 from tracache.compare.counting import block_lists, denoisers_of
+from tracache.compare.estimate import estimate
 from tracache.compare.preview import Glimpses, Palette
 from tracache.compare.request import make_request
 from tracache.compare.sampling import decode, prepare, sample
 from tracache.models import loading
 from tracache.models.families.stock import StockFamily
 from tracache.models.loading import load_model
+from tracache.models.pipelines import PIPELINES, PublishedPipeline
 from tracache.models.placement import Placement
 from tracache.models.reading import Reader
 from tracache.models.registry import MODELS
@@ -199,6 +201,32 @@ def test_guidance_and_steps_reach_the_pipeline(settings):
     plain, guided = latents(1.0), latents(4.0)
     assert guided.block_calls == 2 * plain.block_calls
     assert not torch.equal(plain.latents, guided.latents)
+
+
+TEXTS = {
+    "flux.1-dev": {"prompt_embeds": (16, 32), "pooled_prompt_embeds": (32,)},
+    "wan-2.1-1.3b": {"prompt_embeds": (16, 16)},
+}
+
+
+@pytest.mark.parametrize("model_id", TEXTS)
+def test_estimates_are_what_the_run_then_counts(settings, monkeypatch, model_id):
+    model = load_model(model_id, settings)
+    request = ask(model_id, trace=False, arms=["tracache", "published", "reuse", "fewer-steps"])
+    unknown = estimate(request, settings)
+    # Its folder holds something smaller than what was published.
+    assert "is counted once it runs, not before" in unknown.describe()[-1]
+    assert [arm.macs for arm in unknown.arms] == [None] * 5
+    assert [arm.share for arm in unknown.arms] == [1.0, 0.5, None, None, 0.5]
+    pipe = model.pipe
+    parts = (pipe.transformer, pipe.vae, pipe.scheduler)
+    known = [(type(part).__name__, {**part.config}) for part in parts]
+    tiny = PublishedPipeline(type(pipe).__name__, *known, TEXTS[model_id])
+    monkeypatch.setitem(PIPELINES, model.spec.source, tiny)
+    before = estimate(request, settings)
+    for expected, found in zip(before.arms, run(model, request).arms, strict=True):
+        assert expected.arm == found.arm
+        assert expected.macs == found.macs
 
 
 def test_what_needs_blocks_or_their_parts_is_refused():

@@ -116,7 +116,10 @@ def _macs_of(requests: list[Request]) -> dict[str, Any]:
     """Count what every arm of one model computes, on shapes without numbers."""
     rows, shown = [], []
     for request in requests:
-        for arm in estimate(request).arms:
+        expected = estimate(request)
+        if expected.note:
+            raise ValueError(expected.note)
+        for arm in expected.arms:
             row = {"steps": request.steps, "stride": spacing_of(request), **arm.to_dict()}
             if row not in rows:
                 rows.append(row)

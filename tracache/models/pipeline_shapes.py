@@ -8,8 +8,11 @@ down for any model.
 from __future__ import annotations
 
 import inspect
+import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -71,8 +74,22 @@ def build_pipeline(published: PublishedPipeline) -> Any:
     return pipe
 
 
+def describes(published: PublishedPipeline, folder: Path) -> bool:
+    """Whether the denoiser in a pipeline's folder is as large as the published one."""
+    name, config = published.denoiser
+    file = folder / published.part / "config.json"
+    there = json.loads(file.read_text(encoding="utf-8"))
+
+    def parameters(config: Mapping[str, Any]) -> int:
+        with torch.device("meta"):
+            made = getattr(diffusers, name).from_config(dict(config))
+        return sum(parameter.numel() for parameter in made.parameters())
+
+    return there.get("_class_name") == name and parameters(there) == parameters(config)
+
+
 def capture_step(
-    published: PublishedPipeline, size: int | VideoSize, guidance_scale: float
+    published: PublishedPipeline, size: int | VideoSize, guidance_scale: float, pipe: Any = None
 ) -> Step:
     """Run a step of a pipeline on shapes, and return what its denoiser was called with.
 
@@ -84,13 +101,15 @@ def capture_step(
         Of the picture.
     guidance_scale : float
         Of guidance.
+    pipe : optional
+        From :func:`build_pipeline`, where something is to watch it; built here if not given.
 
     Raises
     ------
     ValueError
         If the denoiser asks for numbers, which decide what it computes.
     """
-    pipe = build_pipeline(published)
+    pipe = build_pipeline(published) if pipe is None else pipe
     denoiser = getattr(pipe, published.part)
     calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
     compute = denoiser.forward

@@ -57,12 +57,13 @@ class Api:
         """Answer for the endpoint that says what :meth:`compare` would cost; same parameters."""
         try:
             request = self._read(given)
-            arms = estimate(request, self._settings).arms
+            expected = estimate(request, self._settings)
         except (ValueError, TypeError, OSError, ModelUnavailableError) as error:
             raise tell(error) from error
         return {
             "link": f"?{to_query(given_of(request))}",
-            "arms": [arm.to_dict() for arm in arms],
+            "arms": [arm.to_dict() for arm in expected.arms],
+            "note": expected.note,
         }
 
     def _read(self, given: dict[str, Any]) -> Request:
