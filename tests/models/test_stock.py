@@ -9,7 +9,7 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 
-from tests.models.twins import CLIP, TWINS, write_twins
+from tests.models.twins import CLIP, TWINS, publish, write_twins
 from tracache.caching.methods.planned import PlannedConfig
 from tracache.compare.arms import ARMS, Setup
 from tracache.compare.comparison import run
@@ -21,7 +21,7 @@ from tracache.compare.sampling import decode, prepare, sample
 from tracache.models import loading
 from tracache.models.families.stock import StockFamily
 from tracache.models.loading import load_model
-from tracache.models.pipelines import PIPELINES, PublishedPipeline
+from tracache.models.pipelines import PIPELINES
 from tracache.models.placement import Placement
 from tracache.models.reading import Reader
 from tracache.models.registry import MODELS
@@ -203,13 +203,7 @@ def test_guidance_and_steps_reach_the_pipeline(settings):
     assert not torch.equal(plain.latents, guided.latents)
 
 
-TEXTS = {
-    "flux.1-dev": {"prompt_embeds": (16, 32), "pooled_prompt_embeds": (32,)},
-    "wan-2.1-1.3b": {"prompt_embeds": (16, 16)},
-}
-
-
-@pytest.mark.parametrize("model_id", TEXTS)
+@pytest.mark.parametrize("model_id", ["flux.1-dev", "sd3.5-medium", "wan-2.1-1.3b"])
 def test_estimates_are_what_the_run_then_counts(settings, monkeypatch, model_id):
     model = load_model(model_id, settings)
     request = ask(model_id, trace=False, arms=["tracache", "published", "reuse", "fewer-steps"])
@@ -218,11 +212,8 @@ def test_estimates_are_what_the_run_then_counts(settings, monkeypatch, model_id)
     assert "is counted once it runs, not before" in unknown.describe()[-1]
     assert [arm.macs for arm in unknown.arms] == [None] * 5
     assert [arm.share for arm in unknown.arms] == [1.0, 0.5, None, None, 0.5]
-    pipe = model.pipe
-    parts = (pipe.transformer, pipe.vae, pipe.scheduler)
-    known = [(type(part).__name__, {**part.config}) for part in parts]
-    tiny = PublishedPipeline(type(pipe).__name__, *known, TEXTS[model_id])
-    monkeypatch.setitem(PIPELINES, model.spec.source, tiny)
+    source = model.spec.source
+    monkeypatch.setitem(PIPELINES, source, publish(model_id, settings.models / source))
     before = estimate(request, settings)
     for expected, found in zip(before.arms, run(model, request).arms, strict=True):
         assert expected.arm == found.arm

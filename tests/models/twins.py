@@ -3,11 +3,13 @@
 Run as a script, the app with these entries, as a host starts it.
 """
 
+import json
 import sys
 from dataclasses import replace
 
 from tests.models.stock import write_stock
 from tracache.media import VideoSize
+from tracache.models.pipelines import PIPELINES
 from tracache.models.registry import MODELS
 from tracache.models.spec import Footprint
 
@@ -37,6 +39,31 @@ def entry(model_id):
         max_tokens=tokens,
         max_cost=10**9,
     )
+
+
+#: What text looks like to some of them.
+TEXTS = {
+    "flux.1-dev": {"prompt_embeds": (16, 32), "pooled_prompt_embeds": (32,)},
+    "sd3.5-medium": {"prompt_embeds": (93, 64), "pooled_prompt_embeds": (64,)},
+    "qwen-image": {"prompt_embeds": (16, 16), "prompt_embeds_mask": (16,)},
+    "z-image": {"prompt_embeds": (16, 16)},
+    "wan-2.1-1.3b": {"prompt_embeds": (16, 16)},
+    "ltx-video": {"prompt_embeds": (16, 16), "prompt_attention_mask": (16,)},
+    "sdxl": {"prompt_embeds": (77, 64), "pooled_prompt_embeds": (32,)},
+}
+
+
+def publish(model_id, folder):
+    """What :data:`PIPELINES` would say, if the pipeline in a folder were the published one."""
+    published = PIPELINES[MODELS[model_id].source]
+    parts = []
+    for part in (published.part, "vae", "scheduler"):
+        name = "scheduler_config.json" if part == "scheduler" else "config.json"
+        config = json.loads((folder / part / name).read_text())
+        parts.append((config["_class_name"], {k: v for k, v in config.items() if k[0] != "_"}))
+    denoiser, vae, scheduler = parts
+    text = TEXTS[model_id]
+    return replace(published, denoiser=denoiser, vae=vae, scheduler=scheduler, text=text)
 
 
 def write_twins(root):

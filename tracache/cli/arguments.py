@@ -106,7 +106,12 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
         "--output", type=Path, metavar="FOLDER", help="nearness: of records; goes on where it was"
     )
     bench.add_argument(
-        "--random-weights", action="store_true", help="latency: full-size model, nothing to fetch"
+        "--random-weights",
+        action="store_true",
+        help="latency, memory: full-size model, nothing to fetch",
+    )
+    bench.add_argument(
+        "--layers", type=int, metavar="N", help="random weights: at most so many blocks a stack"
     )
     bench.add_argument("--compile", action="store_true", help="latency: with torch.compile too")
     bench.add_argument(

@@ -99,6 +99,10 @@ def run_bench(
         raise ValueError("batch: --quality takes one, --latency any number of them")
     if args.quality and (args.random_weights or args.peers or args.compile):
         raise ValueError("--random-weights, --peers and --compile do not go with --quality")
+    if args.layers is not None and not args.random_weights:
+        raise ValueError("--layers is for --random-weights")
+    if args.peers and find_model(args.model).stock:
+        raise ValueError("--peers run on DiT and PixArt, whose blocks are known by name")
     for name in args.peers:
         require_peer(name, find_model(args.model).task)
     run = _quality if args.quality else _memory if args.memory else _latency
@@ -191,6 +195,7 @@ def _latency(
     return {
         **circumstances_of(model, requests[0]),
         "random_weights": args.random_weights,
+        "layers": args.layers,
         "rounds": args.rounds,
         "rows": [row.to_dict() for row in rows],
     }
@@ -223,6 +228,7 @@ def _memory(
     return {
         **circumstances_of(model, requests[0]),
         "random_weights": args.random_weights,
+        "layers": args.layers,
         "rows": [row.to_dict() for row in rows],
     }
 

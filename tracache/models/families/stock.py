@@ -34,6 +34,9 @@ PLAIN = {"use_resolution_binning": False}
 #: Where a prompt's encoding ends up among what :meth:`StockFamily.encode` returns.
 READ = "read"
 
+#: Where there may be what a call takes in place of prompts.
+EMBEDDED = "embedded"
+
 
 class _EnoughError(Exception):
     """Ends a call whose beginning alone was wanted."""
@@ -212,10 +215,13 @@ class StockFamily:
         # A pipeline that guides by a second call does so only where a negative prompt is given.
         if guidance_scale > 1.0 and (self._negative or guidance == "true_cfg_scale"):
             given["negative_prompt"] = self._negative if one else [self._negative] * len(prompts)
+        # Some write into the list that they are given.
+        given["prompt"] = prompts[0] if one else list(prompts)
+        if EMBEDDED in conditions:
+            given |= {"prompt": None, **conditions[EMBEDDED]}
         given = {name: value for name, value in given.items() if name in takes}
         with _remembered(pipe, conditions[READ]):
-            # Some write into the list that they are given.
-            return pipe(prompts[0] if one else list(prompts), **given)[0]
+            return pipe(**given)[0]
 
 
 def guidance_name(takes: Mapping[str, inspect.Parameter]) -> str | None:
