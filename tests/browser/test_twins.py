@@ -21,6 +21,11 @@ def test_a_comparison(open_page, model_id):
     choose(page, "Model", MODELS[model_id].title)
     expect(page.locator("#model-note")).to_contain_text(MODELS[model_id].licence)
     page.get_by_role("button", name="Steps, guidance, seed").click()
+    negative = page.get_by_role("textbox", name="Negative prompt")
+    if MODELS[model_id].takes_negative:
+        negative.fill("a blue cone")
+    else:
+        expect(negative).to_be_hidden()
     set_number(page, "Steps", 4)
     expect(page.locator("#plan")).to_contain_text("2 of 4 steps compute")
     # The last model's scheduler, which this one does not have, is no error.
@@ -28,6 +33,8 @@ def test_a_comparison(open_page, model_id):
     box(page).fill("a red cube")
     press(page, "Generate")
     expect(page.locator("#status")).to_contain_text("Done.")
+    named = "negative_prompt" in page.locator("#share").inner_html()
+    assert named == MODELS[model_id].takes_negative
     if MODELS[model_id].makes_video:
         assert shown(page, "tracache").evaluate("video => video.videoWidth") == 32
     else:

@@ -18,6 +18,7 @@ from tracache.compare.estimate import estimate
 from tracache.compare.preview import Glimpses, Palette
 from tracache.compare.request import make_request
 from tracache.compare.sampling import decode, prepare, sample
+from tracache.compare.serialise import from_given, from_query, given_of, to_command, to_query
 from tracache.models import loading
 from tracache.models.families.stock import StockFamily
 from tracache.models.loading import load_model
@@ -55,12 +56,12 @@ def alone(call):
         return thread.submit(call).result()
 
 
-def plain_picture(model_id, settings):
+def plain_picture(model_id, settings, **changes):
     """The picture of a plain call of the pipeline, as in somebody's script."""
     spec = MODELS[model_id]
     pipe = DiffusionPipeline.from_pretrained(settings.models / spec.source)
     pipe.set_progress_bar_config(disable=True)
-    given = dict(TWINS[model_id][1])
+    given = {**TWINS[model_id][1], **changes}
     if spec.makes_video:
         given["num_frames"] = CLIP.frames
     if model_id != "sdxl":
@@ -189,6 +190,37 @@ def test_an_unfinished_picture_can_be_seen(settings, model_id):
     channels = 16 if model_id == "wan-2.1-1.3b" else None
     shown = Palette.fit(done.latents, picture, channels).render(seen[0].estimate())
     assert shown.width == shown.height > 1
+
+
+def test_a_negative_prompt(settings):
+    """It is that of a plain call, and what full compute is known by."""
+    model = load_model("sd3.5-medium", settings)
+    asked = ask("sd3.5-medium", negative_prompt="  a blue\ncone ", arms=[])
+    assert asked.negative_prompt == "a blue cone"
+    away = pixels(run(model, asked).arms[0].image)
+    plain = alone(lambda: plain_picture("sd3.5-medium", settings, negative_prompt="a blue cone"))
+    assert np.array_equal(away, pixels(plain))
+    without = replace(asked, negative_prompt="", reuse_baseline=True)
+    report = run(model, without)
+    assert not report.arms[0].reused
+    assert not np.array_equal(away, pixels(report.arms[0].image))
+    assert from_given(from_query(to_query(given_of(asked)))) == asked
+    assert "'--negative-prompt=a blue cone'" in to_command(given_of(asked))
+
+
+def test_a_negative_prompt_that_would_do_nothing_is_refused():
+    takes = {name for name in TWINS if MODELS[name].takes_negative}
+    assert takes == TWINS.keys() - {"flux.1-dev"}
+    for model_id in ("flux.1-dev", "scenes-t2i"):
+        with pytest.raises(ValueError, match="takes no negative prompt: leave out"):
+            ask(model_id, negative_prompt="a blue cone")
+        assert ask(model_id, negative_prompt="").negative_prompt == ""
+    with pytest.raises(ValueError, match="set guidance_scale above 1"):
+        ask("sdxl", negative_prompt="a blue cone", guidance_scale=1.0)
+    with pytest.raises(ValueError, match="the negative prompt has 801 characters"):
+        ask("sdxl", negative_prompt="x" * 801)
+    with pytest.raises(ValueError, match="the negative prompt"):
+        ask("sdxl", negative_prompt=7)
 
 
 def test_guidance_and_steps_reach_the_pipeline(settings):

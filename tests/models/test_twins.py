@@ -46,9 +46,18 @@ def test_the_endpoint(model_id, twins):
     client = Client(twins, verbose=False)
     there = {entry["model"]: entry for entry in client.predict(api_name="/list_models")}
     assert there[model_id]["unavailable"] == ""
-    given = {"model": model_id, "prompt": "a red cube", "seed": 3, "steps": 4, "compute": 2}
+    negative = "a blue cone" if MODELS[model_id].takes_negative else ""
+    given = {
+        "negative_prompt": negative,
+        "model": model_id,
+        "prompt": "a red cube",
+        "seed": 3,
+        "steps": 4,
+        "compute": 2,
+    }
     cost = client.predict(**given, api_name="/estimate")["arms"]
     answer = client.predict(**given, api_name="/compare")
+    assert ("negative_prompt=a+blue+cone" in answer["link"]) == bool(negative)
     full, fast = answer["report"]["arms"]
     assert (full["full_steps"], fast["full_steps"]) == (4, 2)
     assert cost[1]["computed"] == len(cost[1]["plan"]) == 2

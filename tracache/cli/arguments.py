@@ -55,7 +55,9 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     what = compare.add_mutually_exclusive_group(required=True)
     what.add_argument("--prompt", help="what the image should show")
     what.add_argument("--class-label", metavar="CLASS", help="name or number, in place of it")
-    for name in ("seed", "steps", "compute", "stride", "frames", "resolution", "aspect", "preset"):
+    for name in ("seed", "negative_prompt", "steps", "compute", "stride"):
+        _add_setting(compare, SETTINGS[name])
+    for name in ("frames", "resolution", "aspect", "preset"):
         _add_setting(compare, SETTINGS[name])
     compare.set_defaults(seed=0)
     compare.add_argument(

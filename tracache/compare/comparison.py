@@ -156,6 +156,7 @@ class _Comparison:
             request.guidance_scale,
             request.scheduler,
             request.size,
+            request.negative_prompt,
         )
         synchronize(self.model.device)
         encoding_s = time.perf_counter() - start
@@ -278,6 +279,7 @@ class _Comparison:
         request = self.request
         return (
             request.subject,
+            request.negative_prompt,
             request.seed,
             request.steps,
             request.guidance_scale,

@@ -69,6 +69,8 @@ class Request:
         Where the settings come from, or "custom".
     class_label : int or None
         Number of the class, where the model takes classes.
+    negative_prompt : str
+        What guidance leads away from, where the model takes that; empty is the model's own.
     reuse_baseline : bool
         Whether an identical run of full compute that is still at hand will do; it is then
         labelled as reused, and keeps its own recorded time.
@@ -87,6 +89,7 @@ class Request:
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
     preset: str = CUSTOM
     class_label: int | None = None
+    negative_prompt: str = ""
     reuse_baseline: bool = False
 
     @property
@@ -156,6 +159,12 @@ class Sampling:
         high=100,
         label="Guidance scale",
         help="Strength of the prompt, 1 is none; the model's default if not given.",
+    )
+    negative_prompt: str | None = setting(
+        None,
+        kind="text",
+        label="Negative prompt",
+        help="What guidance leads away from, where the model's pipeline takes it.",
     )
     scheduler: str | None = setting(
         None,
@@ -261,6 +270,7 @@ def make_request(
         options=check_options(options or {}, who),
         preset=about["preset"],
         class_label=number,
+        negative_prompt=_check_negative(spec, about["negative_prompt"], sampling["guidance_scale"]),
         reuse_baseline=require_bool("reuse_baseline", reuse_baseline),
     )
     _check_cost(request, 1.0 if environment is None else environment.ceiling)
@@ -349,17 +359,31 @@ def _check_subject(
     return labels.names[number], number
 
 
-def _check_prompt(prompt: Any, longest: int) -> str:
+def _check_prompt(prompt: Any, longest: int, what: str = "prompt") -> str:
     if not isinstance(prompt, str) or not prompt.strip():
-        raise ValueError("the prompt is empty: describe what the image should show")
+        raise ValueError(f"the {what} is empty: describe what the image should show")
     prompt = " ".join(prompt.split())
     if len(prompt) > longest:
         raise ValueError(
-            f"the prompt has {len(prompt):,} characters; shorten it to {longest} or fewer"
+            f"the {what} has {len(prompt):,} characters; shorten it to {longest} or fewer"
         )
     if not prompt.isprintable():
-        raise ValueError("the prompt has unprintable characters; remove them")
+        raise ValueError(f"the {what} has unprintable characters; remove them")
     return prompt
+
+
+def _check_negative(spec: ModelSpec, negative: Any, guidance_scale: float) -> str:
+    """Return the negative prompt; empty where there is none."""
+    if negative is None or (isinstance(negative, str) and not negative.strip()):
+        return ""
+    if not spec.takes_negative:
+        raise ValueError(f"{spec.title} takes no negative prompt: leave out negative_prompt")
+    if guidance_scale <= 1.0:
+        raise ValueError(
+            "a negative prompt is what guidance leads away from, and there is none: set "
+            "guidance_scale above 1, or leave out negative_prompt"
+        )
+    return _check_prompt(negative, spec.max_prompt_length, "negative prompt")
 
 
 def _check_arms(arms: Any, spec: ModelSpec, decides: bool) -> tuple[str, ...]:

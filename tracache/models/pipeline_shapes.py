@@ -20,7 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from tracache.media import VideoSize
-from tracache.models.families.stock import PLAIN, guidance_name, map_tensors, sides_of
+from tracache.models.families.stock import (
+    PLAIN,
+    guidance_name,
+    map_tensors,
+    sides_of,
+    takes_negative,
+)
 from tracache.models.pipelines import PublishedPipeline
 
 
@@ -225,7 +231,7 @@ def text_of(
     if guidance_scale > 1.0:
         against = {f"negative_{name}": value for name, value in text.items()}
         # A model that is told the scale of its guidance is not guided by a second call.
-        if guidance_name(takes) == "true_cfg_scale" or "true_cfg_scale" not in takes:
+        if takes_negative(takes):
             text |= {**against, "negative_prompt": None}
     return text
 

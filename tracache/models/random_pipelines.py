@@ -33,7 +33,12 @@ class RandomStock(StockFamily):
         self._published = published
 
     def encode(
-        self, pipe: Any, prompts: Sequence[Any], guidance_scale: float, max_tokens: int
+        self,
+        pipe: Any,
+        prompts: Sequence[Any],
+        guidance_scale: float,
+        max_tokens: int,
+        negative_prompt: str | None = None,
     ) -> dict[str, Any]:
         """Return random embeddings, the same for every prompt."""
         generator = torch.Generator().manual_seed(0)

@@ -38,7 +38,11 @@ class RandomReader(Reader):
     """Makes up what a text encoder would say of any prompt."""
 
     def read(
-        self, prompts: Sequence[Any], guidance_scale: float, max_tokens: int
+        self,
+        prompts: Sequence[Any],
+        guidance_scale: float,
+        max_tokens: int,
+        negative_prompt: str | None = None,
     ) -> dict[str, Any]:
         """Return random embeddings of full length; classes are read as ever."""
         if isinstance(self._pipe, DiTPipeline):

@@ -144,6 +144,7 @@ class Api:
 NAMED = (
     *("seed", "stride", "max_order", "steps", "guidance_scale"),
     *("scheduler", "preset", "frames", "resolution", "aspect", "compute"),
+    "negative_prompt",
 )
 
 #: Those that ``settings`` may hold.

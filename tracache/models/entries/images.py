@@ -4,9 +4,9 @@ Parameters of denoiser and autoencoder are counted from the published configurat
 encoders likewise. ``working_gb`` is the peak of tensors alive in a step or while decoding, followed
 through a run of shapes, and a third more. Sizes of downloads are what the files should come to.
 
-Above each entry stands where it is from: "page" is the repository's on the Hub, by its name, as
-search engines keep it (licence, gate, lists of files), "call" the defaults of the pipeline's call in
-diffusers 0.42. What stands there as unseen is from memory.
+Above each entry stands where it is from: "page" is the repository's on the Hub, as search engines
+keep it (licence, gate, lists of files), "call" the defaults of the pipeline's call in diffusers
+0.42. What stands there as unseen is from memory.
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ ENTRIES = (
         guidance_scale=3.5,
         footprint=Footprint(8.057, T5_XXL + CLIP_L + CLIP_G, 0.084, 3.2, 27.6, T5_WIDE),
     ),
-    # ModelScope's documentation: size, guidance, the negative prompt of one blank. Call: steps, tokens.
-    # Mirrors: licence, size of the download.
+    # ModelScope's documentation: size, guidance, the negative prompt of one blank. Call: steps,
+    # tokens. Mirrors: licence, size of the download.
     _image(
         id="qwen-image",
         title="Qwen-Image, 1328 × 1328 (text to image)",
@@ -172,7 +172,7 @@ ENTRIES = (
         footprint=Footprint(0.611, T5_XXL, 0.084, 3.2, 21.8, T5_WIDE),
         licence="OpenRAIL++",
     ),
-    # Page: licence, every file (in float32). Call: guidance, tokens. Steps (the call has 30): unseen.
+    # Page: licence, every file (in float32). Call: guidance, tokens. Steps (it has 30): unseen.
     _image(
         id="lumina-2",
         title="Lumina-Image 2.0 (text to image)",

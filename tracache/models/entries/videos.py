@@ -81,7 +81,8 @@ ENTRIES = (
         footprint=Footprint(5.570, T5_XXL, 0.216, 5.5, 21.5, T5_WIDE),
         licence="CogVideoX",
     ),
-    # Call: size, frames, rate, steps, guidance, tokens. Page: "other" for a licence; its name: unseen.
+    # Call: size, frames, rate, steps, guidance, tokens. Page: "other" for a licence, whose name is
+    # unseen.
     _video(
         id="ltx-video",
         title="LTX-Video, 512 × 704, 161 frames (text to video)",
@@ -94,8 +95,8 @@ ENTRIES = (
         licence="LTX-Video Open Weights",
     ),
     _WAN,
-    # Its authors' demo: size, frames, rate. Documentation of a port: guidance. Call: steps. Licence and
-    # the download: unseen.
+    # Demos on the Hub: size, frames, rate. Documentation of a port: guidance. Call: steps. Licence
+    # and the download: unseen.
     replace(
         _WAN,
         id="wan-2.2-5b",
@@ -107,8 +108,8 @@ ENTRIES = (
         max_cost=0,
         footprint=Footprint(5.000, UMT5_XXL, 0.705, 13.8, 34.2, T5_WIDE),
     ),
-    # diffusers' documentation: the repository, guidance. Call: frames, steps. Licence: its predecessor's
-    # page. Size, rate and the download: unseen.
+    # diffusers' documentation: the repository, guidance. Call: frames, steps. Licence: its
+    # predecessor's page. Size, rate and the download: unseen.
     _video(
         id="hunyuanvideo-1.5",
         title="HunyuanVideo 1.5, 480 × 848, 121 frames (text to video)",
