@@ -182,7 +182,9 @@ def test_offline_on_the_command_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TRACACHE_DEVICE", "cpu")
     argv = ["compare", "--prompt", "a red cube", "--output", str(tmp_path / "out")]
     assert main([*argv, "--model", "hub:somebody/else"]) == 2
-    assert "somebody/else is not downloaded and the Hub cannot be reached" in capsys.readouterr().err
+    assert (
+        "somebody/else is not downloaded and the Hub cannot be reached" in capsys.readouterr().err
+    )
     assert main([*argv, "--model", "sdxl"]) == 2
     assert "tracache: Stable Diffusion XL" in capsys.readouterr().err
     assert not list(tmp_path.glob("out/*"))
