@@ -24,8 +24,11 @@ class Server(str):
 
 
 @contextmanager
-def start_app(folder, port=None, **environment):
-    """Start the app as a user starts it, from another folder; yields its :class:`Server`."""
+def start_app(folder, port=None, script="app.py", **environment):
+    """Start the app as a user starts it, from another folder; yields its :class:`Server`.
+
+    Another script of the repository may stand in for it.
+    """
     if port is None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -41,7 +44,7 @@ def start_app(folder, port=None, **environment):
     }
     with (folder / "log.txt").open("a") as log:
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / "app.py")],
+            [sys.executable, str(ROOT / script)],
             cwd=folder,
             env=environment,
             stdout=log,

@@ -37,6 +37,20 @@ def server(tmp_path_factory):
         yield server
 
 
+@pytest.fixture(scope="session")
+def twins(tmp_path_factory):
+    """The app with tiny twins of the Hub's models, which differ from it in their entries alone."""
+    from tests.models.twins import write_twins
+
+    folder = tmp_path_factory.mktemp("twins")
+    write_twins(folder / "models")
+    there = {"TRACACHE_MODELS": str(folder / "models"), "PYTHONPATH": str(ROOT)}
+    with start_app(
+        folder, script="tests/models/twins.py", TRACACHE_DEVICE="cpu", **there
+    ) as server:
+        yield server
+
+
 def _assets(folder):
     """The embedded models, with a tiny twin of the class-conditional one where it is not here."""
     folder.mkdir()

@@ -15,7 +15,7 @@ def long_run(server, **changes):
 
 
 def box(page):
-    return page.get_by_role("textbox", name="Prompt")
+    return page.get_by_role("textbox", name="Prompt", exact=True)
 
 
 def press(page, name):

@@ -1,5 +1,10 @@
 """Tiny random pipelines of many kinds, in the layout of the Hub's repositories."""
 
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
 import diffusers
 import torch
 import transformers
@@ -326,15 +331,23 @@ def sdxl(folder):
 
 KINDS = {f.__name__: f for f in (flux, sd3, qwen_image, z_image, wan, ltx, sdxl)}
 
+_SHELF = tempfile.TemporaryDirectory(prefix="tracache-stock-")
+
 
 def write_stock(root, kind, source):
     """Write a tiny pipeline of a kind under its repository's name, and return the folder."""
-    folder = root / source
+    return Path(shutil.copytree(_made(kind), root / source))
+
+
+@cache
+def _made(kind):
+    """Make a pipeline once for all tests of this process, for them to copy and to damage."""
+    root = Path(_SHELF.name)
     pipe = KINDS[kind](root / f"{kind}-parts")
     torch.manual_seed(30)
     randomise_vae(pipe.vae)
-    pipe.save_pretrained(folder)
-    return folder
+    pipe.save_pretrained(root / kind)
+    return root / kind
 
 
 def randomise_vae(vae):

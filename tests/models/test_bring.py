@@ -140,6 +140,56 @@ def test_what_is_refused(folder, settings, tmp_path, entries, words):
     assert words in why_unavailable("folder:tiny-sdxl", settings)
 
 
+@pytest.mark.parametrize("kind", ["custom", "none", "large", "pickled"])
+def test_each_refusal_on_the_command_line_and_on_the_page(
+    folder, settings, tmp_path, monkeypatch, capsys, kind
+):
+    """A sentence before any work: from ``--model`` and from ``TRACACHE_MODELS``."""
+    words = {
+        "custom": "code of its own for its unet (mine.UNet), which is never run",
+        "none": "is no pipeline of diffusers: it has no model_index.json",
+        "large": "does not fit: its transformer and VAE needs",
+        "pickled": "has no weights in safetensors",
+    }[kind]
+    if kind == "custom":
+        change(folder, unet=["mine", "UNet"])
+    if kind == "none":
+        (folder / "model_index.json").unlink()
+        (folder / "model_index.txt").write_text("not it")
+    if kind == "large":
+        with (folder / "unet" / "more.safetensors").open("wb") as handle:
+            handle.truncate(400 * 10**9)
+    if kind == "pickled":
+        for file in folder.rglob("*.safetensors"):
+            file.rename(file.with_suffix(".bin"))
+    monkeypatch.setenv("TRACACHE_DEVICE", "cpu")
+    argv = ["compare", "--prompt", "a red cube", "--output", str(tmp_path / "out")]
+    assert main([*argv, "--model", str(folder)]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    # Beside what libraries say when they are imported, one line.
+    assert said.splitlines()[-1].startswith("tracache: ")
+    assert not list(tmp_path.glob("out/*"))
+    for name in [name for name in MODELS if name.startswith("folder:")]:
+        del MODELS[name]
+    bring_all(replace(settings, brought=(str(folder),)))
+    assert words in why_unavailable("folder:tiny-sdxl", settings)
+    assert "folder:tiny-sdxl" in [spec.id for spec in offered(settings)]
+
+
+def test_offline_on_the_command_line(tmp_path, monkeypatch, capsys):
+    """Tests run with the Hub switched off."""
+    monkeypatch.setenv("TRACACHE_DEVICE", "cpu")
+    argv = ["compare", "--prompt", "a red cube", "--output", str(tmp_path / "out")]
+    assert main([*argv, "--model", "hub:somebody/else"]) == 2
+    assert (
+        "somebody/else is not downloaded and the Hub cannot be reached" in capsys.readouterr().err
+    )
+    assert main([*argv, "--model", "sdxl"]) == 2
+    assert "tracache: Stable Diffusion XL" in capsys.readouterr().err
+    assert not list(tmp_path.glob("out/*"))
+
+
 def test_what_is_no_pipeline(folder, settings, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(RefusedError, match="no pipeline of diffusers: it has no model_index"):

@@ -9,39 +9,28 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 
-from tests.models.stock import write_stock
+from tests.models.twins import CLIP, TWINS, publish, write_twins
 from tracache.caching.methods.planned import PlannedConfig
 from tracache.compare.arms import ARMS, Setup
 from tracache.compare.comparison import run
 from tracache.compare.counting import block_lists, denoisers_of
+from tracache.compare.estimate import estimate
 from tracache.compare.preview import Glimpses, Palette
 from tracache.compare.request import make_request
 from tracache.compare.sampling import decode, prepare, sample
-from tracache.media import VideoSize
+from tracache.compare.serialise import from_given, from_query, given_of, to_command, to_query
 from tracache.models import loading
 from tracache.models.families.stock import StockFamily
 from tracache.models.loading import load_model
+from tracache.models.pipelines import PIPELINES
 from tracache.models.placement import Placement
 from tracache.models.reading import Reader
 from tracache.models.registry import MODELS
-from tracache.models.spec import Footprint
 from tracache.settings import Settings
 
 ASSETS = Path(__file__).resolve().parents[2] / "demo_assets"
 PROMPT = "a red cube"
-CLIP = VideoSize(32, 32, 9, 8.0)
 STEPS = 4
-
-#: Model of the registry → kind of its tiny twin, and what a plain call names its guidance.
-TWINS = {
-    "flux.1-dev": ("flux", {"guidance_scale": 3.5}),
-    "sd3.5-medium": ("sd3", {"guidance_scale": 4.5}),
-    "qwen-image": ("qwen_image", {"true_cfg_scale": 4.0, "negative_prompt": " "}),
-    "z-image": ("z_image", {"guidance_scale": 4.0}),
-    "wan-2.1-1.3b": ("wan", {"guidance_scale": 5.0}),
-    "ltx-video": ("ltx", {"guidance_scale": 3.0, "frame_rate": 8.0}),
-    "sdxl": ("sdxl", {"guidance_scale": 5.0}),
-}
 
 
 @pytest.fixture(scope="module")
@@ -49,15 +38,8 @@ def settings(tmp_path_factory):
     """Twins in a folder of ``TRACACHE_MODELS``, made in the size that their entries then say."""
     root = tmp_path_factory.mktemp("stock")
     with pytest.MonkeyPatch.context() as patch:
-        for model_id, (kind, _) in TWINS.items():
-            spec = MODELS[model_id]
-            write_stock(root, kind, spec.source)
-            tiny = Footprint(0.0, 0.0, 0.0, 0.1, 0.0)
-            size = CLIP if spec.makes_video else 32
-            # A letter is a token here, and Qwen-Image's begin with a long preamble.
-            tokens = 512 if kind == "qwen_image" else 16
-            changes = {"footprint": tiny, "size": size, "max_tokens": tokens, "max_cost": 10**9}
-            patch.setitem(MODELS, model_id, replace(spec, **changes))
+        for model_id, spec in write_twins(root).items():
+            patch.setitem(MODELS, model_id, spec)
         yield Settings(
             assets=ASSETS, device="cpu", host="127.0.0.1", port=7860, deadline_s=60, models=root
         )
@@ -74,12 +56,12 @@ def alone(call):
         return thread.submit(call).result()
 
 
-def plain_picture(model_id, settings):
+def plain_picture(model_id, settings, **changes):
     """The picture of a plain call of the pipeline, as in somebody's script."""
     spec = MODELS[model_id]
     pipe = DiffusionPipeline.from_pretrained(settings.models / spec.source)
     pipe.set_progress_bar_config(disable=True)
-    given = dict(TWINS[model_id][1])
+    given = {**TWINS[model_id][1], **changes}
     if spec.makes_video:
         given["num_frames"] = CLIP.frames
     if model_id != "sdxl":
@@ -210,6 +192,37 @@ def test_an_unfinished_picture_can_be_seen(settings, model_id):
     assert shown.width == shown.height > 1
 
 
+def test_a_negative_prompt(settings):
+    """It is that of a plain call, and what full compute is known by."""
+    model = load_model("sd3.5-medium", settings)
+    asked = ask("sd3.5-medium", negative_prompt="  a blue\ncone ", arms=[])
+    assert asked.negative_prompt == "a blue cone"
+    away = pixels(run(model, asked).arms[0].image)
+    plain = alone(lambda: plain_picture("sd3.5-medium", settings, negative_prompt="a blue cone"))
+    assert np.array_equal(away, pixels(plain))
+    without = replace(asked, negative_prompt="", reuse_baseline=True)
+    report = run(model, without)
+    assert not report.arms[0].reused
+    assert not np.array_equal(away, pixels(report.arms[0].image))
+    assert from_given(from_query(to_query(given_of(asked)))) == asked
+    assert "'--negative-prompt=a blue cone'" in to_command(given_of(asked))
+
+
+def test_a_negative_prompt_that_would_do_nothing_is_refused():
+    takes = {name for name in TWINS if MODELS[name].takes_negative}
+    assert takes == TWINS.keys() - {"flux.1-dev"}
+    for model_id in ("flux.1-dev", "scenes-t2i"):
+        with pytest.raises(ValueError, match="takes no negative prompt: leave out"):
+            ask(model_id, negative_prompt="a blue cone")
+        assert ask(model_id, negative_prompt="").negative_prompt == ""
+    with pytest.raises(ValueError, match="set guidance_scale above 1"):
+        ask("sdxl", negative_prompt="a blue cone", guidance_scale=1.0)
+    with pytest.raises(ValueError, match="the negative prompt has 801 characters"):
+        ask("sdxl", negative_prompt="x" * 801)
+    with pytest.raises(ValueError, match="the negative prompt"):
+        ask("sdxl", negative_prompt=7)
+
+
 def test_guidance_and_steps_reach_the_pipeline(settings):
     model = load_model("qwen-image", settings)
 
@@ -220,6 +233,23 @@ def test_guidance_and_steps_reach_the_pipeline(settings):
     plain, guided = latents(1.0), latents(4.0)
     assert guided.block_calls == 2 * plain.block_calls
     assert not torch.equal(plain.latents, guided.latents)
+
+
+@pytest.mark.parametrize("model_id", ["flux.1-dev", "sd3.5-medium", "wan-2.1-1.3b"])
+def test_estimates_are_what_the_run_then_counts(settings, monkeypatch, model_id):
+    model = load_model(model_id, settings)
+    request = ask(model_id, trace=False, arms=["tracache", "published", "reuse", "fewer-steps"])
+    unknown = estimate(request, settings)
+    # Its folder holds something smaller than what was published.
+    assert "is counted once it runs, not before" in unknown.describe()[-1]
+    assert [arm.macs for arm in unknown.arms] == [None] * 5
+    assert [arm.share for arm in unknown.arms] == [1.0, 0.5, None, None, 0.5]
+    source = model.spec.source
+    monkeypatch.setitem(PIPELINES, source, publish(model_id, settings.models / source))
+    before = estimate(request, settings)
+    for expected, found in zip(before.arms, run(model, request).arms, strict=True):
+        assert expected.arm == found.arm
+        assert expected.macs == found.macs
 
 
 def test_what_needs_blocks_or_their_parts_is_refused():

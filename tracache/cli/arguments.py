@@ -56,7 +56,9 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     what = compare.add_mutually_exclusive_group(required=True)
     what.add_argument("--prompt", help="what the image should show")
     what.add_argument("--class-label", metavar="CLASS", help="name or number, in place of it")
-    for name in ("seed", "steps", "compute", "stride", "frames", "resolution", "aspect", "preset"):
+    for name in ("seed", "negative_prompt", "steps", "compute", "stride"):
+        _add_setting(compare, SETTINGS[name])
+    for name in ("frames", "resolution", "aspect", "preset"):
         _add_setting(compare, SETTINGS[name])
     compare.set_defaults(seed=0)
     compare.add_argument(
@@ -107,7 +109,12 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
         "--output", type=Path, metavar="FOLDER", help="nearness: of records; goes on where it was"
     )
     bench.add_argument(
-        "--random-weights", action="store_true", help="latency: full-size model, nothing to fetch"
+        "--random-weights",
+        action="store_true",
+        help="latency, memory: full-size model, nothing to fetch",
+    )
+    bench.add_argument(
+        "--layers", type=int, metavar="N", help="random weights: at most so many blocks a stack"
     )
     bench.add_argument("--compile", action="store_true", help="latency: with torch.compile too")
     bench.add_argument(

@@ -100,6 +100,10 @@ def run_bench(
         raise ValueError("batch: --quality takes one, --latency any number of them")
     if args.quality and (args.random_weights or args.peers or args.compile):
         raise ValueError("--random-weights, --peers and --compile do not go with --quality")
+    if args.layers is not None and not args.random_weights:
+        raise ValueError("--layers is for --random-weights")
+    if args.peers and find_model(args.model).stock:
+        raise ValueError("--peers run on DiT and PixArt, whose blocks are known by name")
     for name in args.peers:
         require_peer(name, find_model(args.model).task)
     run = _quality if args.quality else _memory if args.memory else _latency
@@ -117,7 +121,10 @@ def _macs_of(requests: list[Request]) -> dict[str, Any]:
     """Count what every arm of one model computes, on shapes without numbers."""
     rows, shown = [], []
     for request in requests:
-        for arm in estimate(request).arms:
+        expected = estimate(request)
+        if expected.note:
+            raise ValueError(expected.note)
+        for arm in expected.arms:
             row = {"steps": request.steps, "stride": spacing_of(request), **arm.to_dict()}
             if row not in rows:
                 rows.append(row)
@@ -189,6 +196,7 @@ def _latency(
     return {
         **circumstances_of(model, requests[0]),
         "random_weights": args.random_weights,
+        "layers": args.layers,
         "rounds": args.rounds,
         "rows": [row.to_dict() for row in rows],
     }
@@ -221,6 +229,7 @@ def _memory(
     return {
         **circumstances_of(model, requests[0]),
         "random_weights": args.random_weights,
+        "layers": args.layers,
         "rows": [row.to_dict() for row in rows],
     }
 

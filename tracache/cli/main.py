@@ -61,7 +61,7 @@ def _settings(args: argparse.Namespace) -> Settings:
 def _bench(args: argparse.Namespace) -> None:
     def load() -> LoadedModel:
         if args.random_weights:
-            return load_random(args.model, _settings(args))
+            return load_random(args.model, _settings(args), args.layers)
         return _load(args)
 
     figures = run_bench(args, given_cache_settings(args), options_of(args), load)

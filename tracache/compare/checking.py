@@ -98,17 +98,31 @@ def check_subject(
     return labels.names[number], number
 
 
-def _check_prompt(prompt: Any, longest: int) -> str:
+def _check_prompt(prompt: Any, longest: int, what: str = "prompt") -> str:
     if not isinstance(prompt, str) or not prompt.strip():
-        raise ValueError("the prompt is empty: describe what the image should show")
+        raise ValueError(f"the {what} is empty: describe what the image should show")
     prompt = " ".join(prompt.split())
     if len(prompt) > longest:
         raise ValueError(
-            f"the prompt has {len(prompt):,} characters; shorten it to {longest} or fewer"
+            f"the {what} has {len(prompt):,} characters; shorten it to {longest} or fewer"
         )
     if not prompt.isprintable():
-        raise ValueError("the prompt has unprintable characters; remove them")
+        raise ValueError(f"the {what} has unprintable characters; remove them")
     return prompt
+
+
+def check_negative(spec: ModelSpec, negative: Any, guidance_scale: float) -> str:
+    """Return the negative prompt; empty where there is none."""
+    if negative is None or (isinstance(negative, str) and not negative.strip()):
+        return ""
+    if not spec.takes_negative:
+        raise ValueError(f"{spec.title} takes no negative prompt: leave out negative_prompt")
+    if guidance_scale <= 1.0:
+        raise ValueError(
+            "a negative prompt is what guidance leads away from, and there is none: set "
+            "guidance_scale above 1, or leave out negative_prompt"
+        )
+    return _check_prompt(negative, spec.max_prompt_length, "negative prompt")
 
 
 def check_arms(arms: Any, spec: ModelSpec, decides: bool) -> tuple[str, ...]:

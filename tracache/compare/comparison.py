@@ -158,6 +158,7 @@ class _Comparison:
             request.guidance_scale,
             request.scheduler,
             request.size,
+            request.negative_prompt,
         )
         synchronize(self.model.device)
         encoding_s = time.perf_counter() - start
@@ -244,6 +245,7 @@ class _Comparison:
         request = self.request
         return (
             request.subject,
+            request.negative_prompt,
             request.seed,
             request.steps,
             request.guidance_scale,

@@ -13,11 +13,12 @@ import torch
 from tracache.caching.attach import attach
 from tracache.caching.config import TraCacheConfig
 from tracache.compare.arm import Setup
+from tracache.compare.counting import block_lists
 from tracache.compare.plan import ArmPlan, steps_of
 from tracache.compare.request import Request
 from tracache.media import VideoSize
 from tracache.metrics.macs import count_macs
-from tracache.models.pipeline_shapes import capture_step
+from tracache.models.pipeline_shapes import build_pipeline, capture_step, describes
 from tracache.models.pipelines import PIPELINES
 from tracache.models.registry import find_model
 from tracache.models.shapes import empty_inputs, latent_shape, transformer_shape
@@ -73,8 +74,9 @@ class ArmEstimate:
     def describe(self) -> str:
         """Say what it costs beside full compute."""
         if self.share is None:
-            return f"{self.title}: decided while it runs"
-        line = f"{self.title}: {self.share:.3f} of those MACs, {1 / self.share:.2f}×"
+            return f"{self.title}: {self.plan.describe()}"
+        what = "full compute" if self.macs is None else "those MACs"
+        line = f"{self.title}: {self.share:.3f} of {what}, {1 / self.share:.2f}×"
         return line if self.plan.steps is None else f"{line}; {self.plan.describe()}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,21 +96,31 @@ class ArmEstimate:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a request will cost; full compute is the first of the arms."""
+    """What a request will cost; full compute is the first of the arms.
+
+    Attributes
+    ----------
+    arms : tuple of ArmEstimate
+        In the order in which they run.
+    note : str
+        Why no multiply–accumulates could be counted; empty where they were.
+    """
 
     arms: tuple[ArmEstimate, ...]
+    note: str = ""
 
     def describe(self) -> list[str]:
-        """Return a line for each arm."""
+        """Return a line for each arm, and the note if there is one."""
         full, *others = self.arms
-        assert full.macs is not None
-        lines = [f"{full.title}: {full.num_steps} steps, {full.macs / 1e12:.3g} × 10¹² MACs"]
+        counted = "" if full.macs is None else f", {full.macs / 1e12:.3g} × 10¹² MACs"
+        lines = [f"{full.title}: {full.num_steps} steps{counted}"]
         lines += [arm.describe() for arm in others]
         times = [arm.seconds for arm in self.arms]
-        return [
+        lines = [
             f"{line}, about {seconds:.3g} s" if seconds is not None else line
             for line, seconds in zip(lines, times, strict=True)
         ]
+        return [*lines, self.note] if self.note else lines
 
 
 def note_pace(request: Request, seconds: float) -> None:
@@ -121,7 +133,8 @@ def estimate(request: Request, settings: Settings | None = None) -> Estimate:
 
     Every product is counted by running the real forward on shapes without numbers, under the real
     cache. Arms whose steps are all or nothing take a moment; others are counted step by step, with
-    timesteps that are spaced evenly.
+    timesteps that are spaced evenly. Of a pipeline whose shapes are not known beforehand, shares
+    alone are said, by the steps that compute.
 
     Parameters
     ----------
@@ -138,16 +151,20 @@ def estimate(request: Request, settings: Settings | None = None) -> Estimate:
         If its folder is incomplete.
     """
     settings = settings or Settings.from_environment()
-    count = _Counter(request, settings)
-    full = count(Setup(request.steps))
-    assert full is not None
+    count, note = _Counter(request, settings), ""
+    try:
+        full = count(Setup(request.steps))
+    except ValueError as error:
+        if not request.spec.stock:
+            raise
+        full, note = None, str(error)
     pace = _PACES.get(_pace_key(request))
     computed: int | None = None
     arms = []
     for arm in request.arms:
         setup = _set_up(request, arm, computed)
-        macs = None if setup is None else count(setup)
-        share = None if macs is None else macs / full
+        macs = None if setup is None or full is None else count(setup)
+        share = _share_of_steps(setup, request) if full is None else _ratio(macs, full)
         known = None if setup is None else setup.num_computed
         if arm == request.matched and setup is not None and share is not None:
             worth = max(1, round(share * request.steps))
@@ -161,7 +178,19 @@ def estimate(request: Request, settings: Settings | None = None) -> Estimate:
                 seconds=pace * request.steps * share if timed else None,  # type: ignore[operator]
             )
         )
-    return Estimate(tuple(arms))
+    return Estimate(tuple(arms), note)
+
+
+def _ratio(macs: int | None, full: int) -> float | None:
+    return None if macs is None else macs / full
+
+
+def _share_of_steps(setup: Setup | None, request: Request) -> float | None:
+    """Of full compute, where a step computes everything or nothing; None elsewhere."""
+    if setup is None or not (setup.cache is None or setup.cache.at_scheduler):
+        return None
+    computed = setup.num_computed
+    return None if computed is None else computed / request.steps
 
 
 def _plan(request: Request, arm: str, setup: Setup | None, settings: Settings) -> ArmPlan:
@@ -187,7 +216,7 @@ class _Counter:
         sources = locate_all(request.spec, settings)
         self._key = request.model, sources, request.size, batch
         self._stock = request.spec.stock
-        self._step = request.model, request.size, request.guidance_scale
+        self._step = request.model, sources, request.size, request.guidance_scale
 
     def __call__(self, setup: Setup) -> int | None:
         """Multiply–accumulates of a setup; None where its run decides them."""
@@ -198,10 +227,14 @@ class _Counter:
             return self._count_stock(setup) if self._stock else self._count(setup)
 
     def _count_stock(self, setup: Setup) -> int | None:
-        """Where blocks are not known, a step computes everything or nothing."""
-        whole = setup.cache is None or setup.cache.at_scheduler
-        computed = setup.num_computed if whole else None
-        return None if computed is None else computed * _count_step(*self._step)
+        """Where the parts of blocks are not known, a step computes all of them or none."""
+        computed = setup.num_computed if setup.whole_steps else None
+        if computed is None:
+            return None
+        full, without_blocks = _count_step(*self._step)
+        if setup.cache is None or setup.cache.at_scheduler:
+            return computed * full
+        return computed * full + (setup.num_steps - computed) * without_blocks
 
     def _count(self, setup: Setup) -> int:
         config, computed = setup.cache, setup.num_computed
@@ -218,14 +251,21 @@ class _Counter:
 
 
 @lru_cache(maxsize=256)
-def _count_step(model_id: str, size: int | VideoSize, guidance_scale: float) -> int:
-    """Multiply–accumulates of a step of a pipeline as it was published."""
-    spec = find_model(model_id)
-    if not spec.known:
+def _count_step(
+    model_id: str,
+    sources: tuple[Path | str, ...],
+    size: int | VideoSize,
+    guidance_scale: float,
+) -> tuple[int, int]:
+    """Multiply–accumulates of a step of a pipeline as it was published, and without its blocks."""
+    spec, source = find_model(model_id), sources[0]
+    published = PIPELINES.get(spec.source)
+    if published is None or (isinstance(source, Path) and not describes(published, source)):
         raise ValueError(f"what {spec.title} computes is counted once it runs, not before")
-    with count_macs() as macs:
-        capture_step(PIPELINES[spec.source], size, guidance_scale)
-    return macs.total
+    pipe = build_pipeline(published)
+    with count_macs(exclude=block_lists(getattr(pipe, published.part))) as macs:
+        capture_step(published, size, guidance_scale, pipe)
+    return macs.total + macs.excluded, macs.total
 
 
 @lru_cache(maxsize=1)

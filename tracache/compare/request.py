@@ -17,6 +17,7 @@ from tracache.compare.checking import (
     MAX_SEED,
     check_arms,
     check_cost,
+    check_negative,
     check_sampling,
     check_size,
     check_subject,
@@ -65,6 +66,8 @@ class Request:
         Where the settings come from, or "custom".
     class_label : int or None
         Number of the class, where the model takes classes.
+    negative_prompt : str
+        What guidance leads away from, where the model takes that; empty is the model's own.
     reuse_baseline : bool
         Whether the picture of an identical run of full compute that is still at hand will do; it
         is then labelled as reused. A speed-up never comes from its time.
@@ -85,6 +88,7 @@ class Request:
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
     preset: str = CUSTOM
     class_label: int | None = None
+    negative_prompt: str = ""
     reuse_baseline: bool = False
     timed: bool = True
 
@@ -155,6 +159,12 @@ class Sampling:
         high=100,
         label="Guidance scale",
         help="Strength of the prompt, 1 is none; the model's default if not given.",
+    )
+    negative_prompt: str | None = setting(
+        None,
+        kind="text",
+        label="Negative prompt",
+        help="What guidance leads away from, where the model's pipeline takes it.",
     )
     scheduler: str | None = setting(
         None,
@@ -261,6 +271,7 @@ def make_request(
         options=check_options(options or {}, who),
         preset=about["preset"],
         class_label=number,
+        negative_prompt=check_negative(spec, about["negative_prompt"], sampling["guidance_scale"]),
         reuse_baseline=require_bool("reuse_baseline", reuse_baseline),
         timed=require_bool("timed", timed),
     )

@@ -102,12 +102,13 @@ def prepare(
     guidance_scale: float,
     scheduler: str,
     size: int | VideoSize | None = None,
+    negative_prompt: str | None = None,
 ) -> Inputs:
     """Encode prompts, or classes, and draw one initial noise per seed; of the model's own size."""
     family, spec = model.spec.family, model.spec
     size = spec.size if size is None else size
     with torch.no_grad():
-        conditions = model.reader.read(prompts, guidance_scale, spec.max_tokens)
+        conditions = model.reader.read(prompts, guidance_scale, spec.max_tokens, negative_prompt)
     noise = family.noise(model.pipe, seeds, size)
     return Inputs(conditions, noise, guidance_scale, scheduler, tuple(seeds), size)
 

@@ -29,6 +29,8 @@ def given_of(request: Request) -> dict[str, Any]:
     else:
         given["class_label"] = request.class_label
     given["seed"] = request.seed
+    if request.negative_prompt:
+        given["negative_prompt"] = request.negative_prompt
     if request.guidance_scale != spec.guidance_scale:
         given["guidance_scale"] = request.guidance_scale
     given |= _size(request)

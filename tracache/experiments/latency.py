@@ -13,6 +13,7 @@ import torch
 
 from tracache.caching.layouts import find_blocks
 from tracache.compare.arm import Setup
+from tracache.compare.counting import block_lists, denoisers_of, is_declared
 from tracache.compare.sampling import Inputs, prepare
 from tracache.experiments.contenders import Contender, run_contender
 from tracache.metrics.macs import count_macs
@@ -201,6 +202,7 @@ def _time(model: LoadedModel, inputs: Inputs, contender: Contender) -> _Timing:
     with _timed_forwards(model) as forwards:
         # Waiting for the device around every forward would disturb the timing of the loop.
         apart = run_contender(model, inputs, contender)
+    forwards = _by_step(forwards, timed.num_steps)
     full = set(timed.computed_steps)
     if contender.peer is not None:
         # A peer does not say which steps it computes; they are those that take longer.
@@ -217,10 +219,18 @@ def _time(model: LoadedModel, inputs: Inputs, contender: Contender) -> _Timing:
     )
 
 
+def _by_step(forwards: Sequence[float], steps: int) -> list[float]:
+    """Seconds of each step, of which a pipeline that guides by a second call has two."""
+    each = max(1, len(forwards) // steps)
+    return [sum(forwards[i : i + each]) for i in range(0, len(forwards), each)]
+
+
 @contextmanager
 def _compiled(model: LoadedModel) -> Iterator[None]:
     """Run every block through ``torch.compile`` for as long as the context lasts."""
-    blocks = find_blocks(model.pipe.transformer)
+    declared = is_declared(model.pipe)
+    (denoiser,) = denoisers_of(model.pipe)
+    blocks = find_blocks(denoiser) if declared else block_lists(denoiser)
     for block in blocks:
         block.compile()
     try:
@@ -233,8 +243,8 @@ def _compiled(model: LoadedModel) -> Iterator[None]:
 
 @contextmanager
 def _timed_forwards(model: LoadedModel) -> Iterator[list[float]]:
-    """Collect the seconds of every forward of the transformer."""
-    transformer = model.pipe.transformer
+    """Collect the seconds of every forward of the denoiser."""
+    (denoiser,) = denoisers_of(model.pipe)
     seconds: list[float] = []
     start = 0.0
 
@@ -248,8 +258,8 @@ def _timed_forwards(model: LoadedModel) -> Iterator[list[float]]:
         seconds.append(time.perf_counter() - start)
 
     hooks = [
-        transformer.register_forward_pre_hook(before),
-        transformer.register_forward_hook(after),
+        denoiser.register_forward_pre_hook(before),
+        denoiser.register_forward_hook(after),
     ]
     try:
         yield seconds

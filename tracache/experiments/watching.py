@@ -63,6 +63,7 @@ def watch(model: LoadedModel, request: Request, blocks: Sequence[int], parts: bo
         request.guidance_scale,
         request.scheduler,
         request.size,
+        request.negative_prompt,
     )
     with watch_features(transformer, row_names(transformer, blocks, parts)) as watched:
         sample(model, inputs, Setup(request.steps))

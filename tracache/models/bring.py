@@ -231,6 +231,7 @@ def _enter(seen: _Seen) -> ModelSpec:
         name,
         f"A {cls.__name__} that the host of this page brings along.",
         size=size,
+        pipeline=cls.__name__,
         denoiser="unet" if "unet" in seen.index else "transformer",
         task="text-to-video" if video else "text-to-image",
         steps=min(int(default("num_inference_steps", 30)), 100),

@@ -8,8 +8,11 @@ down for any model.
 from __future__ import annotations
 
 import inspect
+import json
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -17,7 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from tracache.media import VideoSize
-from tracache.models.families.stock import PLAIN, guidance_name, map_tensors, sides_of
+from tracache.models.families.stock import (
+    PLAIN,
+    guidance_name,
+    map_tensors,
+    sides_of,
+    takes_negative,
+)
 from tracache.models.pipelines import PublishedPipeline
 
 
@@ -46,11 +55,26 @@ class Step:
 def build_pipeline(published: PublishedPipeline) -> Any:
     """Build a pipeline whose denoiser and autoencoder are shapes; it works on the host."""
     cls: Any = getattr(diffusers, published.pipeline)
-    parts = {
-        published.part: _shape(*published.denoiser),
-        "vae": _shape(*published.vae),
-        "scheduler": _make(*published.scheduler),
-    }
+    # Its modules would have it work where they are.
+    host = property(lambda self: torch.device("cpu"))
+    on_host = type(cls.__name__, (cls,), {"_execution_device": host, "device": host})
+    return assemble(on_host, published, _shape(*published.denoiser), _shape(*published.vae))
+
+
+def assemble(cls: Any, published: PublishedPipeline, denoiser: nn.Module, vae: nn.Module) -> Any:
+    """Return a pipeline of a class from a denoiser and an autoencoder; nothing in it reads words.
+
+    Parameters
+    ----------
+    cls : type
+        The published class, or one that is derived from it.
+    published : PublishedPipeline
+        Says the rest.
+    denoiser, vae : nn.Module
+        Its parts.
+    """
+    scheduler = _make(*published.scheduler)
+    parts = {published.part: denoiser, "vae": vae, "scheduler": scheduler}
     wanted = [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
     more = dict(published.arguments)
     if "guider" in more:
@@ -63,16 +87,27 @@ def build_pipeline(published: PublishedPipeline) -> Any:
         for name, value in given.items()
         if value is not None or defaults[name].default is inspect.Parameter.empty
     }
-    # Its modules would have it work where they are.
-    host = property(lambda self: torch.device("cpu"))
-    on_host = type(cls.__name__, (cls,), {"_execution_device": host, "device": host})
-    pipe = on_host(**given)
+    pipe = cls(**given)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
 
+def describes(published: PublishedPipeline, folder: Path) -> bool:
+    """Whether the denoiser in a pipeline's folder is as large as the published one."""
+    name, config = published.denoiser
+    file = folder / published.part / "config.json"
+    there = json.loads(file.read_text(encoding="utf-8"))
+
+    def parameters(config: Mapping[str, Any]) -> int:
+        with torch.device("meta"):
+            made = getattr(diffusers, name).from_config(dict(config))
+        return sum(parameter.numel() for parameter in made.parameters())
+
+    return there.get("_class_name") == name and parameters(there) == parameters(config)
+
+
 def capture_step(
-    published: PublishedPipeline, size: int | VideoSize, guidance_scale: float
+    published: PublishedPipeline, size: int | VideoSize, guidance_scale: float, pipe: Any = None
 ) -> Step:
     """Run a step of a pipeline on shapes, and return what its denoiser was called with.
 
@@ -84,13 +119,15 @@ def capture_step(
         Of the picture.
     guidance_scale : float
         Of guidance.
+    pipe : optional
+        From :func:`build_pipeline`, where something is to watch it; built here if not given.
 
     Raises
     ------
     ValueError
         If the denoiser asks for numbers, which decide what it computes.
     """
-    pipe = build_pipeline(published)
+    pipe = build_pipeline(published) if pipe is None else pipe
     denoiser = getattr(pipe, published.part)
     calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
     compute = denoiser.forward
@@ -157,7 +194,7 @@ def _call(
     given = {
         **PLAIN,
         **sides_of(size),
-        **_text(published, takes, guidance_scale),
+        **text_of(published, takes, guidance_scale, _empty),
         "num_inference_steps": num_steps,
         "output_type": "latent",
         "generator": torch.Generator().manual_seed(0),
@@ -169,20 +206,38 @@ def _call(
     pipe(**{name: value for name, value in given.items() if name in takes})
 
 
-def _text(published: PublishedPipeline, takes: Any, guidance_scale: float) -> dict[str, Any]:
-    def make(name: str, shape: tuple[int, ...]) -> Any:
-        if "mask" in name:
-            return torch.ones(1, *shape, dtype=torch.long)
-        embeds = torch.zeros(1, *shape)
-        return list(embeds) if published.listed else embeds
+def text_of(
+    published: PublishedPipeline,
+    takes: Mapping[str, inspect.Parameter],
+    guidance_scale: float,
+    make: Callable[[str, tuple[int, ...]], Tensor],
+) -> dict[str, Any]:
+    """Return what a pipeline's call takes in place of a prompt, and against it.
 
-    text = {name: make(name, shape) for name, shape in published.text.items()}
+    Parameters
+    ----------
+    published : PublishedPipeline
+        Says names and shapes of one item.
+    takes : mapping
+        What the call takes.
+    guidance_scale : float
+        Above 1, there is something against the prompt as well.
+    make : callable
+        ``make(name, shape)``: the text of a batch.
+    """
+    text: dict[str, Any] = {name: make(name, shape) for name, shape in published.text.items()}
+    if published.listed:
+        text = {name: list(value) for name, value in text.items()}
     if guidance_scale > 1.0:
         against = {f"negative_{name}": value for name, value in text.items()}
         # A model that is told the scale of its guidance is not guided by a second call.
-        if guidance_name(takes) == "true_cfg_scale" or "true_cfg_scale" not in takes:
+        if takes_negative(takes):
             text |= {**against, "negative_prompt": None}
     return text
+
+
+def _empty(name: str, shape: tuple[int, ...]) -> Tensor:
+    return torch.ones(1, *shape, dtype=torch.long) if "mask" in name else torch.zeros(1, *shape)
 
 
 def _shape(name: str, config: Any) -> nn.Module:

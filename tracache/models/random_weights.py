@@ -11,7 +11,9 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, DiTPipeline, PixArtAlphaPipeline
 from torch import Tensor, nn
 
+from tracache.caching.checks import require_integer
 from tracache.models.loading import LoadedModel, ModelUnavailableError, pick_device
+from tracache.models.pipelines import PIPELINES
 from tracache.models.placement import (
     DoesNotFitError,
     Placement,
@@ -20,8 +22,15 @@ from tracache.models.placement import (
     pick_dtype,
 )
 from tracache.models.published import AUTOENCODER, NOISE_SCHEDULE, TRANSFORMERS
+from tracache.models.random_pipelines import (
+    RandomStock,
+    build_random,
+    count_parameters,
+    shorten,
+)
 from tracache.models.reading import Reader
 from tracache.models.registry import find_model
+from tracache.models.spec import GB
 from tracache.settings import Settings
 
 
@@ -29,7 +38,11 @@ class RandomReader(Reader):
     """Makes up what a text encoder would say of any prompt."""
 
     def read(
-        self, prompts: Sequence[Any], guidance_scale: float, max_tokens: int
+        self,
+        prompts: Sequence[Any],
+        guidance_scale: float,
+        max_tokens: int,
+        negative_prompt: str | None = None,
     ) -> dict[str, Any]:
         """Return random embeddings of full length; classes are read as ever."""
         if isinstance(self._pipe, DiTPipeline):
@@ -49,7 +62,9 @@ class RandomReader(Reader):
         return embeds.to(self._device, self._dtype).repeat(count, 1, 1)
 
 
-def load_random(model_id: str, settings: Settings | None = None) -> LoadedModel:
+def load_random(
+    model_id: str, settings: Settings | None = None, layers: int | None = None
+) -> LoadedModel:
     """Build a model of the Hub from its published configuration, with random weights.
 
     Nothing is downloaded, and no text encoder is made.
@@ -60,6 +75,9 @@ def load_random(model_id: str, settings: Settings | None = None) -> LoadedModel:
         A key of the registry.
     settings : Settings, optional
         Which device to use; from the environment if not given.
+    layers : int, optional
+        At most so many blocks in each stack of a stock model's denoiser, whose other shapes stay
+        as published: for machines that cannot hold all of it. All of them if not given.
 
     Raises
     ------
@@ -70,25 +88,38 @@ def load_random(model_id: str, settings: Settings | None = None) -> LoadedModel:
     """
     settings = settings or Settings.from_environment()
     spec = find_model(model_id)
-    if spec.source not in TRANSFORMERS or spec.footprint is None:
+    if spec.footprint is None or not (spec.source in TRANSFORMERS or spec.known):
         known = ", ".join(name for name in _known())
         raise ValueError(f"random weights are for full-size models ({known}), not {model_id}")
+    if layers is not None:
+        require_integer("layers", layers, 1, 1000)
+        if not spec.stock:
+            raise ValueError(f"{spec.title} has all of its layers or none: leave out the layers")
     device = pick_device(settings.device)
     dtype = pick_dtype(device, settings.dtype)
-    lean = replace(spec, footprint=replace(spec.footprint, text_encoder=0.0, kept_wide=0.0))
+    footprint = replace(spec.footprint, text_encoder=0.0, kept_wide=0.0)
+    published = shorten(PIPELINES[spec.source], layers) if spec.stock else None
+    if published is not None:
+        footprint = replace(footprint, transformer=count_parameters(published.denoiser) / GB)
+        spec = replace(spec, family=RandomStock(published))
     try:
-        placement = choose_placement(*free_memory(device), lean, dtype.itemsize)
+        lean = replace(spec, footprint=footprint)
+        choose_placement(*free_memory(device), lean, dtype.itemsize)
     except DoesNotFitError as error:
         raise ModelUnavailableError(str(error)) from error
-    pipe = build_pipeline(spec.source, device, dtype)
+    if published is not None:
+        pipe, kind = build_random(published, device, dtype), Reader
+    else:
+        pipe, kind = build_pipeline(spec.source, device, dtype), RandomReader
     pipe.set_progress_bar_config(disable=True)
 
     def no_encoder() -> Any:
         raise RuntimeError("a model with random weights has no text encoder")
 
-    reader = RandomReader(spec.family, pipe, placement, no_encoder, device, dtype)
-    config = pipe.scheduler.config
-    return LoadedModel(spec, pipe, config, device, dtype, Placement("whole"), reader)
+    whole = Placement("whole")
+    reader = kind(spec.family, pipe, whole, no_encoder, device, dtype)
+    config = {**pipe.scheduler.config, "_class_name": type(pipe.scheduler).__name__}
+    return LoadedModel(spec, pipe, config, device, dtype, whole, reader)
 
 
 def build_pipeline(source: str, device: torch.device, dtype: torch.dtype) -> Any:
@@ -119,4 +150,4 @@ def build_pipeline(source: str, device: torch.device, dtype: torch.dtype) -> Any
 def _known() -> list[str]:
     from tracache.models.registry import MODELS
 
-    return [spec.id for spec in MODELS.values() if spec.source in TRANSFORMERS]
+    return [s.id for s in MODELS.values() if s.source in TRANSFORMERS or s.known]

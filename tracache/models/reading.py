@@ -54,14 +54,20 @@ class Reader:
         return [] if self._kept is None else list(self._kept.components.values())
 
     def read(
-        self, prompts: Sequence[Any], guidance_scale: float, max_tokens: int
+        self,
+        prompts: Sequence[Any],
+        guidance_scale: float,
+        max_tokens: int,
+        negative_prompt: str | None = None,
     ) -> dict[str, Any]:
         """Return what :meth:`Family.encode` makes of the prompts, on the device.
 
         Afterwards the rest of the pipeline is on the device, ready to run.
         """
         if self._placement.kind == "whole":
-            return self._family.encode(self._pipe, prompts, guidance_scale, max_tokens)
+            return self._family.encode(
+                self._pipe, prompts, guidance_scale, max_tokens, negative_prompt
+            )
         encoder = self._kept
         try:
             _move(self._pipe, torch.device("cpu"))
@@ -70,7 +76,9 @@ class Reader:
             if self._placement.kind == "offload":
                 self._kept = encoder
             _move(encoder, self._device)
-            conditions = self._family.encode(encoder, prompts, guidance_scale, max_tokens)
+            conditions = self._family.encode(
+                encoder, prompts, guidance_scale, max_tokens, negative_prompt
+            )
             conditions = map_tensors(self._cast, conditions)
             if self._kept is not None:
                 _move(encoder, torch.device("cpu"))

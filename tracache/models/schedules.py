@@ -44,7 +44,7 @@ def scheduler_of_run(
         If how its steps are spaced shows only when it runs.
     """
     if spec.stock:
-        return _of_pipeline(spec, name, num_steps, size)
+        return _of_pipeline(spec, name, num_steps, size, settings)
     source = locate(spec, settings)
     index: dict[str, Any] = {}
     config: dict[str, Any] = {} if spec.makes_video else dict(NOISE_SCHEDULE)
@@ -56,12 +56,15 @@ def scheduler_of_run(
     return scheduler
 
 
-def _of_pipeline(spec: ModelSpec, name: str, num_steps: int, size: int | VideoSize) -> Any:
+def _of_pipeline(
+    spec: ModelSpec, name: str, num_steps: int, size: int | VideoSize, settings: Settings
+) -> Any:
     if spec.source not in PIPELINES:
         raise ValueError(f"how {spec.title} spaces its steps is known once it runs")
     published = PIPELINES[spec.source]
     cls, config = published.scheduler
-    scheduler = make_scheduler(name, {**config, "_class_name": cls})
+    there = _read(locate(spec, settings), "scheduler/scheduler_config.json")
+    scheduler = make_scheduler(name, there or {**config, "_class_name": cls})
     set_timesteps(published, scheduler, num_steps, size)
     return scheduler
 

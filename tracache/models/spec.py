@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field
+
+import diffusers
 
 from tracache.caching.config import TraCacheConfig
 from tracache.media import VideoSize, pixels_of
 from tracache.models.families.base import Family
-from tracache.models.families.stock import StockFamily
+from tracache.models.families.stock import StockFamily, takes_negative
 from tracache.models.pipelines import PIPELINES
 from tracache.models.presets import Preset, load_presets
 from tracache.models.sizes import VideoSizes
@@ -103,6 +106,8 @@ class ModelSpec:
         Whether the Hub hands it out only to those who have accepted its terms.
     refused : str
         Why it cannot run anywhere; empty if it can.
+    pipeline : str
+        Class in diffusers of a stock model's pipeline, where :data:`PIPELINES` does not say it.
     licence : str
         Of the weights, in a few words; empty where it is this project's.
     """
@@ -131,6 +136,7 @@ class ModelSpec:
     denoiser: str = "transformer"
     gated: bool = False
     licence: str = ""
+    pipeline: str = ""
     refused: str = ""
     further: tuple[str, ...] = ()
     sizes: VideoSizes | None = None
@@ -158,6 +164,15 @@ class ModelSpec:
     def known(self) -> bool:
         """Whether the configuration of its parts is known without its files."""
         return self.source in PIPELINES
+
+    @property
+    def takes_negative(self) -> bool:
+        """Whether a request may say what guidance leads away from."""
+        known = PIPELINES[self.source].pipeline if self.known else ""
+        cls = getattr(diffusers, self.pipeline or known, None)
+        return self.stock and takes_negative(
+            inspect.signature(cls.__call__).parameters if cls else {}
+        )
 
     @property
     def resizable(self) -> bool:

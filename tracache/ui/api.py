@@ -58,12 +58,13 @@ class Api:
         """Answer for the endpoint that says what :meth:`compare` would cost; same parameters."""
         try:
             request = self._read(given)
-            arms = estimate(request, self._settings).arms
+            expected = estimate(request, self._settings)
         except (ValueError, TypeError, OSError, ModelUnavailableError) as error:
             raise tell(error) from error
         return {
             "link": f"?{to_query(given_of(request))}",
-            "arms": [arm.to_dict() for arm in arms],
+            "arms": [arm.to_dict() for arm in expected.arms],
+            "note": expected.note,
         }
 
     def _read(self, given: dict[str, Any]) -> Request:
@@ -144,6 +145,7 @@ class Api:
 NAMED = (
     *("seed", "stride", "max_order", "steps", "guidance_scale"),
     *("scheduler", "preset", "frames", "resolution", "aspect", "compute"),
+    "negative_prompt",
 )
 
 #: Those that ``settings`` may hold.

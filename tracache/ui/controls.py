@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from tracache.compare.request import MAX_SEED
+from tracache.compare.request import MAX_SEED, SETTINGS
 from tracache.models.registry import MODELS, find_model, sizes_shown
 from tracache.models.spec import ModelSpec
 from tracache.serving.backend import Backend
@@ -63,8 +63,27 @@ def _sampling(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Any]:
         guidance_scale = gr.Slider(
             1, spec.max_guidance_scale, spec.guidance_scale, step=0.1, label="Guidance scale"
         )
+        negative = gr.Textbox(
+            "",
+            label=SETTINGS["negative_prompt"].label,
+            placeholder="What the picture should not show",
+            visible=spec.takes_negative,
+        )
+        model.change(
+            lambda chosen: gr.update(visible=find_model(chosen).takes_negative),
+            model,
+            negative,
+            **QUIET,
+        )
         scheduler = gr.Dropdown(
-            list(spec.schedulers), value=spec.schedulers[0], label="Scheduler", interactive=True
+            list(spec.schedulers),
+            value=spec.schedulers[0],
+            label="Scheduler",
+            interactive=True,
+            filterable=False,
+            # When a model is chosen, the last one's scheduler is still on its way from the browser;
+            # what is asked for in earnest is checked with the rest of the request.
+            allow_custom_value=True,
         )
         size = _video_size(spec, model)
         with gr.Row():
@@ -82,6 +101,7 @@ def _sampling(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Any]:
         "randomise": randomise,
         "steps": steps,
         "guidance_scale": guidance_scale,
+        "negative_prompt": negative,
         "scheduler": scheduler,
         "reuse_baseline": reuse,
     }

@@ -86,6 +86,8 @@ def read_request(values: Mapping[str, Any], settings: Settings | None = None) ->
         seed=None if randomise else whole(values["seed"]),
         steps=whole(values["steps"]),
         guidance_scale=values["guidance_scale"],
+        # Out of sight where the model takes none, whatever it holds.
+        negative_prompt=values["negative_prompt"] if spec.takes_negative else None,
         scheduler=values["scheduler"],
         arms=[arm, *also],
         options=options,
@@ -121,6 +123,7 @@ def fill_controls(request: Request) -> dict[str, Any]:
         "randomise": False,
         "steps": request.steps,
         "guidance_scale": request.guidance_scale,
+        "negative_prompt": request.negative_prompt,
         "scheduler": request.scheduler,
         **{name: getattr(cache, name) for name in ON_PAGE},
         **({"stride": request.spec.cache.stride} if cache.stride == ADAPTIVE else {}),

@@ -308,7 +308,7 @@ def arm_note(arm: str, spec: ModelSpec, not_here: Sequence[str] = ()) -> str:
 
 def model_note(spec: ModelSpec, reason: str) -> str:
     """Say what a model is, what to know of its defaults, and why it cannot run where it cannot."""
-    about = " ".join(text for text in (spec.summary, spec.note) if text)
+    about = " ".join(text for text in (spec.summary, spec.note, _licence(spec)) if text)
     if reason:
         return (
             f'<div class="tc-words tc-warn"><p>{escape(spec.summary)}</p>'
@@ -317,15 +317,16 @@ def model_note(spec: ModelSpec, reason: str) -> str:
     return f'<div class="tc-words tc-quiet"><p>{escape(about)}</p></div>'
 
 
+def _licence(spec: ModelSpec) -> str:
+    return f"Licence: {spec.licence}." if spec.licence else ""
+
+
 def absent_note(reasons: Sequence[tuple[ModelSpec, str]]) -> str:
     """Say of each model that cannot run here what it is, and why it cannot."""
 
     def row(spec: ModelSpec, reason: str) -> str:
-        licence = f" Licence: {spec.licence}." if spec.licence else ""
-        return (
-            f"<dt>{escape(spec.title)}</dt>"
-            f"<dd>{escape(spec.summary)}{escape(licence)} {escape(reason)}</dd>"
-        )
+        about = " ".join(text for text in (spec.summary, _licence(spec), reason) if text)
+        return f"<dt>{escape(spec.title)}</dt><dd>{escape(about)}</dd>"
 
     rows = "".join(row(spec, reason) for spec, reason in reasons)
     return f'<dl class="tc-words tc-absent">{rows}</dl>'

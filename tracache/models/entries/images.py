@@ -3,6 +3,10 @@
 Parameters of denoiser and autoencoder are counted from the published configurations, those of text
 encoders likewise. ``working_gb`` is the peak of tensors alive in a step or while decoding, followed
 through a run of shapes, and a third more. Sizes of downloads are what the files should come to.
+
+Above each entry stands where it is from: "page" is the repository's on the Hub, as search engines
+keep it (licence, gate, lists of files), "call" the defaults of the pipeline's call in diffusers
+0.42. What stands there as unseen is from memory.
 """
 
 from __future__ import annotations
@@ -40,6 +44,7 @@ def _image(**fields: Any) -> ModelSpec:
     return ModelSpec(**{**common, **fields})
 
 
+# Page: licence, gate, size of the transformer. Call: steps, guidance, tokens.
 _FLUX = _image(
     id="flux.1-dev",
     title="FLUX.1-dev (text to image)",
@@ -55,6 +60,8 @@ _FLUX = _image(
     "pass; it needs no negative prompt.",
 )
 
+# Page: licence, every file. A vendor's template: steps, guidance. Call: tokens. Gate: unseen, but
+# mirrors call themselves ungated.
 _SD35 = _image(
     id="sd3.5-medium",
     title="Stable Diffusion 3.5 medium (text to image)",
@@ -68,6 +75,7 @@ _SD35 = _image(
     licence="Stability AI Community",
 )
 
+# Page: licence. Call: steps, tokens. Guidance (the call has 5): unseen, others' default.
 _Z_IMAGE = _image(
     id="z-image",
     title="Z-Image (text to image)",
@@ -83,6 +91,7 @@ _Z_IMAGE = _image(
 
 ENTRIES = (
     _FLUX,
+    # Page: licence, gate. Call: steps. Guidance: unseen, a demo's default.
     replace(
         _FLUX,
         id="flux.1-krea-dev",
@@ -93,6 +102,7 @@ ENTRIES = (
         note="Guidance is an input and takes no second pass.",
     ),
     _SD35,
+    # Page: licence, every file. Call: steps. Guidance: unseen.
     replace(
         _SD35,
         id="sd3.5-large",
@@ -102,8 +112,10 @@ ENTRIES = (
         source="stabilityai/stable-diffusion-3.5-large",
         steps=28,
         guidance_scale=3.5,
-        footprint=Footprint(8.057, T5_XXL + CLIP_L + CLIP_G, 0.084, 3.2, 27.9, T5_WIDE),
+        footprint=Footprint(8.057, T5_XXL + CLIP_L + CLIP_G, 0.084, 3.2, 27.6, T5_WIDE),
     ),
+    # ModelScope's documentation: size, guidance, the negative prompt of one blank. Call: steps,
+    # tokens. Mirrors: licence, size of the download.
     _image(
         id="qwen-image",
         title="Qwen-Image, 1328 × 1328 (text to image)",
@@ -119,6 +131,7 @@ ENTRIES = (
         note="Guidance takes a second call of the denoiser at every step.",
     ),
     _Z_IMAGE,
+    # Page: licence. diffusers' documentation: eight evaluations; its example: no guidance.
     replace(
         _Z_IMAGE,
         id="z-image-turbo",
@@ -132,6 +145,7 @@ ENTRIES = (
         note="Distilled to eight steps (of nine the last changes nothing), without guidance: "
         "neighbouring steps differ so much that caching gives at most about 1.3×.",
     ),
+    # Page: licence, every file. Call: size, steps, guidance, tokens.
     _image(
         id="sana-1.6b",
         title="Sana 1.6B (text to image)",
@@ -140,11 +154,12 @@ ENTRIES = (
         steps=20,
         guidance_scale=4.5,
         max_tokens=300,
-        footprint=Footprint(1.604, GEMMA_2_2B, 0.312, 2.5, 13.0),
-        licence="NVIDIA's own, non-commercial; Gemma's terms for its text encoder",
+        footprint=Footprint(1.604, GEMMA_2_2B, 0.312, 2.5, 12.9),
+        licence="NVIDIA's own (NSCL v2-custom); Gemma's terms for its text encoder",
         note="A step is so cheap that what is not the denoiser, decoding above all, is a large "
         "part of the time.",
     ),
+    # Page: licence. Call: steps, guidance, tokens.
     _image(
         id="pixart-sigma",
         title="PixArt-Σ, 1024 × 1024 (text to image)",
@@ -157,6 +172,7 @@ ENTRIES = (
         footprint=Footprint(0.611, T5_XXL, 0.084, 3.2, 21.8, T5_WIDE),
         licence="OpenRAIL++",
     ),
+    # Page: licence, every file (in float32). Call: guidance, tokens. Steps (it has 30): unseen.
     _image(
         id="lumina-2",
         title="Lumina-Image 2.0 (text to image)",
@@ -165,10 +181,11 @@ ENTRIES = (
         steps=50,
         guidance_scale=4.0,
         max_tokens=256,
-        footprint=Footprint(2.610, GEMMA_2_2B, 0.084, 3.2, 15.9),
+        footprint=Footprint(2.610, GEMMA_2_2B, 0.084, 3.2, 21.2),
         licence="Apache-2.0; Gemma's terms for its text encoder",
         note="Guidance takes a second call of the denoiser at every step.",
     ),
+    # Call: steps, guidance. Licence and the download: unseen.
     _image(
         id="sdxl",
         title="Stable Diffusion XL 1.0 (text to image)",

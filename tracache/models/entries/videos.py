@@ -1,6 +1,6 @@
 """Text to video: pipelines of diffusers as they are on the Hub, driven by the stock family.
 
-Figures are made as in :mod:`tracache.models.entries.images`.
+Figures are made, and their sources said, as in :mod:`tracache.models.entries.images`.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ def _video(**fields: Any) -> ModelSpec:
     return ModelSpec(**{**common, **fields})
 
 
+# Page (of the larger one): size, rate, tokens, steps. Call: guidance. Licence: unseen.
 _COGVIDEOX = _video(
     id="cogvideox-2b",
     title="CogVideoX-2B, 480 × 720, 49 frames (text to video)",
@@ -54,6 +55,7 @@ _COGVIDEOX = _video(
     licence="Apache-2.0",
 )
 
+# Page: every file. Call: size, frames, steps, guidance, tokens. Elsewhere: licence, rate.
 _WAN = _video(
     id="wan-2.1-1.3b",
     title="Wan 2.1 1.3B, 480 × 832, 81 frames (text to video)",
@@ -69,15 +71,18 @@ _WAN = _video(
 
 ENTRIES = (
     _COGVIDEOX,
+    # Page: licence, size, rate, tokens, steps, the download.
     replace(
         _COGVIDEOX,
         id="cogvideox-5b",
         title="CogVideoX-5B, 480 × 720, 49 frames (text to video)",
         summary="Zhipu's video transformer of 5.6 billion parameters, with a T5-XXL encoder.",
         source="zai-org/CogVideoX-5b",
-        footprint=Footprint(5.570, T5_XXL, 0.216, 5.5, 21.1, T5_WIDE),
+        footprint=Footprint(5.570, T5_XXL, 0.216, 5.5, 21.5, T5_WIDE),
         licence="CogVideoX",
     ),
+    # Call: size, frames, rate, steps, guidance, tokens. Page: "other" for a licence, whose name is
+    # unseen.
     _video(
         id="ltx-video",
         title="LTX-Video, 512 × 704, 161 frames (text to video)",
@@ -90,6 +95,8 @@ ENTRIES = (
         licence="LTX-Video Open Weights",
     ),
     _WAN,
+    # Demos on the Hub: size, frames, rate. Documentation of a port: guidance. Call: steps. Licence
+    # and the download: unseen.
     replace(
         _WAN,
         id="wan-2.2-5b",
@@ -101,6 +108,8 @@ ENTRIES = (
         max_cost=0,
         footprint=Footprint(5.000, UMT5_XXL, 0.705, 13.8, 34.2, T5_WIDE),
     ),
+    # diffusers' documentation: the repository, guidance. Call: frames, steps. Licence: its
+    # predecessor's page. Size, rate and the download: unseen.
     _video(
         id="hunyuanvideo-1.5",
         title="HunyuanVideo 1.5, 480 × 848, 121 frames (text to video)",

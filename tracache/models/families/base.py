@@ -41,9 +41,18 @@ class Family(Protocol):
         ...
 
     def encode(
-        self, pipe: Any, prompts: Sequence[Any], guidance_scale: float, max_tokens: int
+        self,
+        pipe: Any,
+        prompts: Sequence[Any],
+        guidance_scale: float,
+        max_tokens: int,
+        negative_prompt: str | None = None,
     ) -> dict[str, Any]:
-        """Turn prompts or classes into the keyword arguments that :meth:`denoise` hands on."""
+        """Turn prompts or classes into the keyword arguments that :meth:`denoise` hands on.
+
+        A negative prompt is given only to families of models that take one, see
+        :attr:`ModelSpec.takes_negative <tracache.models.spec.ModelSpec.takes_negative>`.
+        """
         ...
 
     def noise(self, pipe: Any, seeds: Sequence[int], size: Any) -> Tensor | None:

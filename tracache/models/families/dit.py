@@ -44,7 +44,12 @@ class DiTFamily:
         )
 
     def encode(
-        self, pipe: Any, prompts: Sequence[str | int], guidance_scale: float, max_tokens: int
+        self,
+        pipe: Any,
+        prompts: Sequence[str | int],
+        guidance_scale: float,
+        max_tokens: int,
+        negative_prompt: str | None = None,
     ) -> dict[str, Any]:
         """Turn names or numbers of classes into numbers."""
         named = [prompt for prompt in prompts if isinstance(prompt, str)]

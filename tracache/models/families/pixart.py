@@ -37,7 +37,12 @@ class PixArtFamily:
         return pipe
 
     def encode(
-        self, pipe: Any, prompts: Sequence[str], guidance_scale: float, max_tokens: int
+        self,
+        pipe: Any,
+        prompts: Sequence[str],
+        guidance_scale: float,
+        max_tokens: int,
+        negative_prompt: str | None = None,
     ) -> dict[str, Any]:
         """Encode prompts, and the empty prompt where guidance needs it."""
         embeds, mask, negative_embeds, negative_mask = pipe.encode_prompt(

@@ -34,6 +34,9 @@ PLAIN = {"use_resolution_binning": False}
 #: Where a prompt's encoding ends up among what :meth:`StockFamily.encode` returns.
 READ = "read"
 
+#: Where there may be what a call takes in place of prompts.
+EMBEDDED = "embedded"
+
 
 class _EnoughError(Exception):
     """Ends a call whose beginning alone was wanted."""
@@ -48,7 +51,7 @@ class StockFamily:
     Parameters
     ----------
     negative_prompt : str, default ""
-        What guidance leads away from.
+        What guidance leads away from, where a request does not say.
     tiled : bool, default False
         Whether the autoencoder decodes piece by piece, where it can.
     **arguments
@@ -103,13 +106,19 @@ class StockFamily:
         return pipe
 
     def encode(
-        self, pipe: Any, prompts: Sequence[Any], guidance_scale: float, max_tokens: int
+        self,
+        pipe: Any,
+        prompts: Sequence[Any],
+        guidance_scale: float,
+        max_tokens: int,
+        negative_prompt: str | None = None,
     ) -> dict[str, Any]:
         """Read prompts as the pipeline's call does, which is broken off once it has."""
         conditions: dict[str, Any] = {
             "prompt": list(prompts),
             "max_sequence_length": max_tokens,
             "guidance_scale": guidance_scale,
+            "negative_prompt": negative_prompt or self._negative,
             READ: {},
         }
 
@@ -210,12 +219,16 @@ class StockFamily:
         elif getattr(pipe, "guider", None) is not None:
             pipe.guider = pipe.guider.new(guidance_scale=guidance_scale)
         # A pipeline that guides by a second call does so only where a negative prompt is given.
-        if guidance_scale > 1.0 and (self._negative or guidance == "true_cfg_scale"):
-            given["negative_prompt"] = self._negative if one else [self._negative] * len(prompts)
+        negative = conditions.get("negative_prompt", "")
+        if guidance_scale > 1.0 and (negative or guidance == "true_cfg_scale"):
+            given["negative_prompt"] = negative if one else [negative] * len(prompts)
+        # Some write into the list that they are given.
+        given["prompt"] = prompts[0] if one else list(prompts)
+        if EMBEDDED in conditions:
+            given |= {"prompt": None, **conditions[EMBEDDED]}
         given = {name: value for name, value in given.items() if name in takes}
         with _remembered(pipe, conditions[READ]):
-            # Some write into the list that they are given.
-            return pipe(prompts[0] if one else list(prompts), **given)[0]
+            return pipe(**given)[0]
 
 
 def guidance_name(takes: Mapping[str, inspect.Parameter]) -> str | None:
@@ -229,6 +242,16 @@ def guidance_name(takes: Mapping[str, inspect.Parameter]) -> str | None:
         if isinstance(default, int | float) and default > 1.0:
             return name
     return "guidance_scale" if "guidance_scale" in takes else None
+
+
+def takes_negative(takes: Mapping[str, inspect.Parameter]) -> bool:
+    """Whether a call is led away from a negative prompt by what it is given as guidance.
+
+    A distilled model that is told its guidance takes one too, for guidance by a second call, which
+    is off.
+    """
+    by_second_call = guidance_name(takes) == "true_cfg_scale" or "true_cfg_scale" not in takes
+    return "negative_prompt" in takes and by_second_call
 
 
 def sides_of(size: int | VideoSize | None) -> dict[str, Any]:

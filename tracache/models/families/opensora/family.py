@@ -45,7 +45,12 @@ class OpenSoraFamily:
         )
 
     def encode(
-        self, pipe: Any, prompts: Sequence[str], guidance_scale: float, max_tokens: int
+        self,
+        pipe: Any,
+        prompts: Sequence[str],
+        guidance_scale: float,
+        max_tokens: int,
+        negative_prompt: str | None = None,
     ) -> dict[str, Any]:
         """Encode prompts; the null text is the transformer's own."""
         scores = {} if self._scores else {"aesthetic_score": None}
