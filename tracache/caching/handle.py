@@ -230,8 +230,8 @@ class CacheHandle:
                     f"the run goes on past the {clock.num_steps} steps it was announced with; "
                     "pass the right num_steps"
                 )
-            step = Step(clock.step, clock.timestep, clock.num_steps, clock.next_timestep)
-            method.begin(step)
+            ahead = clock.num_steps, clock.next_timestep, clock.done
+            method.begin(Step(clock.step, clock.timestep, *ahead))
             output = method.denoiser(call.args, call.kwargs, call.function)
             run.trace.watched = list(method.watched)
             run.trace.record(clock.timestep, method.row(), method.candidates())
