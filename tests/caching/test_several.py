@@ -141,7 +141,7 @@ def test_what_others_computed_counts():
 
 
 def test_a_denoiser_that_is_refused_leaves_the_others_as_they_were(experts):
-    pipe, run = experts
+    pipe = experts[0]
     with tracache.accelerate(pipe, stride=2):
         handle = pytest.raises(RuntimeError, match="already attached")
         with handle, tracache.accelerate(pipe, stride=2):

@@ -80,6 +80,10 @@ class RunClock:
         self._short_runs = 0
         self._forget()
 
+    def forgive(self) -> None:
+        """Hold nothing against the coming run: those before it are known to have been mixed up."""
+        self._short_runs = 0
+
     def _forget(self) -> None:
         self.step = -1
         self.done = 0
