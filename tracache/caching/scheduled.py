@@ -195,11 +195,11 @@ class ScheduledHandle:
             self._write(timestep, None if computed else self._run.order)
             return
         self._beside.begin(self._run.step - 1, timestep, self._run.plan)
-        orders, spreads = self._beside.orders(), self._beside.candidates()
-        ours = orders.new_full((1, *orders.shape[1:]), self._run.order)
+        orders, spreads = self._beside.orders()
+        ours = orders.new_full((1,), self._run.order)
         if spreads is not None:
             # The prediction's order is not chosen among candidates.
-            nothing = spreads.new_full((len(spreads), 1, *spreads.shape[2:]), math.nan)
+            nothing = spreads.new_full((len(spreads), 1), math.nan)
             spreads = torch.cat([spreads, nothing], dim=1)
         self._write(timestep, torch.cat([orders, ours]), spreads)
 
