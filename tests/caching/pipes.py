@@ -330,9 +330,9 @@ def svd():
         projection_dim=32,
         num_hidden_layers=1,
         num_attention_heads=2,
-        image_size=32,
+        image_size=16,
         intermediate_size=16,
-        patch_size=16,
+        patch_size=8,
     )
     config = {**config_of("UNetSpatioTemporalConditionModel"), "in_channels": 8}
     config["cross_attention_dim"] = 32
@@ -345,9 +345,9 @@ def svd():
         transformers.CLIPVisionModelWithProjection(vision).eval(),
         unet,
         d.EulerDiscreteScheduler(prediction_type="v_prediction", use_karras_sigmas=True),
-        transformers.CLIPImageProcessor(crop_size=32, size=32),
+        transformers.CLIPImageProcessor(crop_size=16, size=16),
     )
-    return pipe, {"image": picture(32), "num_frames": 2, "height": 32, "width": 32}
+    return pipe, {"image": picture(), "num_frames": 2, "height": 16, "width": 16}
 
 
 def kandinsky():

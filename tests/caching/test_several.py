@@ -156,3 +156,14 @@ def test_a_denoiser_that_is_refused_leaves_the_others_as_they_were(experts):
             pass
         assert not is_hooked(pipe.transformer)
     taken.detach()
+
+
+def test_a_wrapper_of_torch_compile_is_refused_and_told_what_to_do():
+    pipe, _, _ = wan()
+    pipe.transformer = torch.compile(pipe.transformer, backend="eager")
+    for settings in ({}, {"stride": 2}):
+        with (
+            pytest.raises(TypeError, match=r"compile it in place instead, denoiser\.compile"),
+            tracache.accelerate(pipe, **settings),
+        ):
+            pass

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from tracache.caching.calls import Calls
-from tracache.caching.checks import require_integer
+from tracache.caching.checks import require_integer, require_no_wrapper
 from tracache.caching.clock import RunClock
 from tracache.caching.config import MethodConfig
 from tracache.caching.hooks import DenoiserDetour, Detour, hook_module, is_hooked, unhook
@@ -62,6 +62,7 @@ class CacheHandle:
         if num_steps is not None:
             require_integer("num_steps", num_steps, 1, 100_000)
         check_config(config)
+        require_no_wrapper(denoiser)
         self._counted = config.needs_num_steps
         if self._counted and num_steps is None and scheduler is None:
             raise ValueError(

@@ -58,12 +58,14 @@ def _timed(pipe: Any) -> dict[str, nn.Module]:
 
 def _takes_time(module: nn.Module) -> bool:
     # "time" alone is too little to ask: vocoders have an argument that says which axis it is.
-    names = inspect.signature(module.forward).parameters
+    # One that was compiled with a wrapper around it is a denoiser still, and refused by name.
+    names = inspect.signature(getattr(module, "_orig_mod", module).forward).parameters
     return any(name in TIMES or "timestep" in name or "noise_time" in name for name in names)
 
 
 def _is_controlnet(module: nn.Module) -> bool:
-    return any("ControlNet" in cls.__name__ for cls in type(module).__mro__)
+    kinds = type(getattr(module, "_orig_mod", module)).__mro__
+    return any("ControlNet" in cls.__name__ for cls in kinds)
 
 
 class SchedulerOf:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tracache.caching.beside import BlocksBeside
+from tracache.caching.checks import require_no_wrapper
 from tracache.caching.correct import require_linear
 from tracache.caching.hooks import Detour, hook_module, is_hooked, unhook
 from tracache.caching.methods.base import Call, Watch
@@ -59,6 +60,8 @@ class ScheduledHandle:
         names: Sequence[str | None] = (None,),
     ) -> None:
         require_linear(scheduler)
+        for denoiser in denoisers:
+            require_no_wrapper(denoiser)
         if any(is_hooked(denoiser) for denoiser in denoisers):
             raise RuntimeError("a cache is already attached to this denoiser; detach it first")
         self.config = config
