@@ -46,9 +46,9 @@ def halves(model, batch=2):
 
 
 @torch.no_grad()
-def denoise_twice(model, enter, num_steps=12):
+def denoise_twice(model, enter, num_steps=12, made=None):
     """A loop with two forwards per step, each inside ``enter(name)``."""
-    made = scheduler("ddim")
+    made = made or scheduler("ddim")
     made.set_timesteps(num_steps)
     latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(4))
     inputs = dict(zip(("cond", "uncond"), halves(model), strict=True))
@@ -113,13 +113,35 @@ def test_contexts_keep_two_forwards_per_step_apart(config, kind, how):
     assert not handle.trace.computed.all()
 
 
-def test_two_forwards_without_contexts_are_refused(model):
+@pytest.mark.parametrize("told", [True, False], ids=["told", "not told"])
+def test_two_forwards_that_nobody_names_have_a_history_each(model, told):
+    """Their conditions are two halves of one tensor."""
+    config, made = TraCacheConfig(stride=3, max_order=2), scheduler("ddim")
+    make = MODELS["pixart" if type(model).__name__.startswith("Pix") else "dit"]
+    pair = make(), make()
+    for transformer in pair:
+        tracache.attach(transformer, config)
+    expected = denoise_with_two_models(*pair)
+    handle = tracache.attach(model, config, scheduler=made if told else None)
+    for _ in range(2):
+        found = denoise_twice(model, lambda name: nullcontext(), made=made)
+        assert torch.equal(found, expected)
+        assert {name: len(trace) for name, trace in handle.traces.items()} == {
+            None: 12,
+            "call 2": 12,
+        }
+
+
+def test_one_forward_twice_per_step_is_refused(model):
     """Two trajectories taken for one would give a mixed-up image."""
     alone = denoise(model)
     handle = tracache.attach(model, TraCacheConfig(stride=3))
     skipped = denoise(model)
+    given, times = conditions(model), torch.tensor([900, 900, 800, 800])[:, None].expand(4, 2)
+    for t in times[:3]:
+        model(torch.zeros(2, 4, 8, 8), timestep=t, **given)
     with pytest.raises(RuntimeError, match=r"twice at the same timestep.*handle\.context"):
-        denoise_twice(model, lambda name: nullcontext())
+        model(torch.zeros(2, 4, 8, 8), timestep=times[3], **given)
     assert torch.equal(denoise(model), skipped)
     handle.detach()
     assert torch.equal(denoise(model), alone)

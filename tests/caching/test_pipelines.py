@@ -181,3 +181,35 @@ def test_every_call_of_a_stock_pipeline_is_told(made, told):
     if told:
         assert np.allclose(handle.trace.timesteps, pipe.scheduler.timesteps, rtol=1e-6)
     handle.detach()
+
+
+def test_blocks_of_any_denoiser_are_shown_beside_a_plan():
+    """FLUX: two kinds of blocks, of which the one returns a pair; and no picture changes."""
+    pipe, given, size = flux()
+    pipe.set_progress_bar_config(disable=True)
+
+    def run(**more):
+        with tracache.accelerate(pipe, full_steps=(0, 2, 4, 6), space="noise", **more) as trace:
+            found = pipe(
+                **given,
+                height=size,
+                width=size,
+                num_inference_steps=8,
+                output_type="latent",
+                generator=torch.Generator().manual_seed(0),
+            )[0]
+        return found, trace
+
+    bare, _ = run()
+    found, trace = run(trace="all")
+    assert torch.equal(found, bare)
+    blocks = pipe.transformer
+    names = [f"transformer_blocks.{i}" for i in range(len(blocks.transformer_blocks))]
+    names += [
+        f"single_transformer_blocks.{i}" for i in range(len(blocks.single_transformer_blocks))
+    ]
+    assert trace.labels == (*names, "prediction")
+    skipped = trace.orders[~trace.computed]
+    assert (skipped >= 0).all()
+    assert np.isfinite(trace.spreads[7, :-1]).all()
+    assert set(run(trace=[names[0]])[1].orders[1, :-1]) == {0, -2}

@@ -15,9 +15,9 @@ from tracache.caching.handle import CacheHandle
 from tracache.caching.method_config import MethodConfig
 from tracache.caching.methods.base import Watch
 from tracache.caching.methods.planned import OUTPUT, PlannedConfig
+from tracache.caching.pipeline import PipelineHandle, PipelineTrace
 from tracache.caching.scheduled import ScheduledHandle
 from tracache.caching.spaces import SPACES
-from tracache.caching.trace import Trace
 
 
 def attach(
@@ -90,24 +90,6 @@ def attach(
     )
 
 
-#: Components of pipelines that a step skipped at the scheduler does not run.
-DENOISERS = ("transformer", "transformer_2", "unet", "controlnet")
-
-
-class _SchedulerOf:
-    """The scheduler that a pipeline has at the moment, since it may be replaced between runs."""
-
-    def __init__(self, pipe: Any) -> None:
-        self._pipe = pipe
-
-    @property
-    def timesteps(self) -> Any:
-        return getattr(getattr(self._pipe, "scheduler", None), "timesteps", None)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._pipe.scheduler, name)
-
-
 def make_config(**settings: Any) -> PlannedConfig | TraCacheConfig:
     """Return the configuration that settings by name belong to.
 
@@ -133,14 +115,15 @@ def make_config(**settings: Any) -> PlannedConfig | TraCacheConfig:
 @contextmanager
 def accelerate(
     pipe: Any, config: MethodConfig | None = None, *, trace: Watch = "last", **settings: Any
-) -> Iterator[Trace]:
+) -> Iterator[PipelineTrace]:
     """Accelerate a diffusers pipeline within a ``with`` block.
 
     Parameters
     ----------
     pipe : DiffusionPipeline
-        Any that has a denoiser and a scheduler whose steps are linear; as published, with a
-        supported ``transformer``, whatever its scheduler.
+        Any that has a denoiser: every component whose forward takes a timestep, ControlNets
+        apart. By default its scheduler's steps have to be linear; as published, its scheduler
+        may be any.
     config : a configuration of :mod:`tracache.methods`, optional
         The settings, or give them by name instead, see :func:`make_config`: nothing for the
         defaults, ``compute=8`` for eight computed steps, ``stride=3, max_order=2`` for the method
@@ -150,8 +133,10 @@ def accelerate(
 
     Yields
     ------
-    Trace
-        Decisions of the newest run inside the block; readable after it too.
+    PipelineTrace
+        Decisions of the newest run inside the block; readable after it too. It is the trace of
+        the pipeline's first denoiser, mostly the only one; ``traces`` has those of all by the
+        names of the pipeline's components, as ``transformer`` and ``transformer_2``.
 
     Raises
     ------
@@ -159,20 +144,19 @@ def accelerate(
         If both ``config`` and settings by name are given, a setting is not allowed, or the
         scheduler's steps are not linear where that is needed.
     TypeError
-        If the pipeline has no supported denoiser, or a setting is unknown.
+        If the pipeline has no denoiser, the method does not take one that it has, or a setting is
+        unknown.
+
+    Notes
+    -----
+    Where two denoisers take turns in one run, as the experts of Wan 2.2, a plan goes through the
+    whole run. As published, each has a history of its own, and so computes its first step;
+    ``compute`` is then shared out between them.
     """
     if config is not None and settings:
         raise ValueError("give either a config or settings by name, not both")
     config = make_config(**settings) if config is None else config
-    parts = [getattr(pipe, name, None) for name in DENOISERS]
-    denoisers = [part for part in parts if isinstance(part, nn.Module)]
-    handle: CacheHandle | ScheduledHandle
-    if isinstance(config, PlannedConfig) and denoisers:
-        handle = ScheduledHandle(denoisers, pipe.scheduler, config, trace)
-    elif getattr(pipe, "transformer", None) is not None:
-        handle = attach(pipe.transformer, config, scheduler=_SchedulerOf(pipe), trace=trace)
-    else:
-        raise TypeError(f"{type(pipe).__name__} has no denoiser to accelerate")
+    handle = PipelineHandle(pipe, config, trace)
     try:
         yield handle.trace
     finally:

@@ -8,19 +8,93 @@ keeps of each watched block, and changes nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from tracache.caching.config import TraCacheConfig
 from tracache.caching.hooks import Detour, hook_module, unhook
-from tracache.caching.layouts import find_blocks, find_layout
-from tracache.caching.methods.base import Stack, Step, Watch
+from tracache.caching.methods.base import Call, Stack, Step, Watch
 from tracache.caching.methods.tracache import BlockForecast
+from tracache.caching.tail import is_feature
+from tracache.caching.trace import UNTRACED
+from tracache.caching.trajectory import choose_order
+
+
+class _Observed(BlockForecast):
+    """Sees what blocks of any denoiser return at computed steps, and answers for none.
+
+    Of a block that returns several tensors the largest is watched, the last of these: the picture
+    rather than the text. A step counts a block's first call.
+    """
+
+    needs = ""
+
+    def clear(self) -> None:
+        super().clear()
+        self._seen: set[int] = set()
+        self._computing = False
+        self._judge = self.trajectories[-1]
+        #: Watched rows that the last computed step did not run, as where another expert did.
+        self.missing: tuple[int, ...] = ()
+
+    def begin(self, step: Step) -> None:
+        if self._computing:
+            self._line_up()
+        self._seen = set()
+        super().begin(step)
+        self._computing = not self.skipping
+
+    def block(self, index: int, call: Call) -> Any:
+        output = call()
+        tensors = [x for x in pytree.tree_leaves(output) if is_feature(x)]
+        if index in self._places and index not in self._seen and tensors:
+            largest = max(x.numel() for x in tensors)
+            self._see(index, [x for x in tensors if x.numel() == largest][-1])
+        return output
+
+    def _see(self, index: int, features: Tensor) -> None:
+        trajectory = self.trajectories[self._places[index]]
+        if trajectory.points and trajectory.newest.shape != features.shape:
+            trajectory.clear()
+        self._seen.add(index)
+        # A copy, since whoever called the block may write into it.
+        self._observe(trajectory, features.detach().clone())
+
+    def _line_up(self) -> None:
+        """Line the spreads up by degree, as far as all rows that the step computed have them."""
+        self.missing = tuple(row for row in self.watched if row not in self._seen)
+        for row in self.missing:
+            self.trajectories[self._places[row]].clear()
+        seen = [self.trajectories[self._places[row]] for row in self.watched if row in self._seen]
+        # All of these have the newest points in common.
+        self._judge = min(seen, key=lambda t: len(t.points), default=self._judge)
+        by_row = [t.spreads[: self._judge.order] for t in seen]
+        self._spreads = [torch.stack(spreads) for spreads in zip(*by_row, strict=True)]
+
+    def _choose_orders(self) -> Any:
+        return choose_order(self._spreads, self._judge.factors(self._point), False)
+
+    def rows(self) -> tuple[Tensor, Tensor | None]:
+        """Return the orders [watched] of a skipped step, and their spreads [orders, watched]."""
+        differences = self._judge.differences
+        device = differences[0].device if differences else None
+        orders = torch.full((len(self.watched),), UNTRACED, device=device)
+        present = [i for i, row in enumerate(self.watched) if row not in self.missing]
+        orders[present] = torch.as_tensor(self._orders, device=device)
+        if not self._spreads:
+            return orders, None
+        factors = self._judge.factors(self._point)
+        spreads = torch.full((len(factors), len(orders)), math.nan, device=device)
+        for n, (spread, factor) in enumerate(zip(self._spreads, factors, strict=True)):
+            spreads[n, present] = (spread * abs(factor)).float()
+        return orders, spreads
 
 
 class BlocksBeside:
@@ -49,8 +123,8 @@ class BlocksBeside:
     """
 
     def __init__(self, denoiser: nn.Module, watch: Watch) -> None:
-        stack = Stack(tuple(find_blocks(denoiser)), find_layout(denoiser))
-        self._method = BlockForecast(TraCacheConfig.published(), stack, watch)
+        stack = Stack.of(denoiser)
+        self._method = _Observed(TraCacheConfig.published(), stack, watch)
         self._blocks = stack.blocks
         self.labels, self.watched = stack.block_labels, self._method.watched
         self.item = 0 if stack.layout.conditional_first else -1
@@ -74,16 +148,16 @@ class BlocksBeside:
         self._method.config = replace(self._method.config, full_steps=(0, *plan[1:]))
         self._method.begin(Step(step, timestep, None))
 
-    def orders(self) -> torch.Tensor:
-        """What would have been chosen at a skipped step: [watched] or [watched, batch]."""
-        orders = self._method.row()
-        if isinstance(orders, torch.Tensor):
-            return orders
-        return torch.full((len(self.watched),), int(orders))
+    def orders(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """What would have been chosen at a skipped step, and from what.
 
-    def candidates(self) -> Any:
-        """What each order was judged by, as :meth:`Method.candidates` gives it."""
-        return self._method.candidates()
+        Returns
+        -------
+        Tensor [watched], Tensor [orders, watched] or None
+            Orders, ``UNTRACED`` of blocks that the last computed step did not run; what each
+            order was judged by, as :meth:`Method.candidates` gives it.
+        """
+        return self._method.rows()
 
     def detach(self) -> None:
         """Give the blocks their own forwards back and free what was kept."""

@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from torch import Tensor
 
 from tracache.caching.clock import RunClock, read_timestep, steps_done
-from tracache.caching.evidence import Evidence
+from tracache.caching.evidence import Evidence, places_of
 
 
 class Timed(Protocol):
@@ -32,6 +32,8 @@ class _Line(Generic[Run]):
         self.moment = 0
         self.signature: Any = None
         self.conditions: frozenset[Any] = frozenset()
+        # Where in their memory they lie: halves of one tensor are two conditions.
+        self.places: frozenset[Any] = frozenset()
 
 
 class Calls(Generic[Run]):
@@ -73,9 +75,13 @@ class Calls(Generic[Run]):
             The call's kind.
         """
         when = self._now(timestep)
-        evidence = Evidence.of(None, conditions).conditions
-        if self._when and self._when[0] is when[0] and self._when[1:] == when[1:]:
-            again = [x for x in self._used if (x.signature, x.conditions) == (signature, evidence)]
+        conditions = list(conditions)
+        evidence, places = Evidence.of(None, conditions).conditions, places_of(conditions)
+        # What follows a call that failed is no further call of its step.
+        failed = any(line.run.clock.broken for line in self._used)
+        same = self._when and self._when[0] is when[0] and self._when[1:] == when[1:]
+        if same and not failed:
+            again = [x for x in self._used if (x.signature, x.places) == (signature, places)]
             if again and when[0] is None and evidence:
                 # The very same call once more, and no scheduler to say that it is one step's: the
                 # clock takes it for a run that starts again, and refuses it if it goes on.
@@ -89,7 +95,7 @@ class Calls(Generic[Run]):
         kept = line.conditions & evidence
         goes_on = line.moment == self._moment - 1 and line.signature == signature and kept
         line.conditions = kept if goes_on else evidence
-        line.moment, line.signature = self._moment, signature
+        line.moment, line.signature, line.places = self._moment, signature, places
         self._used.append(line)
         return line.run
 
@@ -108,8 +114,11 @@ class Calls(Generic[Run]):
         schedule = getattr(self._scheduler, "timesteps", None)
         done = None if schedule is None else steps_done(self._scheduler)
         on_host = not isinstance(timestep, Tensor) or timestep.device.type == "cpu"
-        # Once the scheduler counts, a time on an accelerator need not be read.
-        return schedule, done, read_timestep(timestep) if on_host or done is None else None
+        # Once the scheduler counts, a time on an accelerator need not be read. Where it is not
+        # known, another run's timesteps are another tensor's entries.
+        entries = Evidence() if schedule is not None else Evidence.of(timestep, ())
+        told = frozenset(filter(None, [entries.schedule]))
+        return schedule, done, told, read_timestep(timestep) if on_host or done is None else None
 
     def started(self, run: Run) -> None:
         """Take note that a run starts: what later calls of earlier steps left is gone."""

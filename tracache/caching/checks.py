@@ -47,3 +47,12 @@ def require_choice(field: str, value: Any, choices: Sequence[str]) -> str:
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{field} must be one of {', '.join(choices)}; got {value!r}")
     return value
+
+
+def require_no_wrapper(denoiser: Any) -> None:
+    """Raise TypeError for what ``torch.compile(denoiser)`` returns."""
+    if hasattr(denoiser, "_orig_mod"):
+        raise TypeError(
+            "torch.compile(denoiser) wraps a denoiser in a graph in which no step can be skipped: "
+            "compile it in place instead, denoiser.compile(…), or its blocks, and attach then"
+        )

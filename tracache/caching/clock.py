@@ -64,6 +64,8 @@ class RunClock:
         Index of the current step; -1 before the first.
     timestep : float
         Its timestep, in the scheduler's units where the denoiser is handed another.
+    done : int
+        Steps of the schedule's run that went by before this one began, as those of another expert.
     broken : bool
         Set by the owner when a forward failed, so that the next one starts afresh.
     """
@@ -78,8 +80,13 @@ class RunClock:
         self._short_runs = 0
         self._forget()
 
+    def forgive(self) -> None:
+        """Hold nothing against the coming run: those before it are known to have been mixed up."""
+        self._short_runs = 0
+
     def _forget(self) -> None:
         self.step = -1
+        self.done = 0
         self.timestep = float("inf")
         self.broken = False
         self._identity: tuple[Any, ...] = ()
@@ -192,6 +199,8 @@ class RunClock:
             self._counted = place or 0
             # A pipeline may start part of the way down its schedule (image to image).
             if place is not None:
+                if steps_done(self._scheduler) == place:
+                    self.done = place - (getattr(self._scheduler, "begin_index", None) or 0)
                 self._ahead = values[place:]
                 self._scaled = self._handed != values[place]
                 self.timestep = self._ahead[0]

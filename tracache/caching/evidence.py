@@ -75,6 +75,12 @@ class Evidence:
         return replace(self, conditions=self.conditions & before.conditions)
 
 
+def places_of(values: Iterable[Any]) -> frozenset[tuple[StorageWeakRef, int]]:
+    """Return where the tensors among values begin: in whose memory, and how far from its start."""
+    found = ((_storage(tensor), tensor) for tensor in _tensors(values))
+    return frozenset((m, int(x.storage_offset())) for m, x in found if m is not None)
+
+
 def _is_entry(timestep: Tensor) -> bool:
     """Whether a timestep, alone or expanded to the batch, is one entry of a longer tensor."""
     single = timestep.numel() == 1 or not any(timestep.stride())

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from tracache.caching.calls import Calls
-from tracache.caching.checks import require_integer
+from tracache.caching.checks import require_integer, require_no_wrapper
 from tracache.caching.clock import RunClock
 from tracache.caching.hooks import DenoiserDetour, Detour, hook_module, is_hooked, unhook
 from tracache.caching.layouts import find_modules, find_parts
@@ -62,6 +62,7 @@ class CacheHandle:
         if num_steps is not None:
             require_integer("num_steps", num_steps, 1, 100_000)
         check_config(config)
+        require_no_wrapper(denoiser)
         self._counted = config.needs_num_steps
         if self._counted and num_steps is None and scheduler is None:
             raise ValueError(
@@ -145,9 +146,7 @@ class CacheHandle:
         if name in self._runs:
             return
         self._runs[name] = first = self._new_run()
-        if not self._stack.declared:
-            make = partial(self._of_call, name)
-            self._calls[name] = Calls(make, self._stack.scheduler)
+        self._calls[name] = Calls(partial(self._of_call, name), self._stack.scheduler)
         unnamed = self._runs[None]
         if name is not None and len(self._runs) == 2 and not len(unnamed.trace):
             # Whoever holds the handle's trace already sees the first context that is used.
@@ -201,14 +200,13 @@ class CacheHandle:
             named = arguments.named(call.args, call.kwargs)
             latents, timestep = named.get(arguments.latents), named.get(arguments.time)
             others = [x for x in named.values() if x is not latents and x is not timestep]
-            calls = self._calls.get(self._context)
+            calls = self._calls[self._context]
             signature = arguments.signature(call.args, call.kwargs)
-            if calls is not None:
-                self._active = calls.pick(timestep, others, signature)
-            else:
-                self._active = self._run
-            run = self._active
+            self._active = run = calls.pick(timestep, others, signature)
             clock, method = run.clock, run.method
+            if self._threads.clashed:
+                self._threads.clashed = False
+                clock.forgive()
             told = latents, timestep, others, signature
 
             def starts_run() -> bool:
@@ -221,8 +219,7 @@ class CacheHandle:
             self._threads.check(starts_run)
             if clock.tick(*told):
                 run.forget()
-                if calls is not None:
-                    calls.started(run)
+                calls.started(run)
             # Until the forward has ended well, its step counts as broken off.
             clock.broken = True
             if self._counted and clock.num_steps is not None and clock.step >= clock.num_steps:
@@ -230,8 +227,8 @@ class CacheHandle:
                     f"the run goes on past the {clock.num_steps} steps it was announced with; "
                     "pass the right num_steps"
                 )
-            step = Step(clock.step, clock.timestep, clock.num_steps, clock.next_timestep)
-            method.begin(step)
+            ahead = clock.num_steps, clock.next_timestep, clock.done
+            method.begin(Step(clock.step, clock.timestep, *ahead))
             output = method.denoiser(call.args, call.kwargs, call.function)
             run.trace.watched = list(method.watched)
             run.trace.record(clock.timestep, method.row(), method.candidates())

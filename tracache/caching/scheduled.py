@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tracache.caching.beside import BlocksBeside
+from tracache.caching.checks import require_no_wrapper
 from tracache.caching.correct import require_linear
 from tracache.caching.hooks import Detour, hook_module, is_hooked, unhook
 from tracache.caching.methods.base import Call, Watch
@@ -36,6 +38,8 @@ class ScheduledHandle:
         Decisions of the current or last run; the next run rewrites it in place. Its last row is
         what makes the picture: the prediction. Where blocks are watched, theirs stand before it,
         with the orders that the published method would have chosen.
+    traces : dict of str or None to Trace
+        The same by denoiser, each with the steps at which it is called; None where it has no name.
 
     Raises
     ------
@@ -53,21 +57,28 @@ class ScheduledHandle:
         scheduler: Any,
         config: PlannedConfig,
         trace: Watch = "last",
+        names: Sequence[str | None] = (None,),
     ) -> None:
         require_linear(scheduler)
+        for denoiser in denoisers:
+            require_no_wrapper(denoiser)
         if any(is_hooked(denoiser) for denoiser in denoisers):
             raise RuntimeError("a cache is already attached to this denoiser; detach it first")
         self.config = config
         self._beside = None if trace == "last" else BlocksBeside(denoisers[0], trace)
         self.trace = self._new_trace()
+        # Of those without a name, as ControlNets, nobody asks. One denoiser's trace is the run's.
+        alone = len(names) == 1
+        self.traces = {name: self.trace if alone else self._new_trace() for name in names}
         self._scheduler = scheduler
         self._denoisers = list(denoisers)
         self._run: PlannedRun | None = None
         #: What each call of a computed step returned, for the steps after it.
         self._returned: list[Any] = []
         self._calls = 0
-        for denoiser in self._denoisers:
-            hook_module(denoiser, Detour(self._denoise))
+        self._called: set[int] = set()
+        for index, denoiser in enumerate(self._denoisers):
+            hook_module(denoiser, Detour(partial(self._denoise, index)))
         self._undo = [
             wrap_method(scheduler, "set_timesteps", self._restart),
             wrap_method(scheduler, "step", self._step),
@@ -80,8 +91,9 @@ class ScheduledHandle:
 
     def reset(self) -> None:
         """Forget the run and its trace."""
-        self._run, self._returned, self._calls = None, [], 0
-        self.trace.clear()
+        self._forget()
+        for trace in self._all_traces:
+            trace.clear()
 
     def detach(self) -> None:
         """Give scheduler and denoisers their own methods back; the trace stays."""
@@ -91,13 +103,23 @@ class ScheduledHandle:
             self._beside.detach()
         while self._denoisers:
             unhook(self._denoisers.pop())
+        self._forget()
+
+    def _forget(self) -> None:
         self._run, self._returned, self._calls = None, [], 0
+        self._called.clear()
+
+    @property
+    def _all_traces(self) -> list[Trace]:
+        others = [trace for trace in self.traces.values() if trace is not self.trace]
+        return [self.trace, *others]
 
     def _restart(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         self.reset()
         return inner(*args, **kwargs)
 
-    def _denoise(self, call: Call) -> Any:
+    def _denoise(self, index: int, call: Call) -> Any:
+        self._called.add(index)
         if self._run is None or self._run.computes:
             if self._beside is not None and self._calls == 0:
                 self._begin_beside()
@@ -150,6 +172,7 @@ class ScheduledHandle:
         handed, latents = self._run.hand(model_output, sample, returned)
         self._calls = 0
         self._record(float(timestep), computed)
+        self._called.clear()
         return inner(handed, timestep, latents, *args, **kwargs)
 
     def _new_trace(self) -> Trace:
@@ -172,16 +195,23 @@ class ScheduledHandle:
     def _record(self, timestep: float, computed: bool) -> None:
         assert self._run is not None
         if computed or self._beside is None:
-            self.trace.record(timestep, None if computed else self._run.order)
+            self._write(timestep, None if computed else self._run.order)
             return
         self._beside.begin(self._run.step - 1, timestep, self._run.plan)
-        orders, spreads = self._beside.orders(), self._beside.candidates()
-        ours = orders.new_full((1, *orders.shape[1:]), self._run.order)
+        orders, spreads = self._beside.orders()
+        ours = orders.new_full((1,), self._run.order)
         if spreads is not None:
             # The prediction's order is not chosen among candidates.
-            nothing = spreads.new_full((len(spreads), 1, *spreads.shape[2:]), math.nan)
+            nothing = spreads.new_full((len(spreads), 1), math.nan)
             spreads = torch.cat([spreads, nothing], dim=1)
-        self.trace.record(timestep, torch.cat([orders, ours]), spreads)
+        self._write(timestep, torch.cat([orders, ours]), spreads)
+
+    def _write(self, *step: Any) -> None:
+        """Record a step in the run's trace, and in those of the denoisers that it called."""
+        self.trace.record(*step)
+        for index, trace in enumerate(self.traces.values()):
+            if trace is not self.trace and index in self._called:
+                trace.record(*step)
 
 
 def _map(change: Callable[[Tensor], Tensor], output: Any) -> Any:

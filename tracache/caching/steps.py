@@ -77,6 +77,17 @@ def even_steps(steps: int, compute: int) -> tuple[int, ...]:
     return tuple((i * (steps - 1) + (compute - 1) // 2) // (compute - 1) for i in range(compute))
 
 
+def remaining_steps(steps: int, compute: int, done: int = 0) -> tuple[int, ...]:
+    """Return which of a run's ``steps`` last ones compute, the first always, counted from it.
+
+    Where others have been ``done`` before, by another denoiser, those of them that computed count:
+    of all steps ``compute`` do, evenly spaced on both sides.
+    """
+    whole = steps + done
+    spent = sum(step < done for step in even_steps(whole, min(compute, whole)))
+    return even_steps(steps, min(max(compute - spent, 1), steps))
+
+
 def require_budget(steps: int, compute: int) -> None:
     """Raise ValueError where a run has not so many steps to compute."""
     if not 1 <= compute <= steps:

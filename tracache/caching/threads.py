@@ -20,11 +20,14 @@ class Threads:
         self._owner: threading.Thread | None = None
         # Threads whose unfinished run was pushed aside by another thread's new one.
         self._ousted: set[threading.Thread] = set()
+        #: Whether two have met since somebody last took note.
+        self.clashed = False
 
     @contextmanager
     def enter(self) -> Iterator[None]:
         """Hold the cache for one forward."""
         if not self._busy.acquire(blocking=False):
+            self.clashed = True
             raise RuntimeError(self._MESSAGE)
         try:
             yield

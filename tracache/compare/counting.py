@@ -9,15 +9,14 @@ from typing import Any
 
 from torch import nn
 
-from tracache.caching.attach import DENOISERS
+from tracache.caching import pipeline
 from tracache.caching.layouts import block_equivalents, count_module_calls, find_layout
 from tracache.compare.arm import Setup
 
 
 def denoisers_of(pipe: Any) -> list[nn.Module]:
     """Return what a pipeline's scheduler calls at each step: a transformer, a UNet, or several."""
-    parts = [getattr(pipe, name, None) for name in DENOISERS]
-    return [part for part in parts if isinstance(part, nn.Module)]
+    return [*pipeline.denoisers_of(pipe).values(), *pipeline.companions_of(pipe).values()]
 
 
 def is_declared(pipe: Any) -> bool:

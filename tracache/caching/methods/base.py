@@ -32,12 +32,15 @@ class Step:
         Steps of the run, if known.
     next_timestep : float or None
         That of the step after, if known; None at the last too.
+    done : int
+        Steps of the schedule that went by before the run's first, by other denoisers.
     """
 
     index: int
     timestep: float
     num_steps: int | None
     next_timestep: float | None = None
+    done: int = 0
 
     @property
     def is_last(self) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor
 from tracache.caching.abscissa import make_abscissa, noise_over_signal, step_weight
 from tracache.caching.config import MODULES, TraCacheConfig
 from tracache.caching.methods.base import Call, Method, Stack, Step, Watch
-from tracache.caching.steps import computes
+from tracache.caching.steps import computes, remaining_steps
 from tracache.caching.trajectory import (
     Order,
     Trajectory,
@@ -96,7 +96,10 @@ class Forecast(Method):
         if c.compute is not None and c.full_steps is None:
             if step.num_steps is None:
                 raise ValueError(f"compute={c.compute} needs the number of steps: pass num_steps")
-            return step.index in (c.plan_steps(step.num_steps) or ())
+            return step.index in remaining_steps(step.num_steps, c.compute, step.done)
+        if c.full_steps is not None and step.done:
+            # They are of the whole run, and a history begins with a computed step.
+            return step.index == 0 or step.done + step.index in c.full_steps
         if not c.decides_as_it_runs:
             stride = c.stride if isinstance(c.stride, int) else 1
             return computes(step.index, stride, c.warmup, c.last_step, step.num_steps, c.full_steps)

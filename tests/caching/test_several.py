@@ -1,0 +1,169 @@
+"""Pipelines with several denoisers: each found by what it is, with a trace of its own."""
+
+from __future__ import annotations
+
+import pickle
+from types import SimpleNamespace
+
+import pytest
+import torch
+from diffusers import ControlNetModel, UniPCMultistepScheduler, WanPipeline
+from torch import nn
+
+import tracache
+from tests.caching.test_pipelines import wan
+from tests.caching.zoo import make
+from tracache.caching.hooks import is_hooked
+from tracache.caching.pipeline import companions_of, denoisers_of, scheduler_of
+from tracache.caching.steps import remaining_steps
+
+STEPS = 8
+
+
+class Timed(nn.Module):
+    def forward(self, x, timestep_ratio):
+        return x
+
+
+class Vocoder(nn.Module):
+    def forward(self, x, time_last=False):
+        return x
+
+
+def test_denoisers_are_what_is_told_the_time_whatever_they_are_called():
+    one, two, control = Timed(), Timed(), ControlNetModel.__new__(ControlNetModel)
+    nn.Module.__init__(control)
+    pipe = SimpleNamespace(
+        vae=nn.Linear(1, 1),
+        vocoder=Vocoder(),
+        tokenizer=object(),
+        prior_prior=one,
+        decoder=two,
+        again=one,
+        controlnet=control,
+        transformer_2=None,
+        scheduler=object(),
+        prior_scheduler=object(),
+        low_res_scheduler=object(),
+        unit_scheduler=None,
+    )
+    assert denoisers_of(pipe) == {"prior_prior": one, "decoder": two}
+    assert companions_of(pipe) == {"controlnet": control}
+    assert [scheduler_of(pipe, name) for name in ("prior_prior", "decoder", "unit")] == [
+        "prior_scheduler",
+        "scheduler",
+        "scheduler",
+    ]
+    assert scheduler_of(SimpleNamespace(denoiser=one), "denoiser") is None
+    with (
+        pytest.raises(TypeError, match="SimpleNamespace has no denoiser to accelerate"),
+        tracache.accelerate(SimpleNamespace(vae=nn.Linear(1, 1))),
+    ):
+        pass
+
+
+@pytest.fixture(scope="module")
+def experts():
+    """Wan 2.2: of eight steps, three go to one expert and five to the other."""
+    one, given, size = wan()
+    pipe = WanPipeline(
+        None,
+        None,
+        one.vae,
+        UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True),
+        one.transformer,
+        make("WanTransformer3DModel"),
+        boundary_ratio=0.7,
+    )
+    pipe.set_progress_bar_config(disable=True)
+
+    def run():
+        return pipe(
+            **given,
+            height=size,
+            width=size,
+            num_inference_steps=STEPS,
+            output_type="latent",
+            generator=torch.Generator().manual_seed(0),
+        )[0]
+
+    return pipe, run
+
+
+def computed(traces):
+    return {name: (trace.computed.nonzero()[0].tolist(), len(trace)) for name, trace in traces}
+
+
+PLANNED = {"full_steps": (0, 2, 3, 7), "space": "noise"}
+#: Settings → what each expert computes, counted from its first step.
+SHARED = [
+    (PLANNED, [0, 2], [0, 4]),
+    ({**PLANNED, "space": "output"}, [0, 2], [0, 4]),
+    ({"space": "blocks", "compute": 4}, [0, 2], [0, 4]),
+    ({"space": "blocks", "compute": 8}, [0, 1, 2], [0, 1, 2, 3, 4]),
+    ({"space": "blocks", "full_steps": (0, 2, 5)}, [0, 2], [0, 2]),
+    ({"stride": 3}, [0], [0, 3]),
+]
+
+
+@pytest.mark.parametrize("settings, first, second", SHARED)
+def test_two_experts_take_turns(experts, settings, first, second):
+    pipe, run = experts
+    plain = run()
+    with tracache.accelerate(pipe, **settings) as trace:
+        found = run()
+        assert torch.equal(run(), found)
+    planned = settings.get("space") in ("noise", "output")
+    others = () if planned else (", uncond",)
+    expected = {}
+    for name, steps, length in (("transformer", first, 3), ("transformer_2", second, 5)):
+        for call in ("", *others):
+            expected[name + call] = (steps, length)
+    assert computed(trace.traces.items()) == expected
+    # By itself, it is the run's where there is one plan, else the first denoiser's.
+    assert len(trace) == len(trace.trace) == (STEPS if planned else 3)
+    assert (trace.timesteps == trace.trace.timesteps).all()
+    assert torch.equal(found, plain) == (settings.get("compute") == STEPS)
+    assert torch.equal(run(), plain)
+    for part in (pipe.transformer, pipe.transformer_2):
+        assert not is_hooked(part)
+    kept = pickle.loads(pickle.dumps(trace))
+    assert (kept.orders == trace.orders).all()
+
+
+def test_what_others_computed_counts():
+    assert remaining_steps(8, 4) == (0, 2, 5, 7)
+    assert remaining_steps(5, 4, done=3) == (0, 4)
+    assert remaining_steps(2, 4, done=6) == (0,)
+    # No history, and so one step more than was asked for.
+    assert remaining_steps(5, 1, done=3) == (0,)
+    assert remaining_steps(3, 8) == (0, 1, 2)
+
+
+def test_a_denoiser_that_is_refused_leaves_the_others_as_they_were(experts):
+    pipe = experts[0]
+    with tracache.accelerate(pipe, stride=2):
+        handle = pytest.raises(RuntimeError, match="already attached")
+        with handle, tracache.accelerate(pipe, stride=2):
+            pass
+        assert is_hooked(pipe.transformer)
+    taken = tracache.attach(pipe.transformer_2, tracache.TraCacheConfig())
+    for settings in ({"stride": 2}, {"compute": 2}):
+        with (
+            pytest.raises(RuntimeError, match="already attached"),
+            tracache.accelerate(pipe, **settings),
+        ):
+            pass
+        assert not is_hooked(pipe.transformer)
+    taken.detach()
+
+
+def test_a_wrapper_of_torch_compile_is_refused_and_told_what_to_do():
+    pipe, _, _ = wan()
+    pipe.transformer = torch.compile(pipe.transformer, backend="eager")
+    for settings in ({}, {"stride": 2}):
+        with (
+            pytest.raises(TypeError, match=r"compile it in place instead, denoiser\.compile"),
+            tracache.accelerate(pipe, **settings),
+        ):
+            pass
