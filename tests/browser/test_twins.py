@@ -39,4 +39,4 @@ def test_a_comparison(open_page, model_id):
         assert shown(page, "tracache").evaluate("video => video.videoWidth") == 32
     else:
         assert image_width(page, "tracache") == 32
-    expect(page.locator("#figures tbody tr").nth(1)).to_contain_text("TraCache2 / 2")
+    expect(page.locator("#figures tbody tr").nth(1)).to_contain_text("TraCache2 of 4")
