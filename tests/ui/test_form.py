@@ -128,3 +128,9 @@ def test_a_sweep_that_cannot_be_is_refused(given, words):
     with pytest.raises(ValueError) as error:
         make_places("scenes-t2i", *given, Settings.from_environment())
     assert words in str(error.value)
+
+
+def test_a_number_that_the_page_has_not_followed_yet_is_what_it_would_have_followed_to():
+    made = read_request({**GOOD, "steps": 4, "compute": 8})
+    assert (made.steps, made.cache.compute) == (4, 2)
+    assert read_request({**GOOD, "steps": 4, "compute": 4}).cache.compute == 4

@@ -102,6 +102,26 @@ def test_stop_ends_it_where_it_is(jobs):
     assert last(jobs.start(ask(), "me", work)).state == "done"
 
 
+def test_stopped_while_timing_it_says_so_and_keeps_what_is_certain(tmp_path):
+    settings = replace(Settings.from_environment(), runs=tmp_path / "runs")
+    handlers = Handlers(settings, Here(settings, "scenes-t2i"))
+
+    def stop_at_timing(request):
+        timed = replace(settings, timing_s=1.0)
+        for event in compare(load_model(request.model), request, timed):
+            if isinstance(event, Stage) and event.name == "timing":
+                handlers.jobs.stop("me")
+            yield event
+
+    job = handlers.jobs.start(ask(trace=True), "me", stop_at_timing)
+    end = list(handlers.show(job, [], own=True))[-1]
+    assert "Stopped while timing, when every picture was done." in end["status"]
+    assert "TraCache" in end["headline"]
+    assert "faster" not in end["headline"] + end["table"]
+    assert all(word in end["table"] for word in ("Fewer MACs", "PSNR", "times are left out"))
+    assert not any(word in end["table"] for word in ("Speed-up", "Denoising", "End to end"))
+
+
 PHASES = {
     "loading": lambda e: isinstance(e, Stage) and e.name == "load",
     "encoding": lambda e: isinstance(e, Stage) and e.name == "encode",

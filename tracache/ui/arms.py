@@ -175,6 +175,11 @@ def _shown(arm: str, also: Any, when: str, preset: str, model: str) -> dict[str,
     }
 
 
+def follow_budget(steps: int) -> int:
+    """Return how many steps compute where the number asked for is of more steps than there are."""
+    return PlannedConfig().budget(steps)
+
+
 def follow_steps(arms: ArmControls, steps: gr.Slider, model: gr.Dropdown) -> None:
     """Let the number of computed steps, and the paces, go by the number of steps.
 
@@ -191,7 +196,7 @@ def follow_steps(arms: ArmControls, steps: gr.Slider, model: gr.Dropdown) -> Non
         if not isinstance(most, int | float) or not isinstance(chosen, int | float):
             return gr.skip()
         # So many computed that none is skipped would be nothing to look at.
-        wanted = chosen if chosen < most else PlannedConfig().budget(int(most))
+        wanted = chosen if chosen < most else follow_budget(int(most))
         changes = set_computed(find_model(model_id), int(most), int(chosen))
         return {**changes, "value": wanted}
 

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from tracache.compare.request import MAX_SEED, SETTINGS
-from tracache.models.registry import MODELS, find_model, sizes_shown
+from tracache.models.registry import find_model, sizes_shown
 from tracache.models.spec import ModelSpec
 from tracache.serving.backend import Backend
 from tracache.settings import Settings
@@ -56,10 +56,7 @@ def add_controls(spec: ModelSpec, settings: Settings, backend: Backend) -> Contr
 
 def _sampling(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Any]:
     with gr.Accordion("Steps, guidance, seed", open=False):
-        # A program calls the endpoint without ever choosing a model on the page, so the slider
-        # reaches as far as any model; what is too far for one is refused with a message.
-        most = max(entry.max_steps for entry in MODELS.values())
-        steps = gr.Slider(2, most, spec.steps, step=1, label="Steps")
+        steps = gr.Slider(2, spec.max_steps, spec.steps, step=1, label="Steps")
         guidance_scale = gr.Slider(
             1, spec.max_guidance_scale, spec.guidance_scale, step=0.1, label="Guidance scale"
         )

@@ -24,6 +24,7 @@ from tracache.ui.arms import (
     ON_PAGE,
     WAYS,
     arm_options,
+    follow_budget,
     option_name,
 )
 from tracache.ui.numbers import whole
@@ -72,6 +73,10 @@ def read_request(values: Mapping[str, Any], settings: Settings | None = None) ->
                 options.setdefault(owner, {})[option.name] = given
     cache = {name: whole(values[name]) for name in ON_PAGE}
     when = require_choice("when", values["when"], [way for _, way in WAYS])
+    steps = whole(values["steps"])
+    if _beyond(cache["compute"], steps):
+        # Sent before the page had followed a new number of steps; what it would have said counts.
+        cache["compute"] = follow_budget(steps)
     if when != BY_NUMBER:
         del cache["compute"]
     if when == ADAPTIVE:
@@ -84,7 +89,7 @@ def read_request(values: Mapping[str, Any], settings: Settings | None = None) ->
         # The box of the other kind is hidden, whatever it holds.
         **({"class_label": whole(label)} if takes_class(values["model"]) else {"prompt": prompt}),
         seed=None if randomise else whole(values["seed"]),
-        steps=whole(values["steps"]),
+        steps=steps,
         guidance_scale=values["guidance_scale"],
         # Out of sight where the model takes none, whatever it holds.
         negative_prompt=values["negative_prompt"] if spec.takes_negative else None,
@@ -99,6 +104,12 @@ def read_request(values: Mapping[str, Any], settings: Settings | None = None) ->
         who=ANYONE,
         **cache,
     )
+
+
+def _beyond(compute: Any, steps: Any) -> bool:
+    """Whether both are numbers of steps, and more would compute than there are."""
+    numbers = type(compute) is int and type(steps) is int
+    return numbers and 1 <= steps < compute
 
 
 def fill_controls(request: Request) -> dict[str, Any]:

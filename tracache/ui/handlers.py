@@ -20,6 +20,7 @@ from tracache.models.loading import ModelUnavailableError
 from tracache.serving.backend import Backend
 from tracache.serving.work import BlockPath
 from tracache.settings import Settings
+from tracache.ui.afresh import EMPTY
 from tracache.ui.form import read_request
 from tracache.ui.job import OVER, Job, Snapshot
 from tracache.ui.jobs import Jobs
@@ -32,11 +33,13 @@ from tracache.ui.views import (
     filmstrip,
     gallery,
     headline,
+    headline_so_far,
     plan_note,
     show_progress,
     show_refusal,
     stop_note,
     table,
+    table_so_far,
 )
 from tracache.ui.widgets.inspector import block_choices, show_candidates
 from tracache.ui.widgets.share import share_job
@@ -154,7 +157,7 @@ class Handlers:
             }
             if results == -1:
                 # What was found before is about other pictures.
-                changes |= _EMPTY
+                changes |= EMPTY
                 changes |= {"share": share_job(job, now, token), "current": job.id}
             if len(now.results) != results:
                 results = len(now.results)
@@ -164,6 +167,13 @@ class Handlers:
                 changes |= _finished(job, now)
                 changes["share"] = share_job(job, now, token)
                 changes |= {"mine": mine, "gallery": self.gallery(mine)}
+            if now.state == "stopped" and len(now.results) > 1:
+                # What the clock had begun to say is not known; what was computed is.
+                changes |= {
+                    "headline": headline_so_far(now.results),
+                    "table": table_so_far(now.results),
+                    "heatmap_text": "Stopped before the orders were drawn.",
+                }
             yield changes
             if now.state == "failed":
                 raise fail(now.error)
@@ -232,18 +242,6 @@ class Handlers:
     def leave(self, http: gr.Request) -> None:
         """Forget a session whose tab was closed; what it began goes on, and can be found again."""
         self.jobs.leave(http.session_hash or "")
-
-
-_EMPTY: Changes = {
-    "headline": "",
-    "table": "",
-    "frames": gr.update(value=None, visible=False),
-    "filmstrip": "",
-    "heatmap": None,
-    "heatmap_text": "",
-    "inspector": None,
-    "path": gr.update(value=None, visible=False),
-}
 
 
 def _finished(job: Job, now: Snapshot) -> Changes:

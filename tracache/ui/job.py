@@ -213,7 +213,7 @@ class Job:
     def _take(self, event: Event) -> None:
         match event:
             case Stage():
-                self._set(lambda p: setattr(p, "message", f"{event.message} …"))
+                self._set(lambda p: _enter(p, event))
             case ArmStarted():
                 self._looks[event.arm] = (event.palette, None)
                 arm = ArmProgress(event.arm, event.title, event.num_steps)
@@ -266,8 +266,12 @@ class Job:
             self._changed.notify_all()
 
 
+def _enter(progress: Progress, stage: Stage) -> None:
+    progress.message, progress.stage = f"{stage.message} …", stage.name
+
+
 def _begin(progress: Progress, arm: ArmProgress) -> None:
-    progress.message = f"{arm.title} …"
+    progress.message, progress.stage = f"{arm.title} …", ""
     progress.arms.append(arm)
 
 

@@ -70,6 +70,7 @@ def opener(
         values["class_label"] = about["class_label"] | {"value": request.class_label}
         values["scheduler"] = gr.update(choices=list(spec.schedulers), value=request.scheduler)
         values["preset"] = gr.update(choices=preset_choices(spec), value=request.preset)
+        values["steps"] = gr.update(maximum=spec.max_steps, value=request.steps)
         values["compute"] = set_computed(spec, request.steps, values["compute"])
         changes = {controls.subject.outputs[name]: change for name, change in about.items()}
         # The prompt and the class are among both: what the link says of them counts.

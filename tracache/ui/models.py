@@ -203,7 +203,7 @@ def set_computed(spec: ModelSpec, steps: int, computed: int) -> Any:
 
 def _defaults(spec: ModelSpec) -> dict[str, Any]:
     return {
-        "steps": spec.steps,
+        "steps": gr.update(maximum=spec.max_steps, value=spec.steps),
         "guidance_scale": spec.guidance_scale,
         "scheduler": gr.update(choices=list(spec.schedulers), value=spec.schedulers[0]),
         "compute": set_computed(spec, spec.steps, PlannedConfig().budget(spec.steps)),

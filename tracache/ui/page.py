@@ -10,6 +10,7 @@ import gradio as gr
 
 from tracache.serving.backend import Backend
 from tracache.settings import Settings
+from tracache.ui.afresh import QUIET, follow_choice
 from tracache.ui.api import add_api
 from tracache.ui.controls import add_controls
 from tracache.ui.handlers import Handlers
@@ -20,7 +21,7 @@ from tracache.ui.offer import offered
 from tracache.ui.prometheus import Metrics
 from tracache.ui.queue import RUN
 from tracache.ui.sweep_page import add_sweep
-from tracache.ui.views import EMPTY_STATUS
+from tracache.ui.views import EMPTY_HEATMAP, EMPTY_STATUS
 from tracache.ui.widgets.examples import first_look
 from tracache.ui.widgets.inspector import add_inspector
 from tracache.ui.widgets.share import add_share
@@ -38,8 +39,6 @@ taken: on the embedded model it stays nearer to full compute than φₙ, the oth
 TO_RESULTS = """() => {
   if (innerWidth < 760) document.querySelector("#status").scrollIntoView({ behavior: "smooth" });
 }"""
-
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 def build_page(settings: Settings, backend: Backend, metrics: Metrics | None = None) -> gr.Blocks:
@@ -88,6 +87,7 @@ def _add_compare(
     outputs |= {"mine": gr.State([]), "current": gr.State(""), "seed": controls.inputs["seed"]}
     results = list(outputs.values())
     names = list(controls.inputs)
+    follow_choice(controls.subject, outputs, settings)
 
     def generate(http: gr.Request, *values: Any) -> Iterator[dict[Any, Any]]:
         *given, mine = values
@@ -176,8 +176,7 @@ def _results(settings: Settings) -> tuple[dict[str, Any], gr.Button, gr.Markdown
     gr.Markdown("### Which order it chose")
     heatmap = gr.Plot(show_label=False, elem_id="heatmap")
     heatmap_text = gr.Markdown(
-        "Rows are blocks, columns are timesteps. Drawn after a run, from a second one that is "
-        "not timed.",
+        EMPTY_HEATMAP,
         elem_id="heatmap-text",
     )
     inspector = add_inspector()

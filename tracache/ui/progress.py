@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+#: Stages that come once every arm has run, as :class:`tracache.compare.events.Stage` names them.
+AFTER_PICTURES = {"timing": "while timing", "trace": "while drawing the orders"}
+
 
 @dataclass
 class ArmProgress:
@@ -38,13 +41,16 @@ class ArmProgress:
 
 @dataclass
 class Progress:
-    """How far a job has come."""
+    """How far a job has come; ``stage`` is the name of what is done between the arms, if it is."""
 
     arms: list[ArmProgress] = field(default_factory=list)
     message: str = ""
+    stage: str = ""
 
     def where(self) -> str:
         """Say it in words."""
+        if self.stage in AFTER_PICTURES:
+            return f"{AFTER_PICTURES[self.stage]}, when every picture was done"
         if not self.arms:
             return "before the first step"
         arm = self.arms[-1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 from tracache.compare.arm import REFERENCE
@@ -27,10 +27,26 @@ from tracache.ui.progress import ArmProgress, Progress
 #: Unknown words that the note names; a pasted page would fill the screen.
 MAX_WORDS_NAMED = 5
 
+#: Columns of the figures that a run has only once it has come to its end.
+TIMES = ("Speed-up", "Denoising", "End to end")
+
 EMPTY_STATUS = (
     '<div class="tc-status"><p class="tc-quiet">Press Generate: full compute and every other '
     "arm start from the same noise, and each step shows here as it finishes.</p></div>"
 )
+
+EMPTY_HEATMAP = (
+    "Rows are blocks, columns are timesteps. Drawn after a run, from a second one that is not "
+    "timed."
+)
+
+
+def recording_status(subject: str) -> str:
+    """Say where progress would be that what is shown was recorded."""
+    return (
+        '<div class="tc-status" role="status"><p class="tc-quiet">Below is a recording of '
+        f"“{escape(subject)}”. Press Generate to run it here, with your settings.</p></div>"
+    )
 
 
 def show_progress(progress: Progress) -> str:
@@ -98,8 +114,16 @@ def cost_note(lines: Sequence[str]) -> str:
 
 def headline(report: Report) -> str:
     """Say the result in a sentence, as Markdown."""
-    arms = [arm for arm in report.arms if arm.arm != REFERENCE]
-    return "\n\n".join(_sentence(arm) for arm in arms)
+    return _sentences(report.arms)
+
+
+def headline_so_far(arms: Sequence[ArmResult]) -> str:
+    """Say of a run that was stopped what is certain of the arms that are done, as Markdown."""
+    return _sentences([replace(arm, timing=None) for arm in arms])
+
+
+def _sentences(arms: Sequence[ArmResult]) -> str:
+    return "\n\n".join(_sentence(arm) for arm in arms if arm.arm != REFERENCE)
 
 
 def _sentence(arm: ArmResult) -> str:
@@ -113,31 +137,35 @@ def _sentence(arm: ArmResult) -> str:
 
 def table(report: Report) -> str:
     """Draw the figures of every arm as an HTML table."""
-    arms = report.arms
-    memory = arms[0].memory_kind[:1].upper() + arms[0].memory_kind[1:]
-    names = (
-        "Computed",
-        "Fewer MACs",
-        "Speed-up",
-        "Denoising",
-        "End to end",
-        memory,
-        "PSNR",
-        "SSIM",
+    return _figures(
+        report.arms,
+        f"{timing_of(report)} Denoising is the loop; end to end is from the text encoder to "
+        "decoded pixels. PSNR and SSIM are against full compute. "
+        f"Ran on {report.device}, {report.dtype}.",
     )
+
+
+def table_so_far(arms: Sequence[ArmResult]) -> str:
+    """Draw what is certain of a run that was stopped: all but its times, as an HTML table."""
+    return _figures(
+        arms,
+        "The run was stopped before its end, so its times are left out: press Generate to have "
+        "them. PSNR and SSIM are against full compute.",
+        timed=False,
+    )
+
+
+def _figures(arms: Sequence[ArmResult], note: str, timed: bool = True) -> str:
+    memory = arms[0].memory_kind[:1].upper() + arms[0].memory_kind[1:]
+    names = ("Computed", "Fewer MACs", *(TIMES if timed else ()), memory, "PSNR", "SSIM")
     head = "".join(
         f'<th scope="col" role="columnheader">{escape(name)}</th>' for name in ("Arm", *names)
     )
     body = "".join(_row(arm, names) for arm in arms)
-    note = (
-        f"{timing_of(report)} Denoising is the loop; end to end is from the text encoder to "
-        "decoded pixels. PSNR and SSIM are against full compute. "
-        f"Ran on {report.device}, {report.dtype}."
-    )
     doubts = "".join(
         f'<p class="tc-quiet">{escape(arm.title)}: its speed-up is {escape(arm.doubt)}.</p>'
         for arm in arms
-        if arm.doubt
+        if timed and arm.doubt
     )
     # Roles are said, since rows that are stacked on a phone lose those they have by themselves.
     return (
@@ -151,12 +179,12 @@ def table(report: Report) -> str:
 
 def _row(arm: ArmResult, names: Sequence[str]) -> str:
     same = arm.psnr == float("inf")
+    timed = TIMES[0] in names
+    times = (factor_of(arm), f"{arm.denoising_s:.2f} s", f"{arm.end_to_end_s:.2f} s")
     cells = (
         f"{arm.full_steps} of {arm.num_steps}",
         f"{arm.speed_up_macs:.2f}×",
-        factor_of(arm),
-        f"{arm.denoising_s:.2f} s",
-        f"{arm.end_to_end_s:.2f} s",
+        *(times if timed else ()),
         f"{arm.memory_bytes / 2**20:,.0f} MiB",
         "—" if same else f"{arm.psnr:.1f} dB",
         f"{arm.ssim:.3f}",
@@ -166,7 +194,7 @@ def _row(arm: ArmResult, names: Sequence[str]) -> str:
         f'<td role="cell" data-name="{escape(name)}">{escape(cell)}</td>'
         for name, cell in zip(names, cells, strict=True)
     ]
-    if arm.timing is not None and arm.arm != REFERENCE:
+    if timed and arm.timing is not None and arm.arm != REFERENCE:
         # How many rounds there were is said once, below.
         within = range_of(arm).partition(" in ")[0]
         spread = f'<small class="tc-quiet">{escape(within)}</small></td>'

@@ -25,7 +25,7 @@ function draw() {
       caption.textContent = example.subject;
       button.append(picture, caption);
       button.addEventListener("click", () =>
-        trigger("select", example.number === undefined ? { subject: example.subject } : { number: example.number })
+        trigger("select", { subject: example.subject, number: example.number })
       );
       const item = document.createElement("li");
       item.append(button);

@@ -1,4 +1,4 @@
-"""Examples with thumbnails; choosing one fills in the prompt or the class."""
+"""Examples with thumbnails; one that is chosen fills in the prompt or class, and is shown."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def add_examples(
         chosen = event._data
         if not isinstance(chosen, dict):
             return gr.skip(), gr.skip()
-        if "number" in chosen:
+        if chosen.get("number") is not None:
             return gr.skip(), chosen["number"]
-        return str(chosen.get("subject", "")), gr.skip()
+        return chosen_subject(chosen), gr.skip()
 
     gallery.select(
         choose,
@@ -46,6 +46,11 @@ def add_examples(
         api_visibility="private",
     )
     return gallery
+
+
+def chosen_subject(data: Any) -> str:
+    """Return the prompt or the class of the example that was pressed; empty if there is none."""
+    return str(data.get("subject", "")) if isinstance(data, dict) else ""
 
 
 def show_examples(spec: ModelSpec, settings: Settings) -> dict[str, Any]:
@@ -71,12 +76,21 @@ def show_examples(spec: ModelSpec, settings: Settings) -> dict[str, Any]:
 
 def first_look(spec: ModelSpec, settings: Settings) -> dict[str, Any] | None:
     """Return what the viewer shows before the first run: the model's first recorded example."""
-    example = next((e for e in load_examples(settings.assets) if e.model == spec.id), None)
+    recorded = (e.subject for e in load_examples(settings.assets) if e.model == spec.id)
+    subject = next(recorded, None)
+    return None if subject is None else show_recording(spec, settings, subject)
+
+
+def show_recording(spec: ModelSpec, settings: Settings, subject: str) -> dict[str, Any] | None:
+    """Return what the viewer shows of an example that was recorded; None if it was not."""
+    recorded = (e for e in load_examples(settings.assets) if e.model == spec.id)
+    example = next((e for e in recorded if e.subject == subject), None)
     if example is None:
         return None
     size = spec.size
     shown: dict[str, Any] = {
-        "label": f"An example: “{example.subject}”, {example.label}. Press Generate for your own.",
+        "label": f"A recording, not a run of yours: “{example.subject}”, {example.label}. "
+        "Press Generate for your own.",
         "arms": [
             _arm(settings, example, "full", "Full compute", example.full, ""),
             _arm(
