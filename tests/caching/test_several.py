@@ -20,8 +20,9 @@ import tracache
 from tests.caching.test_pipelines import wan
 from tests.caching.zoo import make
 from tracache.caching.hooks import is_hooked
-from tracache.caching.pipeline import companions_of, denoisers_of, scheduler_of
+from tracache.caching.pipeline import PipelineHandle, companions_of, denoisers_of, scheduler_of
 from tracache.caching.steps import remaining_steps
+from tracache.compare.sampling import Decided, watch_loop
 
 STEPS = 8
 
@@ -221,3 +222,15 @@ def test_a_copy_of_the_scheduler_is_refused_where_one_latent_alone_is_predicted(
     assert torch.equal(pipe()[1], want[1])
     beside.set_timesteps(STEPS)
     beside.step(torch.ones(1, 4), beside.timesteps[0], torch.ones(1, 4))
+
+
+def test_a_comparison_sees_the_whole_run_of_two_experts(experts):
+    pipe, run = experts
+    handle = PipelineHandle(pipe, tracache.TraCacheConfig(stride=2, max_order=1))
+    decided = Decided(handle)
+    with watch_loop(pipe, torch.device("cpu"), lambda step: decided.note()):
+        run()
+    handle.detach()
+    one, two = (handle.traces[name] for name in ("transformer", "transformer_2"))
+    assert len(one) < STEPS == len(decided.trace)
+    assert decided.trace.computed.tolist() == [*one.computed, *two.computed]
