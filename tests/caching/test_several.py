@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from types import SimpleNamespace
 
 import pytest
 import torch
-from diffusers import ControlNetModel, UniPCMultistepScheduler, WanPipeline
+from diffusers import (
+    ControlNetModel,
+    FlowMatchEulerDiscreteScheduler,
+    UniPCMultistepScheduler,
+    WanPipeline,
+)
 from torch import nn
 
 import tracache
 from tests.caching.test_pipelines import wan
 from tests.caching.zoo import make
 from tracache.caching.hooks import is_hooked
-from tracache.caching.pipeline import companions_of, denoisers_of, scheduler_of
+from tracache.caching.pipeline import PipelineHandle, companions_of, denoisers_of, scheduler_of
 from tracache.caching.steps import remaining_steps
+from tracache.compare.sampling import Decided, watch_loop
 
 STEPS = 8
 
@@ -167,3 +174,63 @@ def test_a_wrapper_of_torch_compile_is_refused_and_told_what_to_do():
             tracache.accelerate(pipe, **settings),
         ):
             pass
+
+
+class Film:
+    """As LTX-2: what is seen steps by the scheduler, what is heard by a copy of it."""
+
+    def __init__(self):
+        self.transformer, self.scheduler = Pair(), FlowMatchEulerDiscreteScheduler()
+
+    @torch.no_grad()
+    def __call__(self):
+        seen, heard = torch.ones(1, 4), torch.full((1, 4), 2.0)
+        beside = copy.deepcopy(self.scheduler)
+        self.scheduler.set_timesteps(STEPS)
+        beside.set_timesteps(STEPS)
+        for t in self.scheduler.timesteps:
+            of_seen, of_heard = self.transformer(seen, heard, t.expand(1))
+            seen = self.scheduler.step(of_seen, t, seen, return_dict=False)[0]
+            heard = beside.step(of_heard, t, heard, return_dict=False)[0]
+        return seen, heard
+
+
+class Pair(nn.Module):
+    def forward(self, seen, heard, timestep):
+        return 0.5 * seen, heard * 0 + 3
+
+
+def test_a_copy_of_the_scheduler_steps_by_itself():
+    pipe = Film()
+    want = pipe()
+    with tracache.accelerate(pipe, compute=4, space="output") as trace:
+        got = pipe()
+    assert (len(trace), int(trace.computed.sum())) == (STEPS, 4)
+    assert torch.allclose(got[0], want[0], rtol=0.05)
+    assert not torch.equal(got[0], want[0])
+    # What stands still is predicted exactly, so the copy took the steps that it takes alone.
+    assert torch.allclose(got[1], want[1])
+
+
+def test_a_copy_of_the_scheduler_is_refused_where_one_latent_alone_is_predicted():
+    pipe = Film()
+    want = pipe()
+    with tracache.accelerate(pipe, compute=4, space="noise"):
+        with pytest.raises(RuntimeError, match="a copy of the scheduler takes other latents"):
+            pipe()
+        beside = copy.deepcopy(pipe.scheduler)
+    assert torch.equal(pipe()[1], want[1])
+    beside.set_timesteps(STEPS)
+    beside.step(torch.ones(1, 4), beside.timesteps[0], torch.ones(1, 4))
+
+
+def test_a_comparison_sees_the_whole_run_of_two_experts(experts):
+    pipe, run = experts
+    handle = PipelineHandle(pipe, tracache.TraCacheConfig(stride=2, max_order=1))
+    decided = Decided(handle)
+    with watch_loop(pipe, torch.device("cpu"), lambda step: decided.note()):
+        run()
+    handle.detach()
+    one, two = (handle.traces[name] for name in ("transformer", "transformer_2"))
+    assert len(one) < STEPS == len(decided.trace)
+    assert decided.trace.computed.tolist() == [*one.computed, *two.computed]

@@ -81,7 +81,7 @@ class ScheduledHandle:
             hook_module(denoiser, Detour(partial(self._denoise, index)))
         self._undo = [
             wrap_method(scheduler, "set_timesteps", self._restart),
-            wrap_method(scheduler, "step", self._step),
+            wrap_method(scheduler, "step", self._step, copied=self._step_copy),
         ]
 
     @property
@@ -174,6 +174,16 @@ class ScheduledHandle:
         self._record(float(timestep), computed)
         self._called.clear()
         return inner(handed, timestep, latents, *args, **kwargs)
+
+    def _step_copy(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Step a copy of the scheduler, by which some pipelines take second latents along."""
+        if self.attached and self._run is not None and self.config.space != OUTPUT:
+            raise RuntimeError(
+                "a copy of the scheduler takes other latents through the same run, as the sound "
+                f"of LTX-2, and space={self.config.space!r} predicts one alone: choose "
+                "space='output', or the method as published, with stride=… or space='blocks'"
+            )
+        return inner(*args, **kwargs)
 
     def _new_trace(self) -> Trace:
         if self._beside is None:

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tracache.caching.attach import attach
 from tracache.caching.methods.base import Watch
+from tracache.caching.pipeline import PipelineHandle
 from tracache.caching.scheduled import ScheduledHandle
 from tracache.caching.trace import Trace
 from tracache.compare.arm import Setup
@@ -142,15 +142,18 @@ def sample(
         if glimpses is not None:
             # Before any cache, so that what is seen is what the scheduler is handed.
             stack.enter_context(glimpses.watch(pipe.scheduler))
-        handle = None
+        decided = None
         if setup.cache is not None:
             handle = _attach(pipe, setup.cache, trace)
             stack.callback(handle.detach)
+            decided = Decided(handle)
         blocks = stack.enter_context(count_blocks(pipe))
 
         def done(step: int) -> None:
+            if decided is not None:
+                decided.note()
             if on_step is not None:
-                on_step(step, handle is None or handle.trace.computed_at(step))
+                on_step(step, decided is None or decided.trace.computed_at(step))
 
         loop = stack.enter_context(watch_loop(pipe, model.device, done))
         latents = spec.family.denoise(
@@ -162,15 +165,49 @@ def sample(
             inputs.size,
             inputs.generators,
         )
-    decided = handle.trace if handle is not None else None
-    return Sample(latents, loop.seconds, blocks(), decided, setup.num_steps)
+    whole = None if decided is None else decided.trace
+    return Sample(latents, loop.seconds, blocks(), whole, setup.num_steps)
 
 
 def _attach(pipe: Any, cache: Any, trace: Watch) -> Any:
     """Attach a method to whatever of a pipeline it acts on."""
     if cache.at_scheduler:
         return ScheduledHandle(denoisers_of(pipe), pipe.scheduler, cache, trace)
-    return attach(pipe.transformer, cache, scheduler=pipe.scheduler, trace=trace)
+    return PipelineHandle(pipe, cache, trace)
+
+
+class Decided:
+    """What was decided in a run, whichever denoisers take turns in it.
+
+    Parameters
+    ----------
+    handle : PipelineHandle or ScheduledHandle
+        What decides.
+
+    Attributes
+    ----------
+    trace : Trace
+        Of the whole run: where several denoisers have the same rows, each step is that of the one
+        that was called; elsewhere it is the first's.
+    """
+
+    def __init__(self, handle: Any) -> None:
+        first = getattr(handle.trace, "trace", handle.trace)
+        traces = [] if isinstance(handle, ScheduledHandle) else list(handle.traces.values())
+        self._turns = [trace for trace in traces if trace.labels == first.labels]
+        self._seen = [0] * len(self._turns)
+        several = len(self._turns) > 1
+        self.trace = Trace(first.labels, first.watched, first.item) if several else first
+
+    def note(self) -> None:
+        """Take what the step that just ended decided."""
+        if len(self._turns) < 2:
+            return
+        lengths = [len(trace) for trace in self._turns]
+        grown = [t for t, n, m in zip(self._turns, lengths, self._seen, strict=True) if n > m]
+        self._seen = lengths
+        for trace in grown[:1]:
+            self.trace.record(trace._timesteps[-1], trace._rows[-1], trace._spreads[-1])
 
 
 def decode(model: LoadedModel, inputs: Inputs, latents: Tensor) -> list[Picture]:
