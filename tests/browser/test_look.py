@@ -133,7 +133,7 @@ def test_recorded_examples_say_where_they_come_from(open_page):
     page = open_page()
     expect(page.locator(".tcv-label")).to_contain_text(re.compile(r"recorded on CPU .*\d{4}-"))
     # By whoever made them.
-    assert image_width(page, "published") == 128
+    assert image_width(page, "tracache") == 128
     expect(page.locator(".tce-title")).to_contain_text("recorded on")
     page.wait_for_function(
         "[...document.querySelectorAll('.tce img')].filter(i => i.naturalWidth == 128).length == 5"
