@@ -58,6 +58,8 @@ class Calls(Generic[Run]):
         self._used: list[_Line[Run]] = []
         self._when: tuple[Any, ...] = ()
         self._moment = 0
+        #: The last call's timestep, for its clock.
+        self.timestep: Any = None
 
     @property
     def runs(self) -> list[Run]:
@@ -75,6 +77,8 @@ class Calls(Generic[Run]):
             The call's kind.
         """
         when = self._now(timestep)
+        # Beside a schedule a timestep is a number and no more; it is read once a call.
+        self.timestep = timestep if when[0] is None or when[3] is None else when[3]
         conditions = list(conditions)
         evidence, places = Evidence.of(None, conditions).conditions, places_of(conditions)
         # What follows a call that failed is no further call of its step.

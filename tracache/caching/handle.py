@@ -207,7 +207,7 @@ class CacheHandle:
             if self._threads.clashed:
                 self._threads.clashed = False
                 clock.forgive()
-            told = latents, timestep, others, signature
+            told = latents, calls.timestep, others, signature
 
             def starts_run() -> bool:
                 try:
