@@ -11,7 +11,9 @@ from tracache.compare.rounds import Timing
 from tracache.models.vocabulary import SceneWords
 from tracache.ui.numbers import whole
 from tracache.ui.progress import ArmProgress, Progress
-from tracache.ui.views import headline, show_progress, table, vocabulary_note
+from tracache.ui.views.notes import vocabulary_note
+from tracache.ui.views.progress import show_progress
+from tracache.ui.views.results import headline, table
 from tracache.ui.widgets.builder import ALONE, write_scene
 
 VOCABULARY = SceneWords(

@@ -28,16 +28,12 @@ from tracache.ui.numbers import whole
 from tracache.ui.offer import require_offered
 from tracache.ui.prometheus import Metrics
 from tracache.ui.toast import fail, tell
-from tracache.ui.views import (
-    cost_note,
+from tracache.ui.views.progress import cost_note, plan_note, show_progress, show_refusal, stop_note
+from tracache.ui.views.results import (
     filmstrip,
     gallery,
     headline,
     headline_so_far,
-    plan_note,
-    show_progress,
-    show_refusal,
-    stop_note,
     table,
     table_so_far,
 )

@@ -21,7 +21,8 @@ from tracache.ui.offer import offered
 from tracache.ui.prometheus import Metrics
 from tracache.ui.queue import RUN
 from tracache.ui.sweep_page import add_sweep
-from tracache.ui.views import EMPTY_HEATMAP, EMPTY_STATUS
+from tracache.ui.views.notes import EMPTY_HEATMAP
+from tracache.ui.views.progress import EMPTY_STATUS
 from tracache.ui.widgets.examples import first_look
 from tracache.ui.widgets.inspector import add_inspector
 from tracache.ui.widgets.share import add_share
