@@ -44,4 +44,6 @@ THEME = gr.themes.Default(
 
 _UI = files("tracache.ui")
 
-CSS = "\n".join((_UI / name).read_text("utf-8") for name in ("page.css", "widgets/viewer.css"))
+_SHEETS = ("page.css", "front.css", "widgets/viewer.css")
+
+CSS = "\n".join((_UI / name).read_text("utf-8") for name in _SHEETS)
