@@ -97,7 +97,7 @@ def test_the_result_in_words():
 def test_what_is_said_of_a_result_is_shown_as_text():
     assert said(headline(Finished, "It <kept> red."))[1] == "It &lt;kept&gt; red."
     assert said(beside(Finished, Means(32, "prompts", {"tracache": 44.66, "fewer-steps": 42.9})))[
-        -1
+        -2
     ] == (
         "On average over 32 other prompts, measured beforehand: TraCache 44.7 dB and "
         "Fewer steps 42.9 dB."

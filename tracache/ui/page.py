@@ -15,7 +15,7 @@ from tracache.ui.api import add_api
 from tracache.ui.controls import add_controls
 from tracache.ui.handlers import Handlers
 from tracache.ui.how_page import add_how
-from tracache.ui.links import add_address, link_outputs, opener
+from tracache.ui.links import add_address, fill_page, link_outputs, opener
 from tracache.ui.manual_page import add_manual
 from tracache.ui.offer import offered
 from tracache.ui.prometheus import Metrics
@@ -23,7 +23,9 @@ from tracache.ui.queue import RUN
 from tracache.ui.sweep_page import add_sweep
 from tracache.ui.views.notes import EMPTY_HEATMAP
 from tracache.ui.views.progress import EMPTY_STATUS
+from tracache.ui.widgets.cards import add_cards
 from tracache.ui.widgets.examples import first_look
+from tracache.ui.widgets.front import add_front
 from tracache.ui.widgets.inspector import add_inspector
 from tracache.ui.widgets.share import add_share
 from tracache.ui.widgets.viewer import add_viewer
@@ -38,7 +40,7 @@ taken: on the embedded model it stays nearer to full compute than φₙ, the oth
 
 TO_RESULTS = """() => {
   if (innerWidth > 760) return;
-  document.querySelector("#headline").scrollIntoView({ behavior: "smooth" });
+  document.querySelector(".tc-result").scrollIntoView({ behavior: "smooth" });
 }"""
 
 
@@ -79,7 +81,8 @@ def _add_compare(
     """The front page."""
     gr.Navbar(main_page_name="Compare")
     gr.Markdown(INTRO)
-    gr.HTML(_banner(handlers.backend, offered(settings)[0].id), padding=False)
+    gr.HTML(_banner(handlers.backend, offered(settings)[0].id), padding=False, elem_id="banner")
+    cards = add_cards(settings)
     with gr.Row(elem_classes="tc-main"):
         with gr.Column(scale=4, min_width=300):
             controls = add_controls(offered(settings)[0], settings, handlers.backend)
@@ -95,15 +98,34 @@ def _add_compare(
         for changes in handlers.generate(dict(zip(names, given, strict=True)), mine, http):
             yield {outputs[name]: value for name, value in changes.items()}
 
+    def try_card(
+        event: gr.EventData, http: gr.Request, mine: list[str]
+    ) -> Iterator[dict[Any, Any]]:
+        for request, changes in handlers.try_card(event._data, mine, http):
+            filled = fill_page(request, controls, settings, handlers.backend) if request else {}
+            yield filled | {outputs[name]: value for name, value in changes.items()}
+
+    # Shows the place in the queue where others run.
+    shown: dict[str, Any] = {
+        "show_progress": "minimal",
+        "show_progress_on": [outputs["status"]],
+        "api_visibility": "private",
+        # What is asked for meanwhile is what is wanted: it comes next, and ends what runs.
+        "trigger_mode": "always_last",
+    }
+    cards.select(
+        try_card,
+        outputs["mine"],
+        list(dict.fromkeys([*link_outputs(controls), *results])),
+        **shown,
+        **turns,
+    )
     gr.on(
         [controls.generate.click, controls.inputs["prompt"].submit],
         generate,
         [*controls.inputs.values(), outputs["mine"]],
         results,
-        # Shows the place in the queue where others run.
-        show_progress="minimal",
-        show_progress_on=[outputs["status"]],
-        api_visibility="private",
+        **shown,
         **turns,
     )
     controls.cost.click(
@@ -123,6 +145,8 @@ def _add_compare(
         controls.plan,
         trigger_mode="always_last",
         concurrency_limit=16,
+        # A model that is chosen brings other bounds: what is still on its way is no mistake.
+        preprocess=False,
         **QUIET,
     )
     # On a phone the results are below the controls.
@@ -138,6 +162,7 @@ def _add_compare(
         api_visibility="private",
         **turns,
     )
+    add_front()
     address = add_address()
     address.submit(
         opener(handlers, controls, outputs, settings),
