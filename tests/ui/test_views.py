@@ -158,6 +158,7 @@ def test_the_strip_fills():
     # What a shown run took is no result: the table has that.
     done = ArmProgress("x", "TraCache", 2, [True, False], elapsed_s=1.25)
     assert "1.2 s" not in show_progress(Progress([done]))
+    assert "1 of 2 steps computed" in show_progress(Progress([done]))
     assert "Running &lt;b&gt;" in html
 
 

@@ -106,7 +106,7 @@ def _fewer_steps_win(arms: dict[str, ArmResult]) -> bool:
 _ON_TOP, _BALL = (0.36, 0.18, 0.62, 0.42), (0.32, 0.28, 0.72, 0.62)
 
 _RIVALS = (TRACACHE, "fewer-steps")
-_PAIR = {TRACACHE: "TraCache", "fewer-steps": "fewer steps"}
+_PAIR = {TRACACHE: "TraCache", "fewer-steps": "fewer"}
 
 CARDS = {
     card.id: card
@@ -114,7 +114,7 @@ CARDS = {
         Card(
             "identical",
             "Looks identical",
-            "Twelve of twenty steps are skipped, and you will not find where.",
+            "Twelve of twenty steps skipped: find the difference.",
             {
                 "model": "scenes-t2i",
                 "prompt": "a matte green cone left of a shiny white sphere on sand in daylight",
@@ -130,7 +130,7 @@ CARDS = {
         Card(
             "push",
             "Push it",
-            "Four of twenty steps: it begins to break, and fewer steps break more.",
+            "Four of twenty steps begin to break it; fewer steps break it more.",
             {
                 "model": "scenes-t2i",
                 "prompt": "a shiny purple sphere on top of a matte orange cube on grass at sunset",
@@ -147,7 +147,7 @@ CARDS = {
         Card(
             "order",
             "Why the order is chosen",
-            "A fixed order overshoots: the red ball turns magenta. A chosen one keeps it red.",
+            "A fixed order turns the red ball magenta; a chosen one does not.",
             {
                 "model": "scenes-t2i",
                 "prompt": "a shiny red sphere on water at sunset",
@@ -165,7 +165,7 @@ CARDS = {
         Card(
             "no-help",
             "Where it does not help",
-            "Six of twenty steps: simply taking fewer steps comes nearer here.",
+            "Here, simply taking fewer steps comes nearer.",
             {
                 "model": "scenes-t2i",
                 "prompt": "a matte blue cube on snow in daylight",

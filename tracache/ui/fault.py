@@ -11,7 +11,6 @@ from tracache.ui.setting_controls import option_name
 #: Refusals that do not begin with the name of a setting, by words they all hold.
 _WORDS = (
     (r"^the prompt\b", "prompt"),
-    (r"^(no class|the class|class)\b", "class_label"),
     (r"^compare with\b|is chosen already", "also"),
     (r"^the arm\b|^unknown arm|runs with .* only|needs attention scores|cannot run", "arm"),
 )
@@ -28,7 +27,7 @@ def field_at_fault(message: str, fields: Collection[str]) -> str:
     fields : collection of str
         Names of the controls.
     """
-    first = message.partition(" ")[0]
+    first = message.partition(" ")[0].rstrip(":")
     if first in fields:
         return first
     for arm in ARMS.values():

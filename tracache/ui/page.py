@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from html import escape
 from typing import Any
 
@@ -15,11 +14,12 @@ from tracache.ui.api import add_api
 from tracache.ui.controls import add_controls
 from tracache.ui.handlers import Handlers
 from tracache.ui.how_page import add_how
-from tracache.ui.links import add_address, fill_page, link_outputs, opener
+from tracache.ui.links import add_address, link_outputs, opener
 from tracache.ui.manual_page import add_manual
 from tracache.ui.offer import offered
 from tracache.ui.prometheus import Metrics
 from tracache.ui.queue import RUN
+from tracache.ui.runs import run_on_request
 from tracache.ui.sweep_page import add_sweep
 from tracache.ui.views.notes import EMPTY_HEATMAP
 from tracache.ui.views.progress import EMPTY_STATUS
@@ -37,11 +37,6 @@ and see on the same prompt and noise what that saves, what it changes, and where
 READING = """As published, the order is chosen where the residual |φₙ − φₙ₋₁| of two neighbouring
 polynomials spreads least. That residual estimates the error of the lower one, which is therefore
 taken: on the embedded model it stays nearer to full compute than φₙ, the other reading of Eq. 7."""
-
-TO_RESULTS = """() => {
-  if (innerWidth > 760) return;
-  document.querySelector(".tc-result").scrollIntoView({ behavior: "smooth" });
-}"""
 
 
 def build_page(settings: Settings, backend: Backend, metrics: Metrics | None = None) -> gr.Blocks:
@@ -90,71 +85,8 @@ def _add_compare(
             outputs, draw, path_text = _results(settings)
     outputs |= {"mine": gr.State([]), "current": gr.State(""), "seed": controls.inputs["seed"]}
     results = list(outputs.values())
-    names = list(controls.inputs)
     follow_choice(controls.subject, outputs, settings)
-
-    def generate(http: gr.Request, *values: Any) -> Iterator[dict[Any, Any]]:
-        *given, mine = values
-        for changes in handlers.generate(dict(zip(names, given, strict=True)), mine, http):
-            yield {outputs[name]: value for name, value in changes.items()}
-
-    def try_card(
-        event: gr.EventData, http: gr.Request, mine: list[str]
-    ) -> Iterator[dict[Any, Any]]:
-        for request, changes in handlers.try_card(event._data, mine, http):
-            filled = fill_page(request, controls, settings, handlers.backend) if request else {}
-            yield filled | {outputs[name]: value for name, value in changes.items()}
-
-    # Shows the place in the queue where others run.
-    shown: dict[str, Any] = {
-        "show_progress": "minimal",
-        "show_progress_on": [outputs["status"]],
-        "api_visibility": "private",
-        # What is asked for meanwhile is what is wanted: it comes next, and ends what runs.
-        "trigger_mode": "always_last",
-    }
-    cards.select(
-        try_card,
-        outputs["mine"],
-        list(dict.fromkeys([*link_outputs(controls), *results])),
-        **shown,
-        **turns,
-    )
-    gr.on(
-        [controls.generate.click, controls.inputs["prompt"].submit],
-        generate,
-        [*controls.inputs.values(), outputs["mine"]],
-        results,
-        **shown,
-        **turns,
-    )
-    controls.cost.click(
-        lambda *values: handlers.estimate(dict(zip(names, values, strict=True))),
-        list(controls.inputs.values()),
-        controls.cost_text,
-        show_progress="minimal",
-        api_visibility="private",
-        # Counting beside a run would take from what is being timed.
-        **turns,
-    )
-    unseen = ("prompt", "class_label", "seed", "randomise", "reuse_baseline", "also")
-    gr.on(
-        [page.load, *(c.change for name, c in controls.inputs.items() if name not in unseen)],
-        lambda *values: handlers.plan(dict(zip(names, values, strict=True))),
-        list(controls.inputs.values()),
-        controls.plan,
-        trigger_mode="always_last",
-        concurrency_limit=16,
-        # A model that is chosen brings other bounds: what is still on its way is no mistake.
-        preprocess=False,
-        **QUIET,
-    )
-    # On a phone the results are below the controls.
-    controls.generate.click(None, js=TO_RESULTS, **QUIET)
-    controls.stop.click(handlers.stop, outputs["current"], controls.stop_text, queue=False, **QUIET)
-    controls.generate.click(
-        lambda: gr.update(visible=False), None, controls.stop_text, queue=False, **QUIET
-    )
+    run_on_request(page, handlers, controls, cards, outputs, settings, turns)
     draw.click(
         handlers.draw_path,
         [outputs["current"], outputs["path_block"]],

@@ -71,6 +71,8 @@ def _strip(arm: ArmProgress) -> str:
         count = "picture reused"
     elif arm.done < arm.num_steps:
         count += f", {arm.elapsed_s:.1f} s"
+    else:
+        count = f"{sum(arm.computed)} of {arm.num_steps} steps computed"
     return (
         f'<div class="tc-arm"><span class="tc-name">{escape(arm.title)}</span>'
         f'<span class="tc-count">{count}</span>'

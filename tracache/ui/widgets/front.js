@@ -48,6 +48,7 @@ document.addEventListener("input", (event) => {
 // ---- the control that is to blame -------------------------------------------------------------
 
 let marked = null;
+let turn = 0;
 
 function unmark() {
   if (!marked) return;
@@ -82,11 +83,13 @@ async function mark(fault) {
   const words = fault?.textContent || "";
   if (marked && words === marked.words) return;
   unmark();
+  const mine = ++turn;
   if (!fault) return;
   const name = `set-${fault.dataset.fault}`;
   await unfold(name);
   const block = at(name);
-  if (!block || !fault.isConnected) return;
+  // Meanwhile there may have been another refusal, or a run.
+  if (!block || mine !== turn) return;
   const fields = [...block.querySelectorAll("input, textarea")];
   const note = document.createElement("p");
   note.className = note.id = "tc-fault";
