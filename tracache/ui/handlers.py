@@ -61,11 +61,15 @@ class Handlers:
     """Handlers of one page; its jobs go on when those who began them have gone."""
 
     def __init__(
-        self, settings: Settings, backend: Backend, metrics: Metrics | None = None
+        self,
+        settings: Settings,
+        backend: Backend,
+        metrics: Metrics | None = None,
+        jobs: Jobs | None = None,
     ) -> None:
         self._settings = settings
         self.backend = backend
-        self.jobs = Jobs(settings.runs, settings.deadline_s, settings.log_prompts, metrics)
+        self.jobs = jobs or Jobs(settings.runs, settings.deadline_s, settings.log_prompts, metrics)
         if metrics is not None:
             metrics.watch(self.jobs.under_way)
 

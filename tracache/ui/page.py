@@ -13,13 +13,14 @@ from tracache.settings import Settings
 from tracache.ui.afresh import QUIET, follow_choice
 from tracache.ui.api import add_api
 from tracache.ui.controls import add_controls
+from tracache.ui.gate.share import RUN
 from tracache.ui.handlers import Handlers
 from tracache.ui.how_page import add_how
+from tracache.ui.jobs import Jobs
 from tracache.ui.links import add_address, link_outputs, opener
 from tracache.ui.manual_page import add_manual
 from tracache.ui.offer import offered
 from tracache.ui.prometheus import Metrics
-from tracache.ui.queue import RUN
 from tracache.ui.sweep_page import add_sweep
 from tracache.ui.views import EMPTY_HEATMAP, EMPTY_STATUS
 from tracache.ui.widgets.examples import first_look
@@ -41,7 +42,12 @@ TO_RESULTS = """() => {
 }"""
 
 
-def build_page(settings: Settings, backend: Backend, metrics: Metrics | None = None) -> gr.Blocks:
+def build_page(
+    settings: Settings,
+    backend: Backend,
+    metrics: Metrics | None = None,
+    jobs: Jobs | None = None,
+) -> gr.Blocks:
     """Build the page; a model that cannot be loaded is said on it, not raised.
 
     Parameters
@@ -52,8 +58,10 @@ def build_page(settings: Settings, backend: Backend, metrics: Metrics | None = N
         Does the work.
     metrics : Metrics, optional
         Hears of every job that ends.
+    jobs : Jobs, optional
+        Under way and done; the page's own if not given.
     """
-    handlers = Handlers(settings, backend, metrics)
+    handlers = Handlers(settings, backend, metrics, jobs)
     # As many runs at once as there are devices, whoever asks for them.
     turns: dict[str, Any] = {"concurrency_id": RUN, "concurrency_limit": backend.at_once}
     with gr.Blocks(title="TraCache", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
