@@ -48,7 +48,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(open_page, theme):
     box(page).fill(PROMPT)
     press(page, "Generate")
     expect(page.locator("#status")).to_contain_text("Done.")
-    expect(page.locator("#heatmap .js-plotly-plot")).to_be_visible()
+    expect(page.locator("#heatmap .tch-map")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     dark = page.evaluate("document.body.classList.contains('dark')")
     assert dark == (theme == "dark")
@@ -74,7 +74,7 @@ def test_nothing_that_axe_can_find(open_page, server, route, theme):
         set_number(page, "Steps", 4)
         press(page, "Generate")
         expect(page.locator("#status")).to_contain_text("Done.")
-        expect(page.locator("#heatmap .js-plotly-plot")).to_be_visible()
+        expect(page.locator("#heatmap .tch-map")).to_be_visible()
     if route == "how":
         expect(page.locator("#how-choice .js-plotly-plot")).to_be_visible()
     wanted = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa"]}}

@@ -12,7 +12,7 @@ from tracache.caching.checks import require_integer
 from tracache.compare.estimate import estimate
 from tracache.compare.events import Event
 from tracache.compare.figures import calm_path, describe_path, frame_psnr
-from tracache.compare.heatmap import describe_trace, order_heatmap
+from tracache.compare.heatmap import describe_trace
 from tracache.compare.plan import plan_arm
 from tracache.compare.report import Report
 from tracache.compare.request import Request
@@ -37,6 +37,7 @@ from tracache.ui.views.results import (
     table,
     table_so_far,
 )
+from tracache.ui.widgets.heatmap import show_orders
 from tracache.ui.widgets.inspector import block_choices, show_candidates
 from tracache.ui.widgets.share import share_job
 from tracache.ui.widgets.viewer import file_url, show_job
@@ -259,7 +260,7 @@ def _finished(job: Job, now: Snapshot) -> Changes:
     if report.trace is not None:
         blocks = block_choices(report.trace)
         changes |= {
-            "heatmap": order_heatmap(report.trace),
+            "heatmap": show_orders(report.trace),
             "heatmap_text": describe_trace(report.trace),
             "inspector": show_candidates(report.trace),
             "path_block": gr.update(choices=blocks, value=blocks[0][1] if blocks else None),

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import torch
 
 from tracache.caching.trajectory import Trajectory, choose_order
-from tracache.compare.heatmap import ORDER_COLOURS
+from tracache.compare.colours import GREY, ORDERS
 
 #: The texts before, between and after the two figures.
 TEXTS = (files("tracache.ui") / "how.md").read_text("utf-8").split("<!-- figure -->")
@@ -82,7 +82,7 @@ def curve_figure() -> go.Figure:
             x=times,
             y=[toy_feature(t)[0, element].item() for t in times],
             mode="lines",
-            line={"color": "#9aa0a6", "width": 5},
+            line={"color": GREY, "width": 5},
             name="the feature",
             hoverinfo="skip",
         )
@@ -101,7 +101,7 @@ def curve_figure() -> go.Figure:
                 mode="lines+markers",
                 marker={"size": 5},
                 line={
-                    "color": ORDER_COLOURS[order],
+                    "color": ORDERS[order].light,
                     "dash": ("dot", "solid", "dash", "dashdot")[order],
                 },
                 name=f"order {order}",
@@ -139,7 +139,7 @@ def choice_figure() -> go.Figure:
                 x=[times[step] for step, _ in chosen],
                 y=errors,
                 width=0.6 / _STEPS,
-                marker={"color": ORDER_COLOURS[order]},
+                marker={"color": ORDERS[order].light},
                 name=f"order {order} chosen",
                 hovertemplate="relative error %{y:.3f}<extra></extra>",
             )
@@ -154,7 +154,7 @@ def _dress(figure: go.Figure, what: str) -> go.Figure:
         margin={"l": 52, "r": 12, "t": 30, "b": 44},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": "#80868b", "size": 12},
+        font={"color": GREY, "size": 12},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         dragmode=False,
         xaxis={

@@ -24,6 +24,7 @@ from tracache.ui.sweep_page import add_sweep
 from tracache.ui.views.notes import EMPTY_HEATMAP
 from tracache.ui.views.progress import EMPTY_STATUS
 from tracache.ui.widgets.examples import first_look
+from tracache.ui.widgets.heatmap import add_heatmap
 from tracache.ui.widgets.inspector import add_inspector
 from tracache.ui.widgets.share import add_share
 from tracache.ui.widgets.viewer import add_viewer
@@ -175,7 +176,7 @@ def _results(settings: Settings) -> tuple[dict[str, Any], gr.Button, gr.Markdown
     table = gr.HTML(padding=False, elem_id="figures")
     share = add_share()
     gr.Markdown("### Which order it chose")
-    heatmap = gr.Plot(show_label=False, elem_id="heatmap")
+    heatmap = add_heatmap()
     heatmap_text = gr.Markdown(
         EMPTY_HEATMAP,
         elem_id="heatmap-text",
