@@ -25,7 +25,7 @@ PARTIAL = Tone("#5b8587", "#6ba7a5")
 
 #: Orders 0, 1, 2, …
 ORDERS = (
-    Tone("#dd7705", "#ffc745"),
+    Tone("#dd7705", "#ffda66"),
     Tone("#da4d31", "#fea340"),
     Tone("#bb294f", "#fd825f"),
     Tone("#91005e", "#fe5887"),
