@@ -18,6 +18,7 @@ from tracache.ui.widgets.examples import chosen_subject, first_look, show_record
 #: What a job shows, by name, when there is none.
 EMPTY: dict[str, Any] = {
     "headline": "",
+    "beside": "",
     "table": "",
     "frames": gr.update(value=None, visible=False),
     "filmstrip": "",

@@ -30,16 +30,16 @@ from tracache.ui.widgets.share import add_share
 from tracache.ui.widgets.viewer import add_viewer
 
 INTRO = """# TraCache
-The same prompt and the same noise: full computation, and the same transformer with most steps
-skipped, what it would have said there carried on along its trajectory. See what it saves, what it
-changes, which steps it computes and what it did at the others."""
+A diffusion model draws in many steps. Skip most of them, carry on what the model would have said,
+and see on the same prompt and noise what that saves, what it changes, and where it breaks."""
 
 READING = """As published, the order is chosen where the residual |φₙ − φₙ₋₁| of two neighbouring
 polynomials spreads least. That residual estimates the error of the lower one, which is therefore
 taken: on the embedded model it stays nearer to full compute than φₙ, the other reading of Eq. 7."""
 
 TO_RESULTS = """() => {
-  if (innerWidth < 760) document.querySelector("#status").scrollIntoView({ behavior: "smooth" });
+  if (innerWidth > 760) return;
+  document.querySelector("#headline").scrollIntoView({ behavior: "smooth" });
 }"""
 
 
@@ -168,9 +168,19 @@ def _banner(backend: Backend, first: str) -> str:
 
 def _results(settings: Settings) -> tuple[dict[str, Any], gr.Button, gr.Markdown]:
     """Lay out the right column: what a job shows, by name, and what draws a block's path."""
-    status = gr.HTML(EMPTY_STATUS, padding=False, elem_id="status")
-    headline = gr.Markdown(elem_id="headline")
-    viewer = add_viewer(first_look(offered(settings)[0], settings))
+    with gr.Column(elem_classes="tc-result"):
+        headline = gr.HTML("", padding=False, elem_id="headline")
+        viewer = add_viewer(first_look(offered(settings)[0], settings))
+        status = gr.HTML(EMPTY_STATUS, padding=False, elem_id="status")
+        beside = gr.HTML("", padding=False, elem_id="beside")
+    with gr.Column(elem_classes="tc-rest"):
+        found, draw, path_text = _figures()
+    shown = {"status": status, "headline": headline, "viewer": viewer, "beside": beside}
+    return {**shown, **found}, draw, path_text
+
+
+def _figures() -> tuple[dict[str, Any], gr.Button, gr.Markdown]:
+    """Lay out what there is to know of a job below its pictures."""
     filmstrip = gr.HTML(padding=False, elem_id="filmstrip")
     frames = gr.Plot(show_label=False, visible=False, elem_id="frames")
     table = gr.HTML(padding=False, elem_id="figures")
@@ -197,9 +207,6 @@ def _results(settings: Settings) -> tuple[dict[str, Any], gr.Button, gr.Markdown
     gr.Markdown(READING, elem_classes="tc-quiet")
     gallery = gr.HTML(padding=False, elem_id="gallery")
     outputs = {
-        "status": status,
-        "headline": headline,
-        "viewer": viewer,
         "filmstrip": filmstrip,
         "frames": frames,
         "table": table,

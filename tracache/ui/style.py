@@ -46,6 +46,12 @@ THEME = gr.themes.Default(
 
 _UI = files("tracache.ui")
 
-_SHEETS = ("page.css", "widgets/viewer.css", "widgets/heatmap.css", "widgets/forecast.css")
+_SHEETS = (
+    "page.css",
+    "front.css",
+    "widgets/viewer.css",
+    "widgets/heatmap.css",
+    "widgets/forecast.css",
+)
 
 CSS = "\n".join((style_sheet(), *((_UI / name).read_text("utf-8") for name in _SHEETS)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from html import escape
 
 from tracache.compare.arm import REFERENCE
@@ -12,37 +11,12 @@ from tracache.compare.request import Request
 from tracache.compare.words import (
     factor_of,
     range_of,
-    speed_of,
     steps_of,
     timing_of,
-    work_of,
 )
 
 #: Columns of the figures that a run has only once it has come to its end.
 TIMES = ("Speed-up", "Denoising", "End to end")
-
-
-def headline(report: Report) -> str:
-    """Say the result in a sentence, as Markdown."""
-    return _sentences(report.arms)
-
-
-def headline_so_far(arms: Sequence[ArmResult]) -> str:
-    """Say of a run that was stopped what is certain of the arms that are done, as Markdown."""
-    return _sentences([replace(arm, timing=None) for arm in arms])
-
-
-def _sentences(arms: Sequence[ArmResult]) -> str:
-    return "\n\n".join(_sentence(arm) for arm in arms if arm.arm != REFERENCE)
-
-
-def _sentence(arm: ArmResult) -> str:
-    parts = [f"{steps_of(arm)}, {work_of(arm)}"]
-    if speed := speed_of(arm):
-        parts.append(speed)
-    same = arm.psnr == float("inf")
-    parts.append("the same image" if same else f"PSNR {arm.psnr:.1f} dB to full compute's image")
-    return f"**{arm.title}**: {'; '.join(parts)}."
 
 
 def table(report: Report) -> str:
