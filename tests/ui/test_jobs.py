@@ -68,7 +68,8 @@ def test_what_was_found_before_goes_when_another_run_begins(tmp_path):
     settings = replace(Settings.from_environment(), runs=tmp_path / "runs")
     handlers = Handlers(settings, Here(settings, "scenes-t2i"))
     shown = list(handlers.show(handlers.jobs.start(ask(), "me", work), [], own=True))
-    assert (shown[0]["headline"], shown[0]["table"], shown[0]["heatmap"]) == ("", "", None)
+    assert (shown[0]["beside"], shown[0]["table"], shown[0]["heatmap"]) == ("", "", None)
+    assert "dB" not in shown[0]["headline"]
     assert "8 of 20" not in shown[-1]["headline"]
     assert "TraCache" in shown[-1]["headline"]
 
@@ -119,7 +120,7 @@ def test_stopped_while_timing_it_says_so_and_keeps_what_is_certain(tmp_path):
     end = list(handlers.show(job, [], own=True))[-1]
     assert "Stopped while timing, when every picture was done." in end["status"]
     assert "TraCache" in end["headline"]
-    assert "faster" not in end["headline"] + end["table"]
+    assert "faster" not in end["headline"] + end["beside"] + end["table"]
     assert all(word in end["table"] for word in ("Fewer MACs", "PSNR", "times are left out"))
     assert not any(word in end["table"] for word in ("Speed-up", "Denoising", "End to end"))
 

@@ -6,12 +6,17 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from tracache.compare.means import Means
 from tracache.compare.report import ArmResult
 from tracache.compare.rounds import Timing
+from tracache.compare.words import verdict_of
 from tracache.models.vocabulary import SceneWords
 from tracache.ui.numbers import whole
 from tracache.ui.progress import ArmProgress, Progress
-from tracache.ui.views import headline, show_progress, table, vocabulary_note
+from tracache.ui.views.headline import beside, headline
+from tracache.ui.views.notes import vocabulary_note
+from tracache.ui.views.progress import show_progress
+from tracache.ui.views.results import table
 from tracache.ui.widgets.builder import ALONE, write_scene
 
 VOCABULARY = SceneWords(
@@ -68,18 +73,49 @@ class Finished:
     device, dtype = "Abacus", "float32"
 
 
+def said(html):
+    """The text of lines of HTML, one for each paragraph or item."""
+    lines = re.findall(r"<(?:p|li)[^>]*>(.*?)</(?:p|li)>", html)
+    return [re.sub(r"<[^>]*>", "", line) for line in lines]
+
+
 def test_the_result_in_words():
-    near = "PSNR 31.2 dB to full compute's image."
-    work = "7 of 20 steps computed, 2.8× fewer MACs"
-    assert headline(Finished).split("\n\n") == [
-        f"**TraCache**: {work}; 2.5× faster than full compute (2.42–2.57× in 5 rounds); {near}",
-        "**Once**: 7 steps, all computed, 2.8× fewer MACs; about 2.5× faster than full compute "
-        f"(timed once); {near}",
-        f"**Slow**: {work}; the clock says 1.2× slower, less than half of what its MACs allow: "
-        f"noise, or work that is not counted; {near}",
-        f"**Lucky**: {work}; the clock says 4.8× faster, more than its MACs allow: noise; {near}",
-        "**Twin**: 20 steps, all computed, as many MACs; the same image.",
+    """What is certain comes first; what the clock says too much or too little of is noise."""
+    near = "small differences (31.2 dB)"
+    work = "7 of 20 steps computed 2.8× less work"
+    assert said(headline(Finished)) == [f"TraCache: {work} 2.5× faster {near}"]
+    *rivals, explained = said(beside(Finished))
+    assert rivals == [
+        f"Once: 7 steps, all computed 2.8× less work about 2.5× faster {near}",
+        f"Slow: {work} the clock says 1.2× slower: noise {near}",
+        f"Lucky: {work} the clock says 4.8× faster: noise {near}",
+        "Twin: 20 steps, all computed as much work the same picture",
     ]
+    assert "from 38 dB on, hard to tell apart" in explained
+
+
+def test_what_is_said_of_a_result_is_shown_as_text():
+    assert said(headline(Finished, "It <kept> red."))[1] == "It &lt;kept&gt; red."
+    assert said(beside(Finished, Means(32, "prompts", {"tracache": 44.66, "fewer-steps": 42.9})))[
+        -1
+    ] == (
+        "On average over 32 other prompts, measured beforehand: TraCache 44.7 dB and "
+        "Fewer steps 42.9 dB."
+    )
+
+
+@pytest.mark.parametrize(
+    "psnr, words",
+    [
+        (float("inf"), "the same picture"),
+        (45.0, "no difference to see"),
+        (44.9, "hard to tell apart"),
+        (30.0, "small differences"),
+        (-3.0, "another picture"),
+    ],
+)
+def test_the_verdict_goes_by_the_decibels(psnr, words):
+    assert verdict_of(replace(FAST, psnr=psnr)) == words
 
 
 def test_the_table_has_a_row_per_arm_and_names_its_memory():
@@ -107,7 +143,7 @@ def test_a_baseline_that_could_not_be_timed_says_why_there_is_no_speed_up():
         arms = (replace(FULL, reused=True, timing=None), replace(FAST, timing=None))
 
     assert "a speed-up would need both in one run" in table(Reused)
-    assert "faster" not in headline(Reused)
+    assert "faster" not in headline(Reused) + beside(Reused)
 
 
 def test_the_strip_fills():

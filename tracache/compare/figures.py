@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from tracache.compare.colours import ARMS, GREY
 from tracache.compare.report import ArmResult
 from tracache.compare.words import join
 
-#: Lines of arms: apart for the colour-blind, legible on light and dark pages.
-ARM_COLOURS = ("#2a9d8f", "#f4843c", "#7b6fd6", "#d1495b")
+#: Beside the colour, so that it is not all that tells arms apart.
 ARM_MARKERS = ("circle", "square", "diamond", "x")
 
 
@@ -32,7 +32,7 @@ def frame_psnr(arms: Sequence[ArmResult]) -> go.Figure:
                 y=[value if np.isfinite(value) else None for value in arm.frame_psnr],
                 mode="lines+markers",
                 name=arm.title,
-                line={"color": ARM_COLOURS[i % len(ARM_COLOURS)]},
+                line={"color": ARMS[i % len(ARMS)]},
                 marker={"symbol": ARM_MARKERS[i % len(ARM_MARKERS)], "size": 7},
                 hovertemplate="frame %{x}: %{y:.1f} dB<extra></extra>",
             )
@@ -61,7 +61,7 @@ def work_and_fidelity(points: Sequence[tuple[str, float, float, str]]) -> go.Fig
             y=[p[2] for p in best],
             mode="lines",
             name="nothing is both cheaper and nearer",
-            line={"color": "#80868b", "dash": "dot"},
+            line={"color": GREY, "dash": "dot"},
             hoverinfo="skip",
         )
     )
@@ -75,7 +75,7 @@ def work_and_fidelity(points: Sequence[tuple[str, float, float, str]]) -> go.Fig
                 mode="markers",
                 name=name,
                 marker={
-                    "color": ARM_COLOURS[place % len(ARM_COLOURS)],
+                    "color": ARMS[place % len(ARMS)],
                     "symbol": ARM_MARKERS[place % len(ARM_MARKERS)],
                     "size": 10,
                 },
@@ -98,7 +98,7 @@ def calm_path(figure: go.Figure) -> go.Figure:
     figure.update_layout(template="none", height=380, width=None, **look)
     figure.update_xaxes(**axes["xaxis"])
     figure.update_yaxes(**axes["yaxis"])
-    figure.update_annotations(font={"color": "#80868b", "size": 13})
+    figure.update_annotations(font={"color": GREY, "size": 13})
     return figure
 
 
@@ -134,7 +134,7 @@ def _calm() -> dict[str, object]:
         "margin": {"l": 48, "r": 12, "t": 30, "b": 44},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": "#80868b", "size": 12},
+        "font": {"color": GREY, "size": 12},
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         "showlegend": True,
         "dragmode": False,

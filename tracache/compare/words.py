@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isinf
+from math import inf, isinf
 
 from tracache.compare.arm import REFERENCE
 from tracache.compare.report import ArmResult, Report
+
+#: From how many decibels of PSNR on a picture is how near to full compute's, in words.
+VERDICTS = (
+    (45.0, "no difference to see"),
+    (38.0, "hard to tell apart"),
+    (30.0, "small differences"),
+    (-inf, "another picture"),
+)
 
 
 def join(parts: Sequence[str]) -> str:
@@ -32,16 +40,38 @@ def nearness_of(arm: ArmResult) -> str:
     return "the same" if isinf(arm.psnr) else f"{arm.psnr:.1f} dB"
 
 
-def speed_of(arm: ArmResult) -> str:
-    """Say how fast it is beside full compute; empty where they were not timed together."""
+def verdict_of(arm: ArmResult) -> str:
+    """Say in words how near its picture is to full compute's, by :data:`VERDICTS`."""
+    if isinf(arm.psnr):
+        return "the same picture"
+    return next(words for least, words in VERDICTS if arm.psnr >= least)
+
+
+def less_of(arm: ArmResult) -> str:
+    """Say how much less work it did, for those to whom MACs are nothing."""
+    less = f"{arm.speed_up_macs:.1f}"
+    return "as much work" if less == "1.0" else f"{less}× less work"
+
+
+def pace_of(arm: ArmResult) -> str:
+    """Say how fast it was in a few words; empty where it was not timed with full compute."""
     if arm.timing is None:
         return ""
     up = arm.timing.speed_up
     pace = f"{up:.1f}× faster" if up >= 1 else f"{1 / up:.1f}× slower"
     if arm.doubt:
-        return f"the clock says {pace}, {arm.doubt}"
-    about = "about " if arm.timing.rough else ""
-    return f"{about}{pace} than full compute ({range_of(arm)})"
+        return f"the clock says {pace}: noise"
+    return f"{'about ' if arm.timing.rough else ''}{pace}"
+
+
+def explain_decibels() -> str:
+    """Say what the decibels are, and from how many on which words are used."""
+    said = "; ".join(f"from {least:g} dB on, {words}" for least, words in VERDICTS[:-1])
+    return (
+        "PSNR, in decibels, says how far apart the pixels of two pictures are: here of an arm's "
+        f"and of full compute's. 6 dB more is half the difference. We say: {said}; below, "
+        f"{VERDICTS[-1][1]}. One number is not what an eye sees: look at the difference as well."
+    )
 
 
 def factor_of(arm: ArmResult) -> str:

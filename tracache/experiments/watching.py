@@ -17,7 +17,8 @@ from plotly.subplots import make_subplots
 
 from tracache.caching.config import TraCacheConfig
 from tracache.compare.arm import Setup
-from tracache.compare.heatmap import ORDER_COLOURS, row_name
+from tracache.compare.colours import ARMS, GREY, ORDERS
+from tracache.compare.heatmap import row_name
 from tracache.compare.request import Request
 from tracache.compare.sampling import prepare, sample
 from tracache.experiments.features import (
@@ -35,9 +36,9 @@ from tracache.models.loading import LoadedModel
 
 #: Way of putting features in place of computed ones → colour and marker.
 WAYS = {
-    "full compute": ("#9aa0a6", "circle"),
-    "reuse": ("#d1495b", "square"),
-    "TraCache": ("#0f766e", "diamond"),
+    "full compute": (GREY, "circle"),
+    "reuse": (ORDERS[0].light, "square"),
+    "TraCache": (ARMS[0], "diamond"),
 }
 
 
@@ -207,7 +208,7 @@ def intervals(watched: Watched, most: int, folder: Path) -> list[dict[str, Any]]
                         y=errors,
                         mode="lines",
                         name=f"{interval} steps",
-                        line={"color": ORDER_COLOURS[(interval - 1) % len(ORDER_COLOURS)]},
+                        line={"color": ORDERS[(interval - 1) % len(ORDERS)].light},
                     )
                 )
     figure.update_layout(
@@ -252,9 +253,9 @@ def foresight(watched: Watched, config: TraCacheConfig, folder: Path) -> list[di
     titles = [f"{region} steps" for region in regions]
     figure = make_subplots(rows=1, cols=2, subplot_titles=titles, shared_yaxes=True)
     shown = {
-        "spread": ("std(|φₙ − φₙ₋₁|)", "#3b4cc0"),
-        "error_of_lower": ("true error of φₙ₋₁", "#0f766e"),
-        "error": ("true error of φₙ", "#d1495b"),
+        "spread": ("std(|φₙ − φₙ₋₁|)", GREY),
+        "error_of_lower": ("true error of φₙ₋₁", ARMS[0]),
+        "error": ("true error of φₙ", ARMS[1]),
     }
     for column, region in enumerate(regions, start=1):
         here_lines = [line for line in lines if line["region"] == region]

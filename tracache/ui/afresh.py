@@ -11,12 +11,14 @@ from tracache.models.registry import find_model
 from tracache.models.spec import ModelSpec
 from tracache.settings import Settings
 from tracache.ui.models import Subject
-from tracache.ui.views import EMPTY_HEATMAP, EMPTY_STATUS, recording_status
+from tracache.ui.views.notes import EMPTY_HEATMAP
+from tracache.ui.views.progress import EMPTY_STATUS, recording_status
 from tracache.ui.widgets.examples import chosen_subject, first_look, show_recording
 
 #: What a job shows, by name, when there is none.
 EMPTY: dict[str, Any] = {
     "headline": "",
+    "beside": "",
     "table": "",
     "frames": gr.update(value=None, visible=False),
     "filmstrip": "",

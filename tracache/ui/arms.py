@@ -17,7 +17,7 @@ from tracache.models.presets import CUSTOM
 from tracache.models.registry import find_model
 from tracache.models.spec import ModelSpec
 from tracache.ui.models import preset_choices, set_computed
-from tracache.ui.views import arm_note, preset_note
+from tracache.ui.views.notes import arm_note, preset_note
 
 #: Arms at once, full compute and the accelerated one among them.
 MAX_ARMS = 4

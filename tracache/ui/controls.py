@@ -32,23 +32,25 @@ class Controls:
 
 def add_controls(spec: ModelSpec, settings: Settings, backend: Backend) -> Controls:
     """Lay out the left column, with the defaults of a model."""
-    subject = add_model(spec, settings, backend)
-    with gr.Row():
-        generate = gr.Button("Generate", variant="primary", scale=3, min_width=120)
-        stop = gr.Button("Stop", variant="stop", scale=1, min_width=80)
-    stop_text = gr.HTML("", visible=False, padding=False, elem_id="stop-note")
-    cost = gr.Button("What will it cost?", size="sm", elem_id="ask-cost")
-    cost_text = gr.HTML("", visible=False, padding=False, elem_id="cost")
+    with gr.Column(elem_classes="tc-first"):
+        subject = add_model(spec, settings, backend)
+        with gr.Row():
+            generate = gr.Button("Generate", variant="primary", scale=3, min_width=120)
+            stop = gr.Button("Stop", variant="stop", scale=1, min_width=80)
+        stop_text = gr.HTML("", visible=False, padding=False, elem_id="stop-note")
+        cost = gr.Button("What will it cost?", size="sm", elem_id="ask-cost")
+        cost_text = gr.HTML("", visible=False, padding=False, elem_id="cost")
     subject.outputs["generate"] = generate
-    add_help(subject, spec, settings)
     inputs: dict[str, Any] = {
         "model": subject.model,
         "prompt": subject.prompt,
         "class_label": subject.class_label,
     }
-    arms = add_arms(spec, subject.model)
-    inputs |= arms.inputs
-    inputs |= _sampling(spec, subject.model)
+    with gr.Column(elem_classes="tc-more"):
+        add_help(subject, spec, settings)
+        arms = add_arms(spec, subject.model)
+        inputs |= arms.inputs
+        inputs |= _sampling(spec, subject.model)
     follow_steps(arms, inputs["steps"], subject.model)
     follow_model(subject, inputs, settings, backend)
     return Controls(inputs, generate, stop, stop_text, cost, cost_text, subject, arms.plan)

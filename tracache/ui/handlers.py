@@ -12,7 +12,8 @@ from tracache.caching.checks import require_integer
 from tracache.compare.estimate import estimate
 from tracache.compare.events import Event
 from tracache.compare.figures import calm_path, describe_path, frame_psnr
-from tracache.compare.heatmap import describe_trace, order_heatmap
+from tracache.compare.heatmap import describe_trace
+from tracache.compare.means import means_for
 from tracache.compare.plan import plan_arm
 from tracache.compare.report import Report
 from tracache.compare.request import Request
@@ -28,19 +29,21 @@ from tracache.ui.numbers import whole
 from tracache.ui.offer import require_offered
 from tracache.ui.prometheus import Metrics
 from tracache.ui.toast import fail, tell
-from tracache.ui.views import (
-    cost_note,
-    filmstrip,
-    gallery,
+from tracache.ui.views.headline import (
+    UNDER_WAY,
+    beside,
+    beside_so_far,
     headline,
     headline_so_far,
-    plan_note,
-    show_progress,
-    show_refusal,
-    stop_note,
+)
+from tracache.ui.views.progress import cost_note, plan_note, show_progress, show_refusal, stop_note
+from tracache.ui.views.results import (
+    filmstrip,
+    gallery,
     table,
     table_so_far,
 )
+from tracache.ui.widgets.heatmap import show_orders
 from tracache.ui.widgets.inspector import block_choices, show_candidates
 from tracache.ui.widgets.share import share_job
 from tracache.ui.widgets.viewer import file_url, show_job
@@ -162,19 +165,23 @@ class Handlers:
             if results == -1:
                 # What was found before is about other pictures.
                 changes |= EMPTY
-                changes |= {"share": share_job(job, now, token), "current": job.id}
+                changes |= {"headline": UNDER_WAY, "current": job.id}
+                changes["share"] = share_job(job, now, token)
             if len(now.results) != results:
                 results = len(now.results)
             if now.state == "done":
                 mine = [*[i for i in mine if i != job.id], job.id][-SHOWN_JOBS:]
                 # The last update holds everything: followers may have come late.
-                changes |= _finished(job, now)
+                changes |= _finished(job, now, self._settings)
                 changes["share"] = share_job(job, now, token)
                 changes |= {"mine": mine, "gallery": self.gallery(mine)}
+            if now.state in ("stopped", "failed"):
+                changes["headline"] = ""
             if now.state == "stopped" and len(now.results) > 1:
                 # What the clock had begun to say is not known; what was computed is.
                 changes |= {
                     "headline": headline_so_far(now.results),
+                    "beside": beside_so_far(now.results),
                     "table": table_so_far(now.results),
                     "heatmap_text": "Stopped before the orders were drawn.",
                 }
@@ -248,11 +255,12 @@ class Handlers:
         self.jobs.leave(http.session_hash or "")
 
 
-def _finished(job: Job, now: Snapshot) -> Changes:
+def _finished(job: Job, now: Snapshot, settings: Settings) -> Changes:
     assert now.report is not None
     report: Report = now.report
     changes: Changes = {
         "headline": headline(report),
+        "beside": beside(report, means_for(report.request, settings.assets)),
         "table": table(report),
         "heatmap": None,
         "heatmap_text": "Nothing was skipped by a cache, so there are no orders.",
@@ -267,7 +275,7 @@ def _finished(job: Job, now: Snapshot) -> Changes:
     if report.trace is not None:
         blocks = block_choices(report.trace)
         changes |= {
-            "heatmap": order_heatmap(report.trace),
+            "heatmap": show_orders(report.trace),
             "heatmap_text": describe_trace(report.trace),
             "inspector": show_candidates(report.trace),
             "path_block": gr.update(choices=blocks, value=blocks[0][1] if blocks else None),

@@ -18,7 +18,7 @@ from tracache.models.vocabulary import Vocabulary, load_vocabulary
 from tracache.serving.backend import Backend
 from tracache.settings import Settings
 from tracache.ui.offer import offered
-from tracache.ui.views import absent_note, model_note, vocabulary_note
+from tracache.ui.views.notes import absent_note, model_note, vocabulary_note
 from tracache.ui.widgets.builder import add_builder
 from tracache.ui.widgets.examples import add_examples, show_examples
 

@@ -22,23 +22,25 @@ from tracache.ui.manual_page import add_manual
 from tracache.ui.offer import offered
 from tracache.ui.prometheus import Metrics
 from tracache.ui.sweep_page import add_sweep
-from tracache.ui.views import EMPTY_HEATMAP, EMPTY_STATUS
+from tracache.ui.views.notes import EMPTY_HEATMAP
+from tracache.ui.views.progress import EMPTY_STATUS
 from tracache.ui.widgets.examples import first_look
+from tracache.ui.widgets.heatmap import add_heatmap
 from tracache.ui.widgets.inspector import add_inspector
 from tracache.ui.widgets.share import add_share
 from tracache.ui.widgets.viewer import add_viewer
 
 INTRO = """# TraCache
-The same prompt and the same noise: full computation, and the same transformer with most steps
-skipped, what it would have said there carried on along its trajectory. See what it saves, what it
-changes, which steps it computes and what it did at the others."""
+A diffusion model draws in many steps. Skip most of them, carry on what the model would have said,
+and see on the same prompt and noise what that saves, what it changes, and where it breaks."""
 
 READING = """As published, the order is chosen where the residual |φₙ − φₙ₋₁| of two neighbouring
 polynomials spreads least. That residual estimates the error of the lower one, which is therefore
 taken: on the embedded model it stays nearer to full compute than φₙ, the other reading of Eq. 7."""
 
 TO_RESULTS = """() => {
-  if (innerWidth < 760) document.querySelector("#status").scrollIntoView({ behavior: "smooth" });
+  if (innerWidth > 760) return;
+  document.querySelector("#headline").scrollIntoView({ behavior: "smooth" });
 }"""
 
 
@@ -174,15 +176,25 @@ def _banner(backend: Backend, first: str) -> str:
 
 def _results(settings: Settings) -> tuple[dict[str, Any], gr.Button, gr.Markdown]:
     """Lay out the right column: what a job shows, by name, and what draws a block's path."""
-    status = gr.HTML(EMPTY_STATUS, padding=False, elem_id="status")
-    headline = gr.Markdown(elem_id="headline")
-    viewer = add_viewer(first_look(offered(settings)[0], settings))
+    with gr.Column(elem_classes="tc-result"):
+        headline = gr.HTML("", padding=False, elem_id="headline")
+        viewer = add_viewer(first_look(offered(settings)[0], settings))
+        status = gr.HTML(EMPTY_STATUS, padding=False, elem_id="status")
+        beside = gr.HTML("", padding=False, elem_id="beside")
+    with gr.Column(elem_classes="tc-rest"):
+        found, draw, path_text = _figures()
+    shown = {"status": status, "headline": headline, "viewer": viewer, "beside": beside}
+    return {**shown, **found}, draw, path_text
+
+
+def _figures() -> tuple[dict[str, Any], gr.Button, gr.Markdown]:
+    """Lay out what there is to know of a job below its pictures."""
     filmstrip = gr.HTML(padding=False, elem_id="filmstrip")
     frames = gr.Plot(show_label=False, visible=False, elem_id="frames")
     table = gr.HTML(padding=False, elem_id="figures")
     share = add_share()
     gr.Markdown("### Which order it chose")
-    heatmap = gr.Plot(show_label=False, elem_id="heatmap")
+    heatmap = add_heatmap()
     heatmap_text = gr.Markdown(
         EMPTY_HEATMAP,
         elem_id="heatmap-text",
@@ -203,9 +215,6 @@ def _results(settings: Settings) -> tuple[dict[str, Any], gr.Button, gr.Markdown
     gr.Markdown(READING, elem_classes="tc-quiet")
     gallery = gr.HTML(padding=False, elem_id="gallery")
     outputs = {
-        "status": status,
-        "headline": headline,
-        "viewer": viewer,
         "filmstrip": filmstrip,
         "frames": frames,
         "table": table,

@@ -22,7 +22,7 @@ from tracache.ui.job import Job
 from tracache.ui.numbers import whole
 from tracache.ui.offer import offered, require_offered
 from tracache.ui.toast import fail, tell
-from tracache.ui.views import SweepCell, sweep_grid
+from tracache.ui.views.grid import SweepCell, sweep_grid
 from tracache.ui.widgets.viewer import file_url
 
 STRIDES = (2, 3, 4, 5, 6)

@@ -49,7 +49,8 @@ function draw() {
     head.scope = "row";
     head.textContent = `φ${i + 1} − φ${i}`;
     const bar = document.createElement("span");
-    bar.className = x === least ? "tci-bar tci-least" : "tci-bar";
+    // The least in the colour of the order that it chose.
+    bar.className = x === least ? `tci-bar tci-least tch-order-${value.orders[s][b]}` : "tci-bar";
     bar.style.width = `${Math.max(1, (100 * x) / most)}%`;
     row.append(head);
     row.insertCell().append(bar);
@@ -57,25 +58,23 @@ function draw() {
   });
 }
 
-block.addEventListener("change", draw);
-step.addEventListener("change", draw);
-
-// The figure is Gradio's, and is drawn anew for every run.
-function listen() {
-  const figure = document.querySelector("#heatmap .js-plotly-plot");
-  if (figure?.on && !figure.dataset.tci) {
-    figure.dataset.tci = "yes";
-    figure.on("plotly_click", ({ points: [point] }) => {
-      const row = props.value?.blocks.indexOf(point.y) ?? -1;
-      if (row < 0) return;
-      block.value = row;
-      step.value = +point.x - 1;
-      draw();
-    });
-  }
-  if (root.isConnected) setTimeout(listen, 500);
+// By hand: the heatmap shows the cell, and whatever else follows the cursor its step.
+function tell() {
+  const cell = { step: +step.value, row: +block.value };
+  document.dispatchEvent(new CustomEvent("tc-step", { detail: cell }));
 }
+block.addEventListener("change", tell);
+step.addEventListener("change", tell);
+
+// A cell of the heatmap, or a step of the scrubber, that was pressed.
+function follow({ detail }) {
+  if (!root.isConnected) return document.removeEventListener("tc-step", follow);
+  if (!props.value || detail.step >= props.value.timesteps.length) return;
+  step.value = detail.step;
+  if (detail.row !== undefined) block.value = detail.row;
+  draw();
+}
+document.addEventListener("tc-step", follow);
 
 watch("value", load);
 load();
-listen();

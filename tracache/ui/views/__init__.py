@@ -1,0 +1,1 @@
+"""What the page shows, as HTML and sentences, by what it is about."""
