@@ -231,6 +231,9 @@ class CacheHandle:
             method.begin(Step(clock.step, clock.timestep, *ahead))
             output = method.denoiser(call.args, call.kwargs, call.function)
             run.trace.watched = list(method.watched)
+            if method.watched:
+                # What makes the image is watched in any case, and comes last.
+                run.trace.main = method.watched[-1]
             run.trace.record(clock.timestep, method.row(), method.candidates())
             clock.broken = False
             return output

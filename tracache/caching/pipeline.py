@@ -29,6 +29,22 @@ def denoisers_of(pipe: Any) -> dict[str, nn.Module]:
     return {name: part for name, part in _timed(pipe).items() if not _is_controlnet(part)}
 
 
+def first_denoiser(pipe: Any) -> nn.Module:
+    """Return the denoiser of a pipeline whose blocks are spoken of where one is: mostly the only.
+
+    Raises
+    ------
+    TypeError
+        If there is none.
+    """
+    for denoiser in denoisers_of(pipe).values():
+        return denoiser
+    raise TypeError(
+        f"{type(pipe).__name__} has no denoiser to accelerate: none of its components has a "
+        "forward that takes a timestep"
+    )
+
+
 def companions_of(pipe: Any) -> dict[str, nn.Module]:
     """Return what runs beside the denoisers at each step, and only for them: ControlNets."""
     return {name: part for name, part in _timed(pipe).items() if _is_controlnet(part)}
@@ -152,12 +168,8 @@ class PipelineHandle:
     """
 
     def __init__(self, pipe: Any, config: MethodConfig, trace: Watch = "last") -> None:
+        first_denoiser(pipe)
         denoisers = denoisers_of(pipe)
-        if not denoisers:
-            raise TypeError(
-                f"{type(pipe).__name__} has no denoiser to accelerate: none of its components "
-                "has a forward that takes a timestep"
-            )
         self._handles: dict[str, CacheHandle | ScheduledHandle] = {}
         try:
             if isinstance(config, PlannedConfig):

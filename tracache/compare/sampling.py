@@ -207,6 +207,8 @@ class Decided:
         grown = [t for t, n, m in zip(self._turns, lengths, self._seen, strict=True) if n > m]
         self._seen = lengths
         for trace in grown[:1]:
+            # Which rows are watched, a denoiser's first step may find.
+            self.trace.watched, self.trace.main = trace.watched, trace.main
             self.trace.record(trace._timesteps[-1], trace._rows[-1], trace._spreads[-1])
 
 
