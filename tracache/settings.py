@@ -63,10 +63,6 @@ def require_asset(path: Path, assets: Path) -> Path:
     return path
 
 
-def _own_folder() -> Path:
-    return Path(gettempdir()) / f"tracache-runs-{os.getpid()}"
-
-
 @dataclass(frozen=True)
 class Settings:
     """Settings of a process.
@@ -94,8 +90,8 @@ class Settings:
         Where the page listens: ``GRADIO_SERVER_NAME`` (127.0.0.1) and ``GRADIO_SERVER_PORT``
         (7860).
     runs : Path
-        Folder for the pictures and figures of the page's runs (``TRACACHE_RUNS``), by default one
-        of this process in the system's temporary folder. They are kept for an hour.
+        Where the server makes a folder of its own for the pictures and figures of the page's runs
+        (``TRACACHE_RUNS``), by default the system's temporary folder. They are kept for an hour.
     deadline_s : float
         Longest time that one request may take (``TRACACHE_DEADLINE``, 600 s).
     timing_s : float
@@ -138,7 +134,7 @@ class Settings:
     timing_s: float = 1.0
     models: Path | None = None
     brought: tuple[str, ...] = ()
-    runs: Path = field(default_factory=_own_folder)
+    runs: Path = field(default_factory=lambda: Path(gettempdir()))
     offered: tuple[str, ...] = ()
     queue: int = 16
     dtype: str | None = None
@@ -188,7 +184,7 @@ class Settings:
             timing_s=_number("TRACACHE_TIMING", get("TRACACHE_TIMING"), 1, 0, 60),
             models=models,
             brought=brought,
-            runs=Path(get("TRACACHE_RUNS")) if get("TRACACHE_RUNS") else _own_folder(),
+            runs=Path(get("TRACACHE_RUNS")) if get("TRACACHE_RUNS") else Path(gettempdir()),
             offered=_names(get("TRACACHE_OFFER")),
             queue=int(_number("TRACACHE_QUEUE", get("TRACACHE_QUEUE"), 16, 1, 1000)),
             workers=int(_number("TRACACHE_WORKERS", get("TRACACHE_WORKERS"), 0, 0, 64))
