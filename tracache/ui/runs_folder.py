@@ -6,20 +6,20 @@ still there is told by a lock that it holds: numbers of processes mean nothing a
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
-try:
-    import fcntl
-except ImportError:  # Windows, where what is left of other servers stays
-    fcntl = None  # type: ignore[assignment]
+from filelock import FileLock, Timeout
 
 PREFIX = "tracache-runs-"
 _LOCK = ".lock"
+
+#: What is written to see whether there is room: a disk that is full takes names, but no contents.
+_SOME = bytes(64 * 1024)
 
 
 @contextmanager
@@ -41,47 +41,37 @@ def own_folder(parent: Path) -> Iterator[Path]:
     ValueError
         If nothing can be written there.
     """
+    user = os.getuid() if hasattr(os, "getuid") else 0
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent)).resolve()
-        lock = (folder / f"{_LOCK}.new").open("w")
-        # A disk that is full takes names, but no contents.
-        lock.write("held by the server whose runs these are\n")
-        lock.flush()
-        # Under its name it is held from the start: others must not find it loose.
-        _hold(lock)
-        (folder / f"{_LOCK}.new").rename(folder / _LOCK)
+        # One at a time, or a folder that has just been made would be found without its server.
+        with FileLock(parent / f".{PREFIX}{user}.lock"):
+            folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent)).resolve()
+            (folder / ".room").write_bytes(_SOME)
+            lock = FileLock(folder / _LOCK)
+            lock.acquire(blocking=False)
+            for other in parent.glob(f"{PREFIX}*"):
+                if _is_dead(other):
+                    shutil.rmtree(other, ignore_errors=True)
     except OSError as error:
         raise ValueError(
             f"runs cannot be kept in {parent} ({error.strerror}): make room there, or set "
             "TRACACHE_RUNS to a folder that this user may write to"
         ) from None
-    with lock:
-        for other in parent.glob(f"{PREFIX}*"):
-            if other.resolve() != folder and _is_dead(other):
-                shutil.rmtree(other, ignore_errors=True)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _hold(lock: IO[str]) -> bool:
-    """Take a lock; say whether nobody else has it."""
-    if fcntl is None:
-        return False
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+        yield folder
+    finally:
+        lock.release()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_dead(folder: Path) -> bool:
     """Whether a folder was a server's that is not there any more."""
-    try:
-        with (folder / _LOCK).open() as lock:
-            return _hold(lock)
-    except OSError:
-        # Another user's, or one that has just begun and has no lock yet.
+    if not (folder / _LOCK).is_file():
         return False
+    try:
+        FileLock(folder / _LOCK).acquire(blocking=False).lock.release()
+    except (Timeout, OSError):
+        # Held, or another user's.
+        return False
+    return True
