@@ -185,7 +185,8 @@ def _fault(record: Any, kinds: dict[str, str]) -> str:
 def _kind(value: Any) -> str:
     if isinstance(value, bool):
         return "yes or no"
-    if isinstance(value, int | float):
+    # JSON has no infinity, which is how near two equal pictures are.
+    if isinstance(value, int | float) or value in ("inf", "-inf"):
         return "a number"
     return {str: "text", list: "a list", dict: "a mapping"}[type(value)]
 
