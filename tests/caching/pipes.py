@@ -7,6 +7,7 @@ import inspect
 import diffusers as d
 import torch
 import transformers
+from diffusers.pipelines.ltx2 import LTX2TextConnectors
 from diffusers.pipelines.stable_audio import StableAudioProjectionModel
 
 from tests.caching.test_pipelines import (
@@ -427,6 +428,68 @@ def wan_image():
     return pipe, {**given, "image": picture(), "height": 16, "width": 16}
 
 
+def ltx2():
+    """Picture and sound: three calls a step, and a copy of the scheduler for what is heard."""
+    model = make("LTX2VideoTransformer3DModel")
+    torch.manual_seed(0)
+    decoder = d.AutoencoderKLLTX2Video(
+        latent_channels=model.config.in_channels,
+        block_out_channels=(8, 8, 8, 8),
+        decoder_block_out_channels=(8, 8, 8),
+        layers_per_block=(1, 1, 1, 1, 1),
+        decoder_layers_per_block=(1, 1, 1, 1),
+        patch_size=1,
+    )
+    heard = d.AutoencoderKLLTX2Audio(
+        base_channels=4, ch_mult=(1, 1, 1), num_res_blocks=1, latent_channels=2, mel_bins=8
+    )
+    connectors = LTX2TextConnectors(
+        caption_channels=16,
+        text_proj_in_factor=1,
+        video_connector_num_attention_heads=2,
+        video_connector_attention_head_dim=8,
+        video_connector_num_layers=1,
+        video_connector_num_learnable_registers=None,
+        audio_connector_num_attention_heads=2,
+        audio_connector_attention_head_dim=8,
+        audio_connector_num_layers=1,
+        audio_connector_num_learnable_registers=None,
+        connector_rope_base_seq_len=32,
+    )
+    made = flow(use_dynamic_shifting=True)
+    pipe = d.LTX2Pipeline(made, decoder, heard, None, None, connectors, model, None)
+    masks = {"prompt_attention_mask": torch.ones(1, 6).long()}
+    masks["negative_prompt_attention_mask"] = torch.ones(1, 6).long()
+    sizes = {"num_frames": 9, "height": 32, "width": 32, "spatio_temporal_guidance_blocks": [1]}
+    return pipe, {**pair(1, 6, 16), **masks, **sizes}
+
+
+class Ideogram4(d.Ideogram4Pipeline):
+    """With features in place of those that an encoder finds."""
+
+    def encode_prompt(self, prompt, grid_h, grid_w, max_sequence_length, device):
+        length = max_sequence_length
+        found = text(1, length + grid_h * grid_w, self.transformer.config.llm_features_dim)
+        found[:, length:] = 0
+        return found, *self._prepare_ids([length - 1], grid_h, grid_w, length, device)
+
+
+def ideogram():
+    """Guidance by a second denoiser."""
+    model = make("Ideogram4Transformer2DModel")
+    decoder = d.AutoencoderKLFlux2(
+        down_block_types=("DownEncoderBlock2D",),
+        up_block_types=("UpDecoderBlock2D",),
+        block_out_channels=(8,),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=4,
+    )
+    pipe = Ideogram4(flow(), decoder, None, None, model, randomise(type(model)(**model.config)))
+    sizes = {"height": 8, "width": 8, "max_sequence_length": 5}
+    return pipe, {"prompt": "", "guidance_scale": 4.0, "guidance_schedule": None, **sizes}
+
+
 PIPES = {
     "FLUX.1": as_is(flux),
     "FLUX.1, true guidance in two calls": as_is(flux_twice),
@@ -453,6 +516,8 @@ PIPES = {
     "Wan 2.1 image to video": wan_image,
     "Wan 2.2, two experts": experts,
     "LTX-Video": ltx,
+    "LTX-2": ltx2,
+    "Ideogram 4": ideogram,
     "CogVideoX": lambda: cogvideo(d.CogVideoXDDIMScheduler(clip_sample=False)),
     "CogVideoX, DPM": lambda: cogvideo(d.CogVideoXDPMScheduler()),
     "HunyuanVideo": hunyuan,

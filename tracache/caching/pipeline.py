@@ -200,10 +200,13 @@ class PipelineHandle:
             groups.setdefault(key, []).append(name)
         beside = companions_of(pipe)
         for key, names in groups.items():
-            others = [p for name, p in beside.items() if scheduler_of(pipe, name) == key]
-            parts = [*(denoisers[name] for name in names), *others]
             self._handles[key] = ScheduledHandle(
-                parts, getattr(pipe, key), config, trace, names=names
+                [denoisers[name] for name in names],
+                getattr(pipe, key),
+                config,
+                trace,
+                names=names,
+                companions=[p for name, p in beside.items() if scheduler_of(pipe, name) == key],
             )
 
     @property
