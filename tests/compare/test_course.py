@@ -25,7 +25,6 @@ from tracache.compare.preview import Glimpse, Palette
 from tracache.compare.request import make_request
 from tracache.models.loading import load_model
 
-
 #: A noisy step's: x = 0.6 x̂0 + 0.8 ε̂.
 NOISY = Level(0.6, 0.8)
 
