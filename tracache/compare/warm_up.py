@@ -92,11 +92,11 @@ def warm_up(
                 third, third_linear, done = run(Setup(3, probe))
                 skipped[at_scheduler] = (third - both, third_linear - both_linear)
     images = decode(model, inputs, done.latents)
-    palette = Palette.fit(done.latents, images[0], _latent_channels(pipe))
+    palette = Palette.fit(done.latents, images[0], latent_channels(pipe))
     return Warm(StepMacs((total, linear), skipped), blocks, palette, features, peak)
 
 
-def _latent_channels(pipe: Any) -> int | None:
+def latent_channels(pipe: Any) -> int | None:
     """How many channels a pipeline's latents have, as its autoencoder says."""
     config = pipe.vae.config
     return config.get("latent_channels") or config.get("z_dim")

@@ -17,6 +17,7 @@ from tracache.compare.means import means_for
 from tracache.compare.plan import plan_arm
 from tracache.compare.report import Report
 from tracache.compare.request import Request
+from tracache.compare.saving import course_file
 from tracache.models.loading import ModelUnavailableError
 from tracache.serving.backend import Backend
 from tracache.serving.work import BlockPath
@@ -45,6 +46,7 @@ from tracache.ui.views.results import (
 )
 from tracache.ui.widgets.heatmap import show_orders
 from tracache.ui.widgets.inspector import block_choices, show_candidates
+from tracache.ui.widgets.scrubber import show_courses
 from tracache.ui.widgets.share import share_job
 from tracache.ui.widgets.viewer import file_url, show_job
 
@@ -258,10 +260,12 @@ class Handlers:
 def _finished(job: Job, now: Snapshot, settings: Settings) -> Changes:
     assert now.report is not None
     report: Report = now.report
+    sheets = {c.arm: file_url(job.folder / course_file(c.arm)) for c in report.courses}
     changes: Changes = {
         "headline": headline(report),
         "beside": beside(report, means_for(report.request, settings.assets)),
         "table": table(report),
+        "scrubber": show_courses(report, sheets),
         "heatmap": None,
         "heatmap_text": "Nothing was skipped by a cache, so there are no orders.",
     }

@@ -27,6 +27,7 @@ from tracache.ui.views.progress import EMPTY_STATUS
 from tracache.ui.widgets.examples import first_look
 from tracache.ui.widgets.heatmap import add_heatmap
 from tracache.ui.widgets.inspector import add_inspector
+from tracache.ui.widgets.scrubber import add_scrubber
 from tracache.ui.widgets.share import add_share
 from tracache.ui.widgets.viewer import add_viewer
 
@@ -181,9 +182,11 @@ def _results(settings: Settings) -> tuple[dict[str, Any], gr.Button, gr.Markdown
         viewer = add_viewer(first_look(offered(settings)[0], settings))
         status = gr.HTML(EMPTY_STATUS, padding=False, elem_id="status")
         beside = gr.HTML("", padding=False, elem_id="beside")
+        scrubber = add_scrubber()
     with gr.Column(elem_classes="tc-rest"):
         found, draw, path_text = _figures()
     shown = {"status": status, "headline": headline, "viewer": viewer, "beside": beside}
+    shown["scrubber"] = scrubber
     return {**shown, **found}, draw, path_text
 
 

@@ -52,6 +52,7 @@ _SHEETS = (
     "widgets/viewer.css",
     "widgets/heatmap.css",
     "widgets/forecast.css",
+    "widgets/scrubber.css",
 )
 
 CSS = "\n".join((style_sheet(), *((_UI / name).read_text("utf-8") for name in _SHEETS)))

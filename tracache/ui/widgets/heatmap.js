@@ -139,7 +139,8 @@ function follow(event) {
 document.addEventListener("tc-step", follow);
 new ResizeObserver(() => map.clientWidth && map.clientWidth !== box?.width && draw()).observe(root);
 watch("value", () => {
-  at = { step: -1, row: -1 };
+  // The cursor of a run may be told of before its heatmap comes, or after.
+  if (!props.value) at = { step: -1, row: -1 };
   draw();
 });
 draw();

@@ -5,6 +5,8 @@ const block = root.querySelector(".tci-block");
 const step = root.querySelector(".tci-step");
 const said = root.querySelector(".tci-said");
 const bars = root.querySelector("tbody");
+// Where the page's cursor is; it may be told of before there is anything to show.
+let at = -1;
 
 function options(select, names, chosen) {
   select.replaceChildren(...names.map((name, i) => new Option(name, i)));
@@ -14,6 +16,7 @@ function options(select, names, chosen) {
 function load() {
   const value = props.value;
   root.hidden = !value;
+  if (!value) at = -1;
   if (!value) return;
   // The last row makes the picture; where it chooses nothing, the last block beside it does.
   const rows = value.spreads.map((step) => step.map((x) => x.some((y) => y !== null)));
@@ -22,7 +25,7 @@ function load() {
   options(block, value.blocks, chosen);
   const judged = rows.findIndex((row) => row[chosen]);
   const names = value.timesteps.map((t, i) => `${i + 1} (timestep ${t})`);
-  options(step, names, Math.max(judged, 0));
+  options(step, names, at >= 0 && at < names.length ? at : Math.max(judged, 0));
   draw();
 }
 
@@ -69,8 +72,9 @@ step.addEventListener("change", tell);
 // A cell of the heatmap, or a step of the scrubber, that was pressed.
 function follow({ detail }) {
   if (!root.isConnected) return document.removeEventListener("tc-step", follow);
-  if (!props.value || detail.step >= props.value.timesteps.length) return;
-  step.value = detail.step;
+  at = detail.step;
+  if (!props.value || at >= props.value.timesteps.length) return;
+  step.value = at;
   if (detail.row !== undefined) block.value = detail.row;
   draw();
 }
