@@ -96,9 +96,14 @@ class CacheHandle:
                     hooks[module] = Detour(partial(self._module, index, part))
         if any(is_hooked(module) for module in hooks):
             raise RuntimeError("a cache is already attached to this denoiser; detach it first")
-        for module, hook in hooks.items():
-            hook_module(module, hook)
-            self._modules.append(module)
+        try:
+            for module, hook in hooks.items():
+                self._modules.append(module)
+                hook_module(module, hook)
+        except BaseException:
+            # An interrupt too: nobody would have a handle to take off what is on already.
+            self.detach()
+            raise
 
     @property
     def attached(self) -> bool:

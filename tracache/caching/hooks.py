@@ -11,6 +11,11 @@ from torch import nn
 
 from tracache.caching.methods.base import Call
 
+COMPILED = (
+    "a module was compiled with a cache attached to it, so the cache would be compiled too: "
+    "detach, call its compile() or compile_repeated_blocks(), and attach again"
+)
+
 #: Name under which our hooks are registered, one per module.
 HOOK = "tracache"
 
@@ -47,6 +52,8 @@ class Detour(ModelHook):
     def new_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         if self._direct:
             return self._own_forward(*args, **kwargs)
+        if module.__dict__.get("_compiled_call_impl") is not None:
+            raise RuntimeError(COMPILED)
         return self._answer(Call(self._run_own, args, kwargs))
 
     def _run_own(self, *args: Any, **kwargs: Any) -> Any:
@@ -114,7 +121,9 @@ def is_hooked(module: nn.Module) -> bool:
 
 def unhook(module: nn.Module) -> None:
     """Take our hook off a module, and what attaching left on it if no other hook is there."""
-    registry: Any = module._diffusers_hook
+    registry: Any = getattr(module, "_diffusers_hook", None)
+    if registry is None:
+        return  # interrupted before there was one
     registry.remove_hook(HOOK, recurse=False)
     if registry.hooks:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -14,6 +15,7 @@ from tracache.caching.methods.base import Watch
 from tracache.caching.methods.planned import PlannedConfig
 from tracache.caching.scheduled import ScheduledHandle
 from tracache.caching.trace import Trace
+from tracache.caching.turns import watch_over
 
 #: The component by which most pipelines go through their steps, and how others' names end.
 SCHEDULER = "scheduler"
@@ -171,6 +173,7 @@ class PipelineHandle:
         first_denoiser(pipe)
         denoisers = denoisers_of(pipe)
         self._handles: dict[str, CacheHandle | ScheduledHandle] = {}
+        self._undo: list[Callable[[], None]] = []
         try:
             if isinstance(config, PlannedConfig):
                 self._plan(pipe, denoisers, config, trace)
@@ -179,10 +182,16 @@ class PipelineHandle:
                     key = scheduler_of(pipe, name)
                     told = None if key is None else SchedulerOf(pipe, key)
                     self._handles[name] = CacheHandle(denoiser, config, scheduler=told, trace=trace)
-        except Exception:
+                self._guard(pipe, denoisers)
+        except BaseException:
             self.detach()
             raise
         self.trace = PipelineTrace(self, next(iter(self._handles.values())).trace)
+
+    def _guard(self, pipe: Any, denoisers: dict[str, nn.Module]) -> None:
+        """Watch over the schedulers, as a plan does over its own: one run at a time."""
+        for key in {scheduler_of(pipe, name) for name in denoisers} - {None}:
+            self._undo += watch_over(getattr(pipe, str(key)))
 
     def _plan(
         self, pipe: Any, denoisers: dict[str, nn.Module], config: PlannedConfig, trace: Watch
@@ -241,5 +250,7 @@ class PipelineHandle:
 
     def detach(self) -> None:
         """Give all of them their own methods back; the traces stay."""
+        while self._undo:
+            self._undo.pop()()
         for handle in self._handles.values():
             handle.detach()

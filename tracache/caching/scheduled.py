@@ -19,6 +19,7 @@ from tracache.caching.hooks import Detour, hook_module, is_hooked, unhook
 from tracache.caching.methods.base import Call, Watch
 from tracache.caching.methods.planned import OUTPUT, PlannedConfig, PlannedRun
 from tracache.caching.trace import Trace
+from tracache.caching.turns import Turns
 from tracache.caching.wrapping import wrap_method
 
 #: Row of the trace that makes the picture.
@@ -83,14 +84,22 @@ class ScheduledHandle:
         self._called: set[int] = set()
         #: What each companion returned last.
         self._stand_ins: dict[int, Any] = {}
+        self._turns = Turns()
+        self._undo: list[Callable[[], None]] = []
+        try:
+            self._attach(denoisers, companions)
+        except BaseException:
+            # An interrupt too: nobody would have a handle to take off what is on already.
+            self.detach()
+            raise
+
+    def _attach(self, denoisers: Sequence[nn.Module], companions: Sequence[nn.Module]) -> None:
         for answer, parts in ((self._denoise, denoisers), (self._accompany, companions)):
             for index, part in enumerate(parts):
-                hook_module(part, Detour(partial(answer, index)))
                 self._hooked.append(part)
-        self._undo = [
-            wrap_method(scheduler, "set_timesteps", self._restart),
-            wrap_method(scheduler, "step", self._step, copied=self._step_copy),
-        ]
+                hook_module(part, Detour(partial(answer, index)))
+        self._undo.append(wrap_method(self._scheduler, "set_timesteps", self._restart))
+        self._undo.append(wrap_method(self._scheduler, "step", self._step, copied=self._step_copy))
 
     @property
     def attached(self) -> bool:
@@ -125,10 +134,15 @@ class ScheduledHandle:
         return [self.trace, *others]
 
     def _restart(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self._turns.begin()
         self.reset()
         return inner(*args, **kwargs)
 
     def _denoise(self, index: int, call: Call) -> Any:
+        with self._turns.forward(self._scheduler, (*call.args, *call.kwargs.values())):
+            return self._answer(index, call)
+
+    def _answer(self, index: int, call: Call) -> Any:
         self._called.add(index)
         if self._run is None or self._run.computes:
             if self._beside is not None and self._calls == 0:
@@ -182,6 +196,7 @@ class ScheduledHandle:
         *args: Any,
         **kwargs: Any,
     ) -> Any:
+        self._turns.step(self._scheduler)
         if self._run is None:
             first = _step_index(self._scheduler, timestep)
             self._run = PlannedRun(self._scheduler, self.config, first)
