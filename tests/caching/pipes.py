@@ -23,6 +23,7 @@ from tests.caching.test_pipelines import (
     z_image,
 )
 from tests.caching.zoo import configurations, make
+from tests.parts import ltx_vae, qwen_vae, sdxl_unet, wan_vae
 from tests.tiny import dit as tiny_dit
 from tests.tiny import pixart as tiny_pixart
 from tests.tiny import randomise
@@ -94,26 +95,13 @@ def animatediff():
 
 def sdxl():
     torch.manual_seed(3)
-    unet = d.UNet2DConditionModel(
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        sample_size=32,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        norm_num_groups=4,
-        attention_head_dim=(2, 4),
-        addition_embed_type="text_time",
-        addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=80,
-        cross_attention_dim=64,
-    )
     pipe = d.StableDiffusionXLPipeline(
         vae(),
         None,
         None,
         None,
         None,
-        unet.eval(),
+        sdxl_unet().eval(),
         d.EulerDiscreteScheduler(),
         add_watermarker=False,
     )
@@ -156,20 +144,11 @@ def sd3_image():
 
 
 def qwen():
-    vae3 = d.AutoencoderKLQwenImage(
-        base_dim=8,
-        z_dim=4,
-        dim_mult=[1, 2, 4],
-        num_res_blocks=1,
-        temperal_downsample=[False, True],
-        latents_mean=[0.0] * 4,
-        latents_std=[1.0] * 4,
-    )
     model = make("QwenImageTransformer2DModel")
     width = model.config.joint_attention_dim
     masks = {"prompt_embeds_mask": torch.ones(1, 6).long()}
     masks["negative_prompt_embeds_mask"] = torch.ones(1, 6).long()
-    pipe = d.QwenImagePipeline(flow(), vae3, None, None, model)
+    pipe = d.QwenImagePipeline(flow(), qwen_vae(), None, None, model)
     return pipe, {**pair(1, 6, width), **masks, "true_cfg_scale": 3.0, "height": 16, "width": 16}
 
 
@@ -183,17 +162,7 @@ def ltx():
     model = make("LTXVideoTransformer3DModel")
     channels = model.config.in_channels
     torch.manual_seed(0)
-    decoder = d.AutoencoderKLLTXVideo(
-        latent_channels=channels,
-        block_out_channels=(8, 8, 8, 8),
-        decoder_block_out_channels=(8, 8, 8, 8),
-        layers_per_block=(1, 1, 1, 1, 1),
-        decoder_layers_per_block=(1, 1, 1, 1, 1),
-        spatio_temporal_scaling=(True, True, False, False),
-        decoder_spatio_temporal_scaling=(True, True, False, False),
-        patch_size=1,
-    )
-    pipe = d.LTXPipeline(flow(), decoder, None, None, model)
+    pipe = d.LTXPipeline(flow(), ltx_vae(channels), None, None, model)
     width = model.config.caption_channels
     masks = {"prompt_attention_mask": torch.ones(1, 6).bool()}
     masks["negative_prompt_attention_mask"] = torch.ones(1, 6).bool()
@@ -413,15 +382,7 @@ def wan_image():
     )
     pipe, given, _ = wan()
     model = randomise(model)
-    pipe.vae = d.AutoencoderKLWan(
-        base_dim=3,
-        z_dim=4,
-        dim_mult=[1, 1, 1, 1],
-        num_res_blocks=1,
-        temperal_downsample=[False, True, True],
-        latents_mean=[0.0] * 4,
-        latents_std=[1.0] * 4,
-    )
+    pipe.vae = wan_vae(4, latents_mean=[0.0] * 4, latents_std=[1.0] * 4)
     parts = {"image_processor": None, "image_encoder": None, "transformer": model}
     parts = {**{k: v for k, v in pipe.components.items() if "expand" not in k}, **parts}
     pipe = d.WanImageToVideoPipeline(**parts)
