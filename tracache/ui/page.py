@@ -197,9 +197,8 @@ def _figures() -> tuple[dict[str, Any], gr.Button, gr.Markdown]:
     inspector = add_inspector()
     with gr.Accordion("The path of a block", open=False):
         gr.Markdown(
-            "Where a block's output goes from step to step: in full compute, where reuse would "
-            "leave it, and where the method as published carries it on. Runs full compute once "
-            "more, untimed.",
+            "Where a block's output goes from step to step, and how far from there reuse and the "
+            "method as published would put it. Runs full compute once more, untimed.",
             elem_classes="tc-quiet",
         )
         with gr.Row():
