@@ -1,11 +1,11 @@
-"""Arms and their settings: other kinds, an adaptive stride, presets, paces."""
+"""Arms and their settings: other kinds, an adaptive stride, presets, one slider for most."""
 
 import re
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.visitor import PROMPT, box, choose, press, set_number
+from tests.browser.visitor import PROMPT, box, choose, press, set_number, unfold
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -61,6 +61,7 @@ def test_the_published_method_is_one_choice_with_its_own_controls(open_page):
     stride = page.get_by_role("spinbutton", name=re.compile("Stride"))
     computed = page.get_by_role("spinbutton", name=re.compile("Computed steps"))
     fold = page.get_by_role("button", name="How it plans, predicts and looks back")
+    unfold(page)
     expect(computed).to_have_value("8")
     expect(stride).to_be_hidden()
     fold.click()
@@ -92,15 +93,27 @@ def test_a_preset_takes_the_place_of_the_sliders(open_page):
     )
 
 
-def test_paces_set_the_schedule(open_page):
+def test_one_slider_decides_how_much_is_computed(open_page):
+    """Its plan moves with it, and a model brings its own number."""
     page = open_page()
     computed = page.get_by_role("spinbutton", name=re.compile("Computed steps"))
     expect(page.locator("#plan")).to_contain_text("8 of 20 steps compute")
-    for pace, number in (("Fast", 5), ("Faithful", 10), ("Balanced", 8)):
-        press(page, pace)
+    slider = page.get_by_role("slider", name=re.compile("Computed steps"))
+    for key, number in (("ArrowLeft", 7), ("ArrowRight", 8), ("End", 20), ("Home", 1)):
+        slider.press(key)
         expect(computed).to_have_value(str(number))
         expect(page.locator("#plan")).to_contain_text(f"{number} of 20 steps compute")
     choose(page, "Model", "Scenes by class (embedded, class to image)")
     expect(page.locator("#plan")).to_contain_text("20 of 50 steps compute")
-    press(page, "Fast")
-    expect(computed).to_have_value("12")
+    expect(computed).to_have_value("20")
+
+
+def test_an_arm_is_not_compared_with_itself_nor_too_many_with_it(open_page):
+    page = open_page()
+    unfold(page)
+    also = page.locator("#set-also .token")
+    expect(also).to_have_text(["Fewer steps", "TraCache, as published"])
+    choose(page, "Accelerated by", "TraCache, as published")
+    expect(also).to_have_text(["Fewer steps"])
+    choose(page, "Accelerated by", "TraCache")
+    expect(also).to_have_text(["Fewer steps", "TraCache, as published"])

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.visitor import PROMPT, box, press, set_number
+from tests.browser.visitor import PROMPT, box, press, set_number, unfold
 
 pytestmark = pytest.mark.browser
 
@@ -26,6 +26,7 @@ def test_a_sweep_fills_in_and_leads_to_its_cells(open_page, server):
     cells.nth(3).click()
     page.get_by_role("button", name="Generate").wait_for()
     expect(page.locator("#status")).to_contain_text("Done.")
+    unfold(page)
     expect(page.get_by_role("spinbutton", name=re.compile("Stride"))).to_have_value("2")
     expect(page.get_by_role("spinbutton", name=re.compile("Max order"))).to_have_value("3")
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.visitor import box, image_width, press, set_number
+from tests.browser.visitor import box, image_width, press, set_number, unfold
 
 pytestmark = pytest.mark.browser
 
@@ -33,6 +33,7 @@ def test_a_link_restores_every_setting(open_page, server):
     expect(page.get_by_text("That run is no longer kept.")).to_be_visible()
     expect(page.get_by_label("Class", exact=True)).to_be_visible()
     expect(box(page)).to_be_hidden()
+    unfold(page)
     expect(page.get_by_label("Accelerated by")).to_have_value("Reuse (FORA)")
     expect(page.get_by_role("spinbutton", name=re.compile("Stride"))).to_have_value("4")
     press(page, "Generate")

@@ -22,6 +22,20 @@ def press(page, name):
     page.get_by_role("button", name=name, exact=True).click()
 
 
+#: What stands in the group of the method.
+FOLDED = ("Accelerated by", "Preset")
+
+METHOD, SAMPLING = "Method and arms", "Steps, guidance, seed"
+
+
+def unfold(page, name=METHOD):
+    """Open a group of settings, if it is closed."""
+    fold = page.get_by_role("button", name=name)
+    if "open" not in fold.get_attribute("class").split():
+        fold.click()
+        expect(fold).to_have_class(re.compile(r"\bopen\b"))
+
+
 def set_number(page, label, value):
     """Type into the number field of a slider, until the slider follows.
 
@@ -43,11 +57,15 @@ def set_number(page, label, value):
 
 
 def choose(page, label, option):
+    """Choose from a drop-down, in its group of settings where it has one."""
+    if label in FOLDED:
+        unfold(page)
     page.get_by_label(label, exact=True).click()
     page.get_by_role("option", name=option, exact=True).click()
 
 
 def add_arm(page, title):
+    unfold(page)
     page.get_by_label("Compare with as well").click()
     page.get_by_role("option", name=title, exact=True).click()
     page.keyboard.press("Escape")

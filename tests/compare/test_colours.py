@@ -8,6 +8,7 @@ import pytest
 from tracache.compare.colours import (
     ARMS,
     COMPUTED,
+    COMPUTED_ANYWHERE,
     DARK_PAGE,
     GREY,
     LIGHT_PAGE,
@@ -71,7 +72,7 @@ def apart(one, other, eyes):
 def test_what_is_drawn_stands_out_from_the_page(page, field):
     for tone in (COMPUTED, PARTIAL, *ORDERS):
         assert contrast(getattr(tone, page), field) >= 3
-    for colour in (*ARMS, GREY):
+    for colour in (*ARMS, GREY, COMPUTED_ANYWHERE):
         assert contrast(colour, field) >= 3
 
 

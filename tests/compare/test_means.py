@@ -7,6 +7,8 @@ import pytest
 
 from tracache.compare.means import FOLDER, NAME, means_for
 from tracache.compare.request import make_request
+from tracache.models.registry import takes_class
+from tracache.settings import Settings
 
 PROMPT = "a matte blue cube on snow in daylight"
 ARMS = ["tracache", "fewer-steps"]
@@ -65,3 +67,14 @@ def test_of_other_models_nothing_is_known(assets):
     request = make_request("scenes-class", class_label=1, seed=3)
     assert means_for(request, assets) is None
     assert means_for(replace(ask(), size=64), assets) is None
+
+
+@pytest.mark.parametrize("model", ["scenes-t2i", "scenes-class", "scenes-t2v"])
+def test_what_the_page_asks_for_at_first_is_measured(model):
+    """Those that come with the project are of the settings as they are today."""
+    what = {"class_label": 1} if takes_class(model) else {"prompt": PROMPT}
+    request = make_request(model, **what, seed=3, arms=ARMS)
+    found = means_for(request, Settings.from_environment().assets)
+    assert list(found.psnr) == ARMS
+    assert found.count >= 8
+    assert 20 < min(found.psnr.values()) < 80

@@ -97,7 +97,7 @@ def test_the_result_in_words():
 def test_what_is_said_of_a_result_is_shown_as_text():
     assert said(headline(Finished, "It <kept> red."))[1] == "It &lt;kept&gt; red."
     assert said(beside(Finished, Means(32, "prompts", {"tracache": 44.66, "fewer-steps": 42.9})))[
-        -1
+        -2
     ] == (
         "On average over 32 other prompts, measured beforehand: TraCache 44.7 dB and "
         "Fewer steps 42.9 dB."
@@ -158,6 +158,7 @@ def test_the_strip_fills():
     # What a shown run took is no result: the table has that.
     done = ArmProgress("x", "TraCache", 2, [True, False], elapsed_s=1.25)
     assert "1.2 s" not in show_progress(Progress([done]))
+    assert "1 of 2 steps computed" in show_progress(Progress([done]))
     assert "Running &lt;b&gt;" in html
 
 

@@ -123,8 +123,9 @@ class TraCacheConfig(MethodConfig):
         2,
         low=0,
         high=MAX_ORDER,
-        label="Max order",
-        help="Highest order tried; 0 is reuse, and so is 1 where the order is chosen.",
+        label="Max order tried",
+        help="Neighbouring orders are compared and the lower one is used: 2 uses orders 0 and 1, "
+        "and 1 is reuse, as 0 is. A fixed order is used as it is.",
         group=SCHEDULE,
     )
     warmup: int = setting(

@@ -19,7 +19,7 @@ from tracache.cli.tune import run_tune
 from tracache.compare.comparison import compare
 from tracache.compare.estimate import estimate
 from tracache.compare.events import ArmDone, ArmStarted, Finished, Stage, StepDone
-from tracache.compare.examples import FOLDER, record_examples
+from tracache.compare.examples import FOLDER, record_cards, record_examples
 from tracache.compare.output import table, write_json
 from tracache.compare.report import Report
 from tracache.compare.request import Request, make_request
@@ -106,6 +106,7 @@ def _examples(args: argparse.Namespace) -> None:
     settings = _settings(args)
     folder = args.output or settings.assets / FOLDER
     record_examples(folder, lambda model_id: load_model(model_id, settings))
+    record_cards(folder, lambda model_id: load_model(model_id, settings))
     print(f"written to {folder}")
 
 

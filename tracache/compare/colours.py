@@ -36,6 +36,9 @@ ORDERS = (
 #: Arms beside full compute. Figures know nothing of the page, so one tone serves both.
 ARMS = ("#3b82f6", "#6f8f2a", "#7f8794", "#b07a3c")
 
+#: Computed, in figures that know nothing of the page.
+COMPUTED_ANYWHERE = "#12897f"
+
 #: What is neither: axes, the truth that others are held against.
 GREY = "#80868b"
 

@@ -9,9 +9,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
+from tracache.compare.cards import CARDS
 from tracache.compare.comparison import run
 from tracache.compare.output import write_json
-from tracache.compare.report import Report
+from tracache.compare.report import ArmResult, Report
 from tracache.compare.request import make_request
 from tracache.media import Video
 from tracache.models.loading import LoadedModel
@@ -84,6 +87,38 @@ def record_examples(
     return found
 
 
+def record_cards(
+    folder: Path, load: Callable[[str], LoadedModel], say: Callable[[str], None] = print
+) -> None:
+    """Make the comparison of every card, and write the pictures that it shows.
+
+    Parameters
+    ----------
+    folder, load, say
+        As for :func:`record_examples`.
+
+    Raises
+    ------
+    ValueError
+        If a comparison does not show what its card promises.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for card in CARDS.values():
+        report = run(load(card.given["model"]), card.request())
+        if not card.holds(report):
+            raise ValueError(f"the card {card.id} does not show what it promises")
+        for result in report.arms:
+            if result.arm in card.pictures:
+                _save_image(result, folder / card.file(result.arm))
+        say(f"{card.title}: {card.verdict(report)}")
+
+
+def _save_image(result: ArmResult, file: Path) -> None:
+    """Write without loss: what is compared must not show the format's own faults."""
+    assert isinstance(result.image, Image.Image)
+    result.image.save(file, format="webp", lossless=True, method=6)
+
+
 def _keep(spec: ModelSpec, subject: str, report: Report, folder: Path, stem: str) -> Example:
     full, fast = report.arms
     kind = "mp4" if isinstance(full.image, Video) else "webp"
@@ -92,8 +127,7 @@ def _keep(spec: ModelSpec, subject: str, report: Report, folder: Path, stem: str
         if isinstance(arm.image, Video):
             arm.image.save(folder / name)
         else:
-            # Without loss: what is compared must not show the format's own faults.
-            arm.image.save(folder / name, format="webp", lossless=True, method=6)
+            _save_image(arm, folder / name)
     return Example(
         spec.id,
         subject,

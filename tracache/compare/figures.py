@@ -95,31 +95,29 @@ def calm_path(figure: go.Figure) -> go.Figure:
     """Dress the figure of a block's path for a light or a dark page."""
     look = _calm()
     axes: dict[str, Any] = {key: look.pop(key) for key in ("xaxis", "yaxis")}
-    figure.update_layout(template="none", height=380, width=None, **look)
+    figure.update_layout(template="none", height=560, width=None, **look)
     figure.update_xaxes(**axes["xaxis"])
     figure.update_yaxes(**axes["yaxis"])
     figure.update_annotations(font={"color": GREY, "size": 13})
     return figure
 
 
-def describe_path(errors: Mapping[str, Mapping[str, Any]]) -> str:
-    """Say how far reuse and TraCache are from full compute where they predict a block's output.
+def describe_path(away: Mapping[str, float]) -> str:
+    """Say what the figure of a block's path shows, and how far off each way is.
 
     Parameters
     ----------
-    errors : mapping of str to mapping
-        Way → how many steps were ``predicted``, and their mean relative ``distance``.
+    away : mapping of str to float
+        Way → its mean relative error at the steps that it predicts.
     """
-    told = [
-        f"{way} is {errors[way]['distance']:.1%} away from it"
-        for way in ("reuse", "TraCache")
-        if way in errors and errors[way]["predicted"]
-    ]
-    if not told:
+    if not away:
         return "Nothing of this block was predicted."
+    told = [f"{way} is {error:.1%} off" for way, error in away.items()]
     return (
-        "The block's output in the plane in which full compute's varies most. Where it is "
-        f"predicted, {join(told)} on average."
+        "Above: how far each prediction is from what the block puts out, step by step; where a "
+        "step computes, nothing is off. Below: the block's path in the plane in which it varies "
+        "most, and each prediction joined to where it should have been; reuse stays where it was "
+        f"last computed. At the predicted steps, {join(told)} on average."
     )
 
 

@@ -56,13 +56,12 @@ def means_for(request: Request, assets: Path) -> Means | None:
     sampling = (request.scheduler, request.guidance_scale)
     if (found["scheduler"], found["guidance_scale"]) != sampling or found["settings"] != asked:
         return None
-    psnr = {
+    known = {
         row["arm"]: float(row["psnr"])
         for row in found["rows"]
-        if row["steps"] == request.steps
-        and row["stride"] == f"{request.cache.compute} computed"
-        and row["arm"] in request.arms[1:]
+        if row["steps"] == request.steps and row["stride"] == f"{request.cache.compute} computed"
     }
+    psnr = {arm: known[arm] for arm in request.arms[1:] if arm in known}
     of = "prompts" if request.class_label is None else "classes"
     return Means(found["images"], of, psnr) if psnr else None
 

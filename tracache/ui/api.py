@@ -19,10 +19,11 @@ from tracache.models.loading import ModelUnavailableError
 from tracache.models.registry import DEFAULT_MODEL, find_model
 from tracache.models.sources import labels_of
 from tracache.settings import Settings
-from tracache.ui.arms import MAX_ARMS, NOT_HERE
+from tracache.ui.arms import MAX_ARMS
 from tracache.ui.handlers import Handlers
 from tracache.ui.numbers import whole
 from tracache.ui.offer import offered, require_offered
+from tracache.ui.setting_controls import NOT_HERE
 from tracache.ui.toast import fail, tell
 from tracache.ui.widgets.viewer import file_url
 

@@ -20,14 +20,11 @@ from tracache.ui.arms import (
     BY_NUMBER,
     BY_STRIDE,
     MAX_ARMS,
-    NOT_HERE,
-    ON_PAGE,
     WAYS,
-    arm_options,
     follow_budget,
-    option_name,
 )
 from tracache.ui.numbers import whole
+from tracache.ui.setting_controls import NOT_HERE, ON_PAGE, arm_options, option_name
 
 #: What the videos of some models measure.
 SIZE = ("frames", "resolution", "aspect")

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from tracache.caching.checks import require_integer
+from tracache.compare.cards import card_of
 from tracache.compare.estimate import estimate
 from tracache.compare.events import Event
 from tracache.compare.figures import calm_path, describe_path, frame_psnr
@@ -23,6 +24,7 @@ from tracache.serving.backend import Backend
 from tracache.serving.work import BlockPath
 from tracache.settings import Settings
 from tracache.ui.afresh import EMPTY
+from tracache.ui.fault import field_at_fault
 from tracache.ui.form import read_request
 from tracache.ui.job import OVER, Job, Snapshot
 from tracache.ui.jobs import Jobs
@@ -44,6 +46,7 @@ from tracache.ui.views.results import (
     table,
     table_so_far,
 )
+from tracache.ui.widgets.cards import chosen_card
 from tracache.ui.widgets.heatmap import show_orders
 from tracache.ui.widgets.inspector import block_choices, show_candidates
 from tracache.ui.widgets.scrubber import show_courses
@@ -86,9 +89,32 @@ class Handlers:
             job = self.start(values, http.session_hash or "")
         except gr.Error as error:
             # The toast goes; what stands here would still say that the last run is done.
-            yield {"status": show_refusal(error.message)}
+            field = field_at_fault(str(error.__cause__), values)
+            yield {"status": show_refusal(error.message, field)}
             raise
         yield from self.show(job, mine, own=True)
+
+    def try_card(
+        self, chosen: Any, mine: list[str], http: gr.Request
+    ) -> Iterator[tuple[Request | None, Changes]]:
+        """Begin the job of a card and show it; what is asked for comes with the first change.
+
+        Raises
+        ------
+        gr.Error
+            If there is no such card, or its model cannot run here.
+        """
+        try:
+            card = chosen_card(chosen)
+            require_offered(card.given["model"], self._settings)
+            self.backend.require_available(card.given["model"])
+        except (ValueError, ModelUnavailableError) as error:
+            raise tell(error) from error
+        request: Request | None = card.request()
+        job = self.jobs.start(card.request(), http.session_hash or "", self.make)
+        for changes in self.show(job, mine, own=True):
+            yield request, changes
+            request = None
 
     def start(self, values: dict[str, Any], session: str) -> Job:
         """Check what the controls hold and begin a job.
@@ -160,7 +186,7 @@ class Handlers:
         token = job.token if own else ""
         for now in job.follow():
             changes: Changes = {
-                "status": show_progress(now.progress),
+                "status": show_progress(now.progress, own and now.state not in OVER),
                 "viewer": show_job(job.request, now, job.previews()),
                 "seed": job.request.seed,
             }
@@ -261,8 +287,9 @@ def _finished(job: Job, now: Snapshot, settings: Settings) -> Changes:
     assert now.report is not None
     report: Report = now.report
     sheets = {c.arm: file_url(job.folder / course_file(c.arm)) for c in report.courses}
+    card = card_of(report.request)
     changes: Changes = {
-        "headline": headline(report),
+        "headline": headline(report, card.verdict(report) if card is not None else ""),
         "beside": beside(report, means_for(report.request, settings.assets)),
         "table": table(report),
         "scrubber": show_courses(report, sheets),

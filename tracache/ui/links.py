@@ -12,6 +12,7 @@ import gradio as gr
 from tracache.compare.request import Request
 from tracache.compare.serialise import from_given, from_query
 from tracache.models.loading import ModelUnavailableError
+from tracache.serving.backend import Backend
 from tracache.settings import Settings
 from tracache.ui.controls import Controls
 from tracache.ui.form import fill_controls
@@ -45,6 +46,24 @@ def link_outputs(controls: Controls) -> list[Any]:
     return [*controls.subject.outputs.values(), *controls.inputs.values()]
 
 
+def fill_page(
+    request: Request, controls: Controls, settings: Settings, backend: Backend
+) -> dict[Any, Any]:
+    """Return changes that make the controls hold a request, whatever they held before."""
+    spec, values = request.spec, fill_controls(request)
+    about = model_changes(controls.subject, spec, values["prompt"], settings, backend)
+    values["model"] = gr.update(choices=model_choices(spec, settings, backend))
+    values["model"] |= {"value": spec.id}
+    values["class_label"] = about["class_label"] | {"value": request.class_label}
+    values["scheduler"] = gr.update(choices=list(spec.schedulers), value=request.scheduler)
+    values["preset"] = gr.update(choices=preset_choices(spec), value=request.preset)
+    values["steps"] = gr.update(maximum=spec.max_steps, value=request.steps)
+    values["compute"] = set_computed(spec, request.steps, values["compute"])
+    changes = {controls.subject.outputs[name]: change for name, change in about.items()}
+    # The prompt and the class are among both: what the request says of them counts.
+    return changes | {controls.inputs[name]: value for name, value in values.items()}
+
+
 def opener(
     handlers: Handlers, controls: Controls, outputs: Mapping[str, Any], settings: Settings
 ) -> Callable[..., Iterator[dict[Any, Any]]]:
@@ -62,20 +81,6 @@ def opener(
         Of the process.
     """
 
-    def fill(request: Request) -> dict[Any, Any]:
-        spec, values = request.spec, fill_controls(request)
-        about = model_changes(controls.subject, spec, values["prompt"], settings, handlers.backend)
-        values["model"] = gr.update(choices=model_choices(spec, settings, handlers.backend))
-        values["model"] |= {"value": spec.id}
-        values["class_label"] = about["class_label"] | {"value": request.class_label}
-        values["scheduler"] = gr.update(choices=list(spec.schedulers), value=request.scheduler)
-        values["preset"] = gr.update(choices=preset_choices(spec), value=request.preset)
-        values["steps"] = gr.update(maximum=spec.max_steps, value=request.steps)
-        values["compute"] = set_computed(spec, request.steps, values["compute"])
-        changes = {controls.subject.outputs[name]: change for name, change in about.items()}
-        # The prompt and the class are among both: what the link says of them counts.
-        return changes | {controls.inputs[name]: value for name, value in values.items()}
-
     def open_link(http: gr.Request, address: Any, mine: list[str]) -> Iterator[dict[Any, Any]]:
         search, token = _read_address(address)
         query = dict(parse_qsl(search.removeprefix("?")))
@@ -89,7 +94,7 @@ def opener(
             gr.Warning(plain(f"This link could not be read: {error}.", *query))
             yield gr.skip()
             return
-        changes = fill(request)
+        changes = fill_page(request, controls, settings, handlers.backend)
         if job is None:
             if "run" in query:
                 gr.Info(GONE)

@@ -10,6 +10,8 @@ from typing import Any
 import gradio as gr
 
 from tracache.caching.methods.planned import PlannedConfig
+from tracache.compare.arm import PUBLISHED
+from tracache.compare.arms import ARMS
 from tracache.models.presets import CUSTOM
 from tracache.models.registry import MODELS, find_model
 from tracache.models.sources import labels_of
@@ -52,17 +54,13 @@ def add_model(spec: ModelSpec, settings: Settings, backend: Backend) -> Subject:
     note = gr.HTML(
         model_note(spec, backend.why_unavailable(spec.id)), padding=False, elem_id="model-note"
     )
-    there = [(entry, backend.why_unavailable(entry.id)) for entry in offered(settings)]
-    if absent := [(entry, why) for entry, why in there if why]:
-        title = f"Not here: {len(absent)} more model{'s' if len(absent) > 1 else ''}"
-        with gr.Accordion(title, open=False, elem_id="absent"):
-            gr.HTML(absent_note(absent), padding=False)
     with gr.Column() as prompt_box:
         prompt = gr.Textbox(
             label="Prompt",
             value=_first_example(spec),
             placeholder="What the picture should show",
-            lines=2,
+            # Of one line, so that Enter runs; Shift and Enter begins another.
+            lines=1,
             max_lines=4,
         )
         words = gr.HTML(
@@ -100,13 +98,40 @@ def add_model(spec: ModelSpec, settings: Settings, backend: Backend) -> Subject:
 
 
 def add_help(subject: Subject, spec: ModelSpec, settings: Settings) -> None:
-    """Add what helps to write a prompt: drop-downs for a small grammar, and examples."""
+    """Add examples."""
+    subject.outputs["examples"] = add_examples(spec, settings, subject.prompt, subject.class_label)
+
+
+def add_builders(subject: Subject, spec: ModelSpec, settings: Settings) -> None:
+    """Add drop-downs that write a prompt, for models with a small grammar."""
     for entry in offered(settings):
         vocabulary = _vocabulary(entry, settings)
         if vocabulary is not None:
             name = f"builder_{entry.id}"
             subject.outputs[name] = add_builder(vocabulary, subject.prompt, entry is spec)
-    subject.outputs["examples"] = add_examples(spec, settings, subject.prompt, subject.class_label)
+
+
+def add_absent(settings: Settings, backend: Backend) -> None:
+    """Say of models that cannot run here why, where there are some."""
+    there = [(entry, backend.why_unavailable(entry.id)) for entry in offered(settings)]
+    if absent := [(entry, why) for entry, why in there if why]:
+        title = f"Not here: {len(absent)} more model{'s' if len(absent) > 1 else ''}"
+        with gr.Accordion(title, open=False, elem_id="absent"):
+            gr.HTML(absent_note(absent), padding=False)
+
+
+def runs_live(spec: ModelSpec) -> bool:
+    """Whether a run is short enough to be repeated while a slider moves."""
+    return spec.embedded and not spec.makes_video
+
+
+def rivals_of(spec: ModelSpec) -> list[str]:
+    """What TraCache is held against on the page, until somebody chooses.
+
+    Fewer steps at equal cost always; as published where a run is short, and the model has blocks.
+    """
+    published = runs_live(spec) and not ARMS[PUBLISHED].refusal(spec)
+    return ["fewer-steps", *([PUBLISHED] if published else [])]
 
 
 def follow_model(
@@ -168,6 +193,7 @@ def model_changes(
     return {
         "note": model_note(spec, reason),
         "generate": gr.update(interactive=not reason),
+        "live": gr.update(visible=runs_live(spec)) | ({} if runs_live(spec) else {"value": False}),
         "prompt_box": gr.update(visible=not classes),
         "words": vocabulary_note(prompt, _vocabulary(spec, settings)),
         "prompt": prompt,
@@ -208,6 +234,7 @@ def _defaults(spec: ModelSpec) -> dict[str, Any]:
         "scheduler": gr.update(choices=list(spec.schedulers), value=spec.schedulers[0]),
         "compute": set_computed(spec, spec.steps, PlannedConfig().budget(spec.steps)),
         "stride": spec.cache.stride,
+        "also": rivals_of(spec),
         "max_order": spec.cache.max_order,
         "last_step": spec.cache.last_step,
         "preset": gr.update(choices=preset_choices(spec), value=CUSTOM),

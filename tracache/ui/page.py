@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from html import escape
 from typing import Any
 
@@ -21,10 +20,13 @@ from tracache.ui.links import add_address, link_outputs, opener
 from tracache.ui.manual_page import add_manual
 from tracache.ui.offer import offered
 from tracache.ui.prometheus import Metrics
+from tracache.ui.runs import run_on_request
 from tracache.ui.sweep_page import add_sweep
 from tracache.ui.views.notes import EMPTY_HEATMAP
 from tracache.ui.views.progress import EMPTY_STATUS
+from tracache.ui.widgets.cards import add_cards
 from tracache.ui.widgets.examples import first_look
+from tracache.ui.widgets.front import add_front
 from tracache.ui.widgets.heatmap import add_heatmap
 from tracache.ui.widgets.inspector import add_inspector
 from tracache.ui.widgets.scrubber import add_scrubber
@@ -38,11 +40,6 @@ and see on the same prompt and noise what that saves, what it changes, and where
 READING = """As published, the order is chosen where the residual |φₙ − φₙ₋₁| of two neighbouring
 polynomials spreads least. That residual estimates the error of the lower one, which is therefore
 taken: on the embedded model it stays nearer to full compute than φₙ, the other reading of Eq. 7."""
-
-TO_RESULTS = """() => {
-  if (innerWidth > 760) return;
-  document.querySelector("#headline").scrollIntoView({ behavior: "smooth" });
-}"""
 
 
 def build_page(
@@ -89,7 +86,8 @@ def _add_compare(
     """The front page."""
     gr.Navbar(main_page_name="Compare")
     gr.Markdown(INTRO)
-    gr.HTML(_banner(handlers.backend, offered(settings)[0].id), padding=False)
+    gr.HTML(_banner(handlers.backend, offered(settings)[0].id), padding=False, elem_id="banner")
+    cards = add_cards(settings)
     with gr.Row(elem_classes="tc-main"):
         with gr.Column(scale=4, min_width=300):
             controls = add_controls(offered(settings)[0], settings, handlers.backend)
@@ -97,50 +95,8 @@ def _add_compare(
             outputs, draw, path_text = _results(settings)
     outputs |= {"mine": gr.State([]), "current": gr.State(""), "seed": controls.inputs["seed"]}
     results = list(outputs.values())
-    names = list(controls.inputs)
     follow_choice(controls.subject, outputs, settings)
-
-    def generate(http: gr.Request, *values: Any) -> Iterator[dict[Any, Any]]:
-        *given, mine = values
-        for changes in handlers.generate(dict(zip(names, given, strict=True)), mine, http):
-            yield {outputs[name]: value for name, value in changes.items()}
-
-    gr.on(
-        [controls.generate.click, controls.inputs["prompt"].submit],
-        generate,
-        [*controls.inputs.values(), outputs["mine"]],
-        results,
-        # Shows the place in the queue where others run.
-        show_progress="minimal",
-        show_progress_on=[outputs["status"]],
-        api_visibility="private",
-        **turns,
-    )
-    controls.cost.click(
-        lambda *values: handlers.estimate(dict(zip(names, values, strict=True))),
-        list(controls.inputs.values()),
-        controls.cost_text,
-        show_progress="minimal",
-        api_visibility="private",
-        # Counting beside a run would take from what is being timed.
-        **turns,
-    )
-    unseen = ("prompt", "class_label", "seed", "randomise", "reuse_baseline", "also")
-    gr.on(
-        [page.load, *(c.change for name, c in controls.inputs.items() if name not in unseen)],
-        lambda *values: handlers.plan(dict(zip(names, values, strict=True))),
-        list(controls.inputs.values()),
-        controls.plan,
-        trigger_mode="always_last",
-        concurrency_limit=16,
-        **QUIET,
-    )
-    # On a phone the results are below the controls.
-    controls.generate.click(None, js=TO_RESULTS, **QUIET)
-    controls.stop.click(handlers.stop, outputs["current"], controls.stop_text, queue=False, **QUIET)
-    controls.generate.click(
-        lambda: gr.update(visible=False), None, controls.stop_text, queue=False, **QUIET
-    )
+    run_on_request(page, handlers, controls, cards, outputs, settings, turns)
     draw.click(
         handlers.draw_path,
         [outputs["current"], outputs["path_block"]],
@@ -148,6 +104,7 @@ def _add_compare(
         api_visibility="private",
         **turns,
     )
+    add_front()
     address = add_address()
     address.submit(
         opener(handlers, controls, outputs, settings),
@@ -205,9 +162,8 @@ def _figures() -> tuple[dict[str, Any], gr.Button, gr.Markdown]:
     inspector = add_inspector()
     with gr.Accordion("The path of a block", open=False):
         gr.Markdown(
-            "Where a block's output goes from step to step: in full compute, where reuse would "
-            "leave it, and where the method as published carries it on. Runs full compute once "
-            "more, untimed.",
+            "Where a block's output goes from step to step, and how far from there reuse and the "
+            "method as published would put it. Runs full compute once more, untimed.",
             elem_classes="tc-quiet",
         )
         with gr.Row():

@@ -15,6 +15,9 @@ THEME = gr.themes.Default(
     font=["system-ui", "sans-serif"],
     font_mono=["ui-monospace", "monospace"],
 ).set(
+    # What computes is dark teal wherever it is drawn.
+    slider_color="*primary_700",
+    slider_color_dark="*primary_400",
     # Gradio's own choices fall short of a contrast of 4.5 in these.
     body_text_color_subdued="*neutral_600",
     body_text_color_subdued_dark="*neutral_300",

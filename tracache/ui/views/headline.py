@@ -36,12 +36,12 @@ def headline_so_far(arms: Sequence[ArmResult]) -> str:
 
 def beside(report: Report, means: Means | None = None) -> str:
     """Say what came of the others, what all of them come to on average, and what the dB are."""
-    return _rivals(report.arms) + _means(means)
+    return _rivals(report.arms) + _means(means) + _decibels(report.arms)
 
 
 def beside_so_far(arms: Sequence[ArmResult]) -> str:
     """Say it of a run that was stopped."""
-    return _rivals([replace(arm, timing=None) for arm in arms])
+    return _rivals([replace(arm, timing=None) for arm in arms]) + _decibels(arms)
 
 
 def _lead(arms: Sequence[ArmResult]) -> str:
@@ -62,10 +62,13 @@ def _line(arm: ArmResult) -> str:
 
 def _rivals(arms: Sequence[ArmResult]) -> str:
     lines = "".join(f"<li>{_line(arm)}</li>" for arm in arms[2:])
-    rivals = f'<ul class="tc-rivals">{lines}</ul>' if lines else ""
-    if not any(arm.arm != REFERENCE for arm in arms):
-        return rivals
-    return rivals + (
+    return f'<ul class="tc-rivals">{lines}</ul>' if lines else ""
+
+
+def _decibels(arms: Sequence[ArmResult]) -> str:
+    if len(arms) == 1:
+        return ""
+    return (
         '<details class="tc-explain"><summary>What are these dB?</summary>'
         f"<p>{escape(explain_decibels())}</p></details>"
     )

@@ -75,12 +75,14 @@ def preset_note(preset: str, spec: ModelSpec) -> str:
 
 
 def vocabulary_note(prompt: str, vocabulary: Vocabulary | None) -> str:
-    """Say which words of a prompt the model knows, and what to try for the others, as HTML."""
+    """Say which words of a prompt the model does not know, and what to try for them, as HTML."""
     if vocabulary is None:
         return ""
     known, unknown = vocabulary.split(prompt)
     if not known and not unknown:
         return '<p class="tc-words tc-quiet">Describe a scene, or build one below.</p>'
+    if not unknown:
+        return ""
     by_tip: dict[tuple[str, ...], list[str]] = {}
     for word in unknown[:MAX_WORDS_NAMED]:
         by_tip.setdefault(vocabulary.suggest(word), []).append(f"“{escape(word[:30])}”")
@@ -93,5 +95,5 @@ def vocabulary_note(prompt: str, vocabulary: Vocabulary | None) -> str:
         lines.append(f"{len(unknown) - MAX_WORDS_NAMED} more words are not known either.")
     shown = ", ".join(known[:16]) + (" …" if len(known) > 16 else "")
     lines.append(f"Known: {escape(shown)}." if known else "It knows none of these words.")
-    kind = " tc-warn" if unknown else ""
-    return f'<div class="tc-words{kind}">' + "".join(f"<p>{line}</p>" for line in lines) + "</div>"
+    words = "".join(f"<p>{line}</p>" for line in lines)
+    return f'<div class="tc-words tc-warn">{words}</div>'

@@ -22,8 +22,17 @@ def recording_status(subject: str) -> str:
     )
 
 
-def show_progress(progress: Progress) -> str:
-    """Draw a strip per arm: a cell per step, dark where it computed, light where it was skipped."""
+def show_progress(progress: Progress, stoppable: bool = False) -> str:
+    """Draw a strip per arm: a cell per step, dark where it computed, light where it was skipped.
+
+    Parameters
+    ----------
+    progress : Progress
+        How far a job has come.
+    stoppable : bool, default False
+        Whether it is under way and whoever sees this may stop it; the page then shows Stop in
+        Generate's place.
+    """
     strips = "".join(_strip(arm) for arm in progress.arms)
     legend = (
         '<p class="tc-legend"><i class="tc-cell tc-full"></i> computed '
@@ -32,12 +41,25 @@ def show_progress(progress: Progress) -> str:
         else ""
     )
     message = f'<p class="tc-message">{escape(progress.message)}</p>'
-    return f'<div class="tc-status" role="status">{message}{strips}{legend}</div>'
+    running = " data-running" if stoppable else ""
+    return f'<div class="tc-status" role="status"{running}>{message}{strips}{legend}</div>'
 
 
-def show_refusal(why: str) -> str:
-    """Say where progress would be why nothing was begun; ``why`` is HTML, as for a toast."""
-    return f'<div class="tc-status"><p class="tc-message">Nothing was begun: {why}</p></div>'
+def show_refusal(why: str, field: str = "") -> str:
+    """Say where progress would be why nothing was begun.
+
+    Parameters
+    ----------
+    why : str
+        As HTML, as for a toast.
+    field : str, default ""
+        Name of the control that is to blame, which the page then marks.
+    """
+    at_fault = f' data-fault="{escape(field)}"' if field else ""
+    return (
+        f'<div class="tc-status"{at_fault}><p class="tc-message">Nothing was begun: '
+        f'<span class="tc-why">{why}</span></p></div>'
+    )
 
 
 def _strip(arm: ArmProgress) -> str:
@@ -49,6 +71,8 @@ def _strip(arm: ArmProgress) -> str:
         count = "picture reused"
     elif arm.done < arm.num_steps:
         count += f", {arm.elapsed_s:.1f} s"
+    else:
+        count = f"{sum(arm.computed)} of {arm.num_steps} steps computed"
     return (
         f'<div class="tc-arm"><span class="tc-name">{escape(arm.title)}</span>'
         f'<span class="tc-count">{count}</span>'
