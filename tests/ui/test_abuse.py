@@ -147,6 +147,7 @@ def test_browsers_are_told_what_the_page_may_do(server, path):
     with answer:
         headers = answer.headers
     policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
+    assert "unsafe-inline" not in policy["script-src"]
     assert policy["default-src"] == policy["form-action"] == policy["base-uri"] == "'self'"
     assert policy["object-src"] == "'none'"
     assert policy["frame-ancestors"] == "'self' https://huggingface.co https://*.hf.space"
