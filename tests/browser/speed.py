@@ -19,8 +19,22 @@ from tests.browser.conftest import launch_chromium
 PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime / 1000"
 
 
+#: Notes when the first picture of a run shows: a preview, or one that was at hand.
+WATCH = """() => {
+  window.previewAfter = null;
+  const begun = performance.now();
+  const old = new Set([...document.querySelectorAll("#viewer img")].map((image) => image.src));
+  const look = () => {
+    const fresh = [...document.querySelectorAll("#viewer img")].some((i) => !old.has(i.src));
+    if (fresh) window.previewAfter = (performance.now() - begun) / 1000;
+    else requestAnimationFrame(look);
+  };
+  look();
+}"""
+
+
 def visit(browser, address):
-    """Return seconds to the first paint, to a button that works, and of one comparison."""
+    """Return seconds to the first paint and to a button; of a press to a preview and to the end."""
     context = browser.new_context(viewport={"width": 1440, "height": 1000})
     page = context.new_page()
     begun = time.perf_counter()
@@ -32,11 +46,32 @@ def visit(browser, address):
     # Pressed as soon as it is there, it might not listen yet.
     page.wait_for_timeout(1500)
     begun = time.perf_counter()
+    page.evaluate(WATCH)
     generate.click()
     page.locator("#status").get_by_text("Done.").wait_for()
     done = time.perf_counter() - begun
+    preview = page.evaluate("previewAfter")
     context.close()
-    return paint, ready, done
+    return paint, ready, preview, done
+
+
+def sweep(browser, address):
+    """Return seconds that a sweep of twenty cells takes."""
+    page = browser.new_page()
+    page.goto(f"{address}/sweep")
+    page.get_by_role("button", name="Run the sweep").wait_for()
+    page.wait_for_timeout(1500)
+    # Strides 2 to 5 by orders 2 to 4, and two other arms.
+    page.get_by_label("6", exact=True).first.uncheck()
+    for order in ("0", "1"):
+        page.get_by_label(order, exact=True).last.uncheck()
+    begun = time.perf_counter()
+    page.get_by_role("button", name="Run the sweep").click()
+    page.locator("#sweep-status").get_by_text("Done.").wait_for()
+    took = time.perf_counter() - begun
+    assert page.locator(".tc-sweep td a").count() == 20
+    page.close()
+    return took
 
 
 def main():
@@ -51,14 +86,17 @@ def main():
     ):
         browser = launch_chromium(playwright)
         visits = [visit(browser, server) for _ in range(args.visits)]
+        swept = [sweep(browser, server) for _ in range(2)]
         browser.close()
-    paints, readies, dones = zip(*visits, strict=True)
+    paints, readies, previews, dones = zip(*visits, strict=True)
     found = {
         "visits": args.visits,
         "first_contentful_paint_s": statistics.median(paints),
         "button_there_s": statistics.median(readies),
         "first_comparison_of_all_s": dones[0],
         "later_comparison_s": statistics.median(dones[1:]),
+        "later_first_preview_s": statistics.median(previews[1:]),
+        "sweep_of_20_cells_s": min(swept),
     }
     print(json.dumps({name: round(value, 2) for name, value in found.items()}, indent=1))
 

@@ -135,7 +135,7 @@ class Job:
         ----------
         every_s : float
             Shortest time between two, seconds: an update at every step would take the processor
-            from what is being timed.
+            from what is being timed. The end is told at once.
         """
         seen = -1
         while True:
@@ -146,7 +146,8 @@ class Job:
             seen = now.version
             if now.state in OVER:
                 return
-            time.sleep(every_s)
+            with self._changed:
+                self._changed.wait_for(lambda: self._now.state in OVER, timeout=every_s)
 
     def _wait_for_change(self, seen: int) -> None:
         with self._changed:

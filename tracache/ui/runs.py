@@ -13,11 +13,6 @@ from tracache.ui.handlers import Handlers
 from tracache.ui.links import fill_page, link_outputs
 from tracache.ui.setting_controls import QUIET
 
-TO_RESULTS = """() => {
-  if (innerWidth > 760) return;
-  document.querySelector(".tc-result").scrollIntoView({ behavior: "smooth" });
-}"""
-
 #: Settings that change nothing of which steps compute.
 UNSEEN = ("prompt", "class_label", "seed", "randomise", "reuse_baseline", "also")
 
@@ -70,8 +65,6 @@ def run_on_request(
         preprocess=False,
         **QUIET,
     )
-    # On a phone the results are below the controls.
-    controls.generate.click(None, js=TO_RESULTS, **QUIET)
     controls.stop.click(handlers.stop, outputs["current"], controls.stop_text, queue=False, **QUIET)
     controls.generate.click(
         lambda: gr.update(visible=False), None, controls.stop_text, queue=False, **QUIET

@@ -5,6 +5,6 @@ element.addEventListener("click", (event) => {
   if (!button) return;
   if (document.querySelector("#status [data-running]")) document.getElementById("stop").click();
   trigger("select", { card: button.dataset.card });
-  const first = innerWidth > 760 ? ".tc-main" : ".tc-result";
-  document.querySelector(first).scrollIntoView({ behavior: "smooth", block: "start" });
+  // On a phone the run itself shows its results.
+  if (innerWidth > 760) document.querySelector(".tc-main").scrollIntoView({ behavior: "smooth" });
 });

@@ -16,8 +16,19 @@ function follow() {
     // A button that goes out of sight takes the focus along.
     const [gone, come] = running ? ["generate", "stop"] : ["stop", "generate"];
     if (focused === at(gone)) at(come).focus({ preventScroll: true });
+    if (running) show();
+    // A card may have put controls out of sight in the meantime.
+    if (running) setTimeout(show, 900);
   }
   mark(status.querySelector("[data-fault]"));
+}
+
+const isLive = () => Boolean(at("live")?.querySelector("input")?.checked);
+
+// On a phone the results are below the controls; who moves the slider wants to stay there.
+function show() {
+  if (innerWidth > 760 || isLive()) return;
+  document.querySelector(".tc-result").scrollIntoView({ behavior: "smooth" });
 }
 
 function again() {
@@ -39,8 +50,7 @@ document.addEventListener(
 // ---- live -------------------------------------------------------------------------------------
 
 document.addEventListener("input", (event) => {
-  const live = at("live")?.querySelector("input")?.checked;
-  if (!live || !event.target.closest("#set-compute")) return;
+  if (!isLive() || !event.target.closest("#set-compute")) return;
   clearTimeout(due);
   due = setTimeout(again, LIVE_MS);
 });
