@@ -14,7 +14,7 @@ def here(page):
     """Steps that are marked in the strips, from 1, a strip each."""
     return page.locator("#status .tc-arm").evaluate_all(
         "arms => arms.map(a => 1 + [...a.querySelectorAll('.tc-cell')]"
-        ".findIndex(c => c.classList.contains('tc-here')))"
+        ".findIndex(c => 'here' in c.dataset))"
     )
 
 
@@ -92,6 +92,6 @@ def test_a_link_brings_the_steps_back_and_another_run_clears_them(open_page):
     again = open_page(address=page.url)
     expect(again.locator(".tcr-said")).to_have_text(said)
     expect(again.locator(".tcr-tiles figure")).to_have_count(3)
-    expect(again.locator("#status .tc-here")).to_have_count(3)
+    expect(again.locator("#status [data-here]")).to_have_count(3)
     again.locator("#examples button").nth(1).click()
     expect(again.locator(".tcr")).to_be_hidden()

@@ -1,5 +1,6 @@
 """Courses: what runs took the picture for at every step, and that keeping it is nearly free."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -70,9 +71,12 @@ def test_what_is_too_large_or_unknown_is_left_out():
     whole = torch.zeros(MOST_BYTES // 8 + 1, 2, 1, 1)
     part.note(Glimpse(whole[:1], whole[:1], 1.0, Level(1.0, 1.0), "sample"), True)
     assert part.finish() is None
-    unknown = Recorder(1)
-    unknown.note(glimpse(0, level=None), True)
-    assert unknown.finish() is None
+    strange = replace(glimpse(0), prediction="strange")
+    overflow = replace(glimpse(0), sample=torch.full((1, 2, 4, 4), torch.inf))
+    for odd in (glimpse(0, level=None), strange, overflow):
+        unknown = Recorder(1)
+        unknown.note(odd, True)
+        assert unknown.finish() is None
 
 
 def test_a_sheet_has_a_tile_for_each_step():

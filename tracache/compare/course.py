@@ -70,8 +70,8 @@ class Recorder:
     def finish(self) -> Estimates | None:
         """Return the estimates once the run is over; None where they are not to be had.
 
-        That is where they would take too much memory, and where a scheduler does not say how noisy
-        its steps are.
+        That is where they would take too much memory, where a scheduler does not say how noisy its
+        steps are, or of what kind its predictions, and where numbers overflow.
         """
         if not self._fits or not self._kept:
             return None
@@ -79,11 +79,14 @@ class Recorder:
         self._kept.clear()
         if any(glimpse.level is None for glimpse, _ in here):
             return None
-        return Estimates(
-            tuple(float(glimpse.timestep) for glimpse, _ in here),
-            tuple(computed for _, computed in here),
-            torch.cat([glimpse.estimate() for glimpse, _ in here]),
-        )
+        try:
+            latents = torch.cat([glimpse.estimate() for glimpse, _ in here])
+        except ValueError:
+            return None
+        if not torch.isfinite(latents).all():
+            return None
+        timesteps = tuple(float(glimpse.timestep) for glimpse, _ in here)
+        return Estimates(timesteps, tuple(computed for _, computed in here), latents)
 
 
 def _bytes_of(glimpse: Glimpse) -> int:

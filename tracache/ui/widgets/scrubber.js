@@ -119,8 +119,11 @@ function go(to) {
 const strips = () => [...document.querySelectorAll("#status .tc-arm .tc-strip")];
 
 function mark(cells) {
-  document.querySelectorAll("#status .tc-here").forEach((cell) => cell.classList.remove("tc-here"));
-  for (const [arm, own] of cells) strips()[props.value.strips.indexOf(arm.id)]?.children[own]?.classList.add("tc-here");
+  document.querySelectorAll("#status [data-here]").forEach((cell) => delete cell.dataset.here);
+  for (const [arm, own] of cells) {
+    const strip = strips()[props.value.strips.indexOf(arm.id)];
+    strip?.children[own]?.setAttribute("data-here", "");
+  }
 }
 
 function tell(to, row) {
