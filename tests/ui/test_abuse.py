@@ -118,6 +118,15 @@ def test_no_way_around_the_queue(server):
         assert status in (404, 405, 422)
 
 
+def test_no_way_around_the_queue_by_number(server, config):
+    """What does not wait there is called by its number; whatever works on the device waits."""
+    for endpoint in config["dependencies"]:
+        if endpoint["queue"] and endpoint["backend_fn"]:
+            body = {"data": [], "fn_index": endpoint["id"], "session_hash": "around"}
+            status, text = send(f"{server}/gradio_api/run/predict", body)
+            assert status in (401, 403, 404, 422), (endpoint["api_name"], text)
+
+
 @pytest.mark.parametrize(
     "path",
     [
