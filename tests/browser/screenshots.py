@@ -49,7 +49,7 @@ def generate(page: Page) -> None:
     """Press the button and wait for the end."""
     page.get_by_role("button", name="Generate", exact=True).click()
     page.locator("#status").get_by_text("Done.").wait_for()
-    page.locator("#heatmap .js-plotly-plot").wait_for()
+    page.locator("#heatmap .tch-map").wait_for()
     page.wait_for_timeout(1500)
 
 

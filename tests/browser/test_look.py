@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.visitor import box, choose, image_width, press, set_number, shown
+from tracache.compare.colours import COMPUTED
 
 pytestmark = pytest.mark.browser
 
@@ -99,15 +100,37 @@ def test_a_cell_of_the_heatmap_shows_its_candidates(open_page):
     page.locator(".tci-step").select_option("7")
     expect(said).to_contain_text("Block 11, step 8: order")
     expect(page.locator(".tci-least")).to_have_count(1)
-    plane = page.locator("#heatmap .nsewdrag").first
+    plane = page.locator(".tch-map")
     plane.scroll_into_view_if_needed()
     area = plane.bounding_box()
-    corner = {"x": area["width"] * 0.02, "y": area["height"] * 0.95}
-    # The figure takes a click where it has noticed the pointer.
-    plane.hover(position=corner, force=True)
-    expect(page.locator("#heatmap .hoverlayer")).to_contain_text("block 1, step 1")
-    plane.click(position=corner, force=True)
+    corner = {"x": area["width"] * 0.06, "y": area["height"] - 36 - 11}
+    plane.hover(position=corner)
+    expect(page.locator(".tch-tip")).to_have_text("block 1, step 1, timestep 999: computed")
+    plane.click(position=corner)
     expect(said).to_have_text("Block 1, step 1: computed.")
+    expect(page.locator(".tci-step")).to_have_value("0")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_colour_means_one_thing(open_page, theme):
+    """Computed is the same teal in the plan, in the strips and in the heatmap; no order is."""
+    page = open_page(theme=theme)
+    page.get_by_role("button", name="Steps, guidance, seed").click()
+    set_number(page, "Steps", 10)
+    press(page, "Generate")
+    expect(page.locator("#status")).to_contain_text("Done.")
+    expect(page.locator(".tch-legend")).to_contain_text("order 0 (reuse)")
+
+    def colour(where, kind="backgroundColor"):
+        return page.locator(where).first.evaluate(f"node => getComputedStyle(node).{kind}")
+
+    red, green, blue = (int(COMPUTED.__dict__[theme][i : i + 2], 16) for i in (1, 3, 5))
+    teal = f"rgb({red}, {green}, {blue})"
+    assert colour("#plan .tc-full") == colour("#status .tc-full") == teal
+    assert colour(".tch-legend .tch-computed") == teal
+    assert colour(".tch-map path.tch-computed", "fill") == teal
+    assert colour(".tch-legend .tch-order-0") not in (teal, colour("#status .tc-skip"))
 
 
 @pytest.mark.slow
@@ -122,9 +145,9 @@ def test_the_path_of_a_block_is_drawn(open_page):
     choose(page, "Block", "Block 3")
     press(page, "Draw its path")
     expect(page.locator("#path .js-plotly-plot")).to_be_visible()
-    expect(page.locator("#path")).to_contain_text("block 3")
+    expect(page.locator("#path")).to_contain_text("first axis")
     expect(page.locator("#path-text")).to_contain_text(
-        re.compile(r"reuse is \d+\.\d% away from it and TraCache is \d+\.\d% away")
+        re.compile(r"reuse is \d+\.\d% off and TraCache, as published is \d+\.\d% off on average")
     )
 
 

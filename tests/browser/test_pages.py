@@ -35,9 +35,9 @@ def test_a_sweep_fills_in_and_leads_to_its_cells(open_page, server):
 def test_how_it_works_shows_equations_and_figures(open_page, server):
     page = open_page(address=f"{server}/how", wait_for=None)
     expect(page.get_by_role("heading", name="How it works")).to_be_visible()
-    assert page.locator(".katex-display").count() == 2
-    expect(page.locator("#how-curve .js-plotly-plot")).to_be_visible()
-    expect(page.locator("#how-choice .js-plotly-plot")).to_be_visible()
+    expect(page.locator(".katex-display")).to_have_count(2)
+    expect(page.locator("#forecast .tcp-plot path").first).to_be_attached()
+    assert page.locator("#how-choice .tc-bars i").count() == 26
 
 
 @pytest.mark.slow
@@ -49,7 +49,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(open_page, theme):
     box(page).fill(PROMPT)
     press(page, "Generate")
     expect(page.locator("#status")).to_contain_text("Done.")
-    expect(page.locator("#heatmap .js-plotly-plot")).to_be_visible()
+    expect(page.locator("#heatmap .tch-map")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     dark = page.evaluate("document.body.classList.contains('dark')")
     assert dark == (theme == "dark")
@@ -75,9 +75,10 @@ def test_nothing_that_axe_can_find(open_page, server, route, theme):
         set_number(page, "Steps", 4)
         press(page, "Generate")
         expect(page.locator("#status")).to_contain_text("Done.")
-        expect(page.locator("#heatmap .js-plotly-plot")).to_be_visible()
+        expect(page.locator("#heatmap .tch-map")).to_be_visible()
     if route == "how":
-        expect(page.locator("#how-choice .js-plotly-plot")).to_be_visible()
+        expect(page.locator("#how-choice .tc-bars")).to_be_visible()
+        expect(page.locator("#forecast .tcp-handle").first).to_be_visible()
     wanted = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa"]}}
     found = Axe().run(page, options=wanted).response["violations"]
     assert {v["id"]: [node["target"] for node in v["nodes"]] for v in found} == {}

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from tracache.caching.trace import COMPUTED, UNTRACED, Trace
-from tracache.compare.heatmap import ORDER_COLOURS, describe_trace, order_heatmap, order_name
+from tracache.compare.colours import COMPUTED as COMPUTED_TONE
+from tracache.compare.colours import ORDERS
+from tracache.compare.heatmap import describe_trace, order_heatmap, order_name
 
 
 @pytest.fixture
@@ -58,7 +60,9 @@ def test_the_legend_names_every_value_once_and_colours_differ(trace):
     assert orders == ["computed", "order 0 (reuse)", "order 1", "order 2"]
     assert last == "makes the picture"
     assert len({d.marker.color for d in legend}) == 5
-    assert len(set(ORDER_COLOURS)) == 6
+    assert len(set(ORDERS)) == 6
+    # The page's own tones: what is computed is the strip's teal.
+    assert [d.marker.color for d in legend[:2]] == [COMPUTED_TONE.light, ORDERS[0].light]
 
 
 def test_a_trace_in_words(trace):

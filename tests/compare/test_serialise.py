@@ -107,6 +107,9 @@ def test_a_script_runs_as_pasted(monkeypatch, tmp_path, capsys):
         "orders.html",
         "report.json",
         "reuse.png",
+        "steps-fewer-steps.webp",
+        "steps-full.webp",
+        "steps-reuse.webp",
     ]
     assert "Full compute" in capsys.readouterr().out
 

@@ -48,7 +48,14 @@ def test_a_run(client, server):
         assert (image.format, image.size) == ("PNG", (128, 128))
     archive = zipfile.ZipFile(io.BytesIO(fetch(server, result["archive"])))
     names = sorted(name.split("/")[1] for name in archive.namelist())
-    assert names == ["full.png", "orders.html", "report.json", "tracache.png"]
+    assert names == [
+        "full.png",
+        "orders.html",
+        "report.json",
+        "steps-full.webp",
+        "steps-tracache.webp",
+        "tracache.png",
+    ]
     assert "seed=3" in result["link"]
     assert result["run"] in result["link"]
 

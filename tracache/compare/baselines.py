@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from torch import Tensor
 
+from tracache.compare.course import Estimates
 from tracache.compare.report import ArmResult
 from tracache.models.loading import LoadedModel
 
@@ -19,10 +20,11 @@ KEPT = 4
 
 @dataclass(frozen=True)
 class Baseline:
-    """Full compute's result, with its own time, and its latents."""
+    """Full compute's result, with its own time, its latents, and what it took the picture for."""
 
     result: ArmResult
     latents: Tensor
+    estimates: Estimates | None = None
 
 
 class Baselines:

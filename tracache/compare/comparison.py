@@ -23,14 +23,14 @@ from tracache.compare.all_blocks import (
 from tracache.compare.arm import PUBLISHED, REFERENCE, TRACACHE, Setup
 from tracache.compare.arms import ARMS
 from tracache.compare.baselines import Baseline, baselines_of
-from tracache.compare.counting import is_declared
+from tracache.compare.course import Course, Estimates, Recorder, make_courses
 from tracache.compare.events import ArmDone, ArmStarted, Event, Finished, Stage, StepDone
-from tracache.compare.preview import Glimpses
+from tracache.compare.preview import Glimpses, Palette
 from tracache.compare.report import ArmResult, Report
 from tracache.compare.request import Request
 from tracache.compare.rounds import compare_times, count_rounds
 from tracache.compare.sampling import Inputs, decode, prepare, sample
-from tracache.compare.warm_up import Warm, warm_up
+from tracache.compare.warm_up import Warm, latent_channels, warm_up
 from tracache.media import Picture
 from tracache.metrics.fidelity import image_quality, relative_error
 from tracache.metrics.macs import count_macs
@@ -144,6 +144,7 @@ class _Comparison:
         self.reference: _Reference | None = None
         self.computed: int | None = None
         self.traces: dict[str, Trace] = {}
+        self.estimates: dict[str, Estimates | None] = {}
         self.warm: Warm
 
     def run(self) -> None:
@@ -174,7 +175,12 @@ class _Comparison:
             results = self._time_together(results, inputs)
         trace = self._watch_every_block(inputs) if request.trace else None
         report = Report(
-            request, tuple(results), trace, self.model.device_name, self.model.dtype_name
+            request,
+            tuple(results),
+            trace,
+            self.model.device_name,
+            self.model.dtype_name,
+            self._courses(),
         )
         self.emit(Finished(report))
 
@@ -189,7 +195,7 @@ class _Comparison:
         setup, method, model = self._set_up(arm), ARMS[arm], self.model
         counted = self._count(setup, method.title, inputs)
         self.emit(ArmStarted(arm, method.title, setup.num_steps, self.warm.palette))
-        glimpses = Glimpses()
+        glimpses, recorder = Glimpses(), Recorder(setup.num_steps)
         full_steps = 0
         begin = time.perf_counter()
 
@@ -197,6 +203,8 @@ class _Comparison:
             nonlocal full_steps
             self._check()
             full_steps += computed
+            if self.request.trace:
+                recorder.note(glimpses.last, computed)
             elapsed = time.perf_counter() - begin
             self.emit(StepDone(arm, step, setup.num_steps, computed, elapsed, glimpses.last))
 
@@ -207,6 +215,7 @@ class _Comparison:
             images = decode(model, inputs, done.latents)
             synchronize(model.device)
         end_to_end_s = encoding_s + time.perf_counter() - begin
+        self.estimates[arm] = recorder.finish()
         if arm == self.request.matched:
             self.computed = max(1, round(done.block_calls / self.warm.blocks))
         if done.trace is not None:
@@ -237,7 +246,8 @@ class _Comparison:
             measured_at=time.time(),
         )
         if arm == REFERENCE:
-            baselines_of(model).put(self._baseline_key(), Baseline(result, done.latents))
+            baseline = Baseline(result, done.latents, self.estimates[arm])
+            baselines_of(model).put(self._baseline_key(), baseline)
         return result
 
     def _baseline_key(self) -> Hashable:
@@ -262,6 +272,7 @@ class _Comparison:
             return None
         result = replace(known.result, reused=True)
         self.reference = _Reference(result.image, known.latents, result.macs)
+        self.estimates[arm] = known.estimates
         return result
 
     def _time_together(self, results: list[ArmResult], inputs: Inputs) -> list[ArmResult]:
@@ -289,6 +300,15 @@ class _Comparison:
         timings = compare_times(seconds, REFERENCE)
         return [result.with_timing(timings[result.arm]) for result in results]
 
+    def _courses(self) -> tuple[Course, ...]:
+        """What each arm took the picture for; full compute's own shows how latents look."""
+        full = self.reference
+        estimates = {arm: found for arm, found in self.estimates.items() if found is not None}
+        if full is None or not self.request.trace or not estimates:
+            return ()
+        palette = Palette.fit(full.latents, full.image, latent_channels(self.model.pipe))
+        return make_courses(estimates, {arm: ARMS[arm].title for arm in estimates}, palette)
+
     def _count(self, setup: Setup, title: str, inputs: Inputs) -> tuple[int, int] | None:
         """Count an arm's MACs by running it once, untimed, where steps are not all or nothing."""
         if setup.whole_steps:
@@ -304,8 +324,6 @@ class _Comparison:
         if not cached:
             return None
         arm = next((arm for arm in (TRACACHE, PUBLISHED) if arm in cached), cached[0])
-        if not is_declared(self.model.pipe):
-            return self.traces[arm]
         setup = self._set_up(arm)
         rows = count_rows(self.model, setup)
         room = free_for_histories(self.model.device, self.warm.peak)

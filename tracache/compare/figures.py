@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from tracache.compare.colours import ARMS, GREY
 from tracache.compare.report import ArmResult
 from tracache.compare.words import join
 
-#: Lines of arms: apart for the colour-blind, legible on light and dark pages.
-ARM_COLOURS = ("#2a9d8f", "#f4843c", "#7b6fd6", "#d1495b")
+#: Beside the colour, so that it is not all that tells arms apart.
 ARM_MARKERS = ("circle", "square", "diamond", "x")
 
 
@@ -32,7 +32,7 @@ def frame_psnr(arms: Sequence[ArmResult]) -> go.Figure:
                 y=[value if np.isfinite(value) else None for value in arm.frame_psnr],
                 mode="lines+markers",
                 name=arm.title,
-                line={"color": ARM_COLOURS[i % len(ARM_COLOURS)]},
+                line={"color": ARMS[i % len(ARMS)]},
                 marker={"symbol": ARM_MARKERS[i % len(ARM_MARKERS)], "size": 7},
                 hovertemplate="frame %{x}: %{y:.1f} dB<extra></extra>",
             )
@@ -61,7 +61,7 @@ def work_and_fidelity(points: Sequence[tuple[str, float, float, str]]) -> go.Fig
             y=[p[2] for p in best],
             mode="lines",
             name="nothing is both cheaper and nearer",
-            line={"color": "#80868b", "dash": "dot"},
+            line={"color": GREY, "dash": "dot"},
             hoverinfo="skip",
         )
     )
@@ -75,7 +75,7 @@ def work_and_fidelity(points: Sequence[tuple[str, float, float, str]]) -> go.Fig
                 mode="markers",
                 name=name,
                 marker={
-                    "color": ARM_COLOURS[place % len(ARM_COLOURS)],
+                    "color": ARMS[place % len(ARMS)],
                     "symbol": ARM_MARKERS[place % len(ARM_MARKERS)],
                     "size": 10,
                 },
@@ -95,31 +95,29 @@ def calm_path(figure: go.Figure) -> go.Figure:
     """Dress the figure of a block's path for a light or a dark page."""
     look = _calm()
     axes: dict[str, Any] = {key: look.pop(key) for key in ("xaxis", "yaxis")}
-    figure.update_layout(template="none", height=380, width=None, **look)
+    figure.update_layout(template="none", height=560, width=None, **look)
     figure.update_xaxes(**axes["xaxis"])
     figure.update_yaxes(**axes["yaxis"])
-    figure.update_annotations(font={"color": "#80868b", "size": 13})
+    figure.update_annotations(font={"color": GREY, "size": 13})
     return figure
 
 
-def describe_path(errors: Mapping[str, Mapping[str, Any]]) -> str:
-    """Say how far reuse and TraCache are from full compute where they predict a block's output.
+def describe_path(away: Mapping[str, float]) -> str:
+    """Say what the figure of a block's path shows, and how far off each way is.
 
     Parameters
     ----------
-    errors : mapping of str to mapping
-        Way → how many steps were ``predicted``, and their mean relative ``distance``.
+    away : mapping of str to float
+        Way → its mean relative error at the steps that it predicts.
     """
-    told = [
-        f"{way} is {errors[way]['distance']:.1%} away from it"
-        for way in ("reuse", "TraCache")
-        if way in errors and errors[way]["predicted"]
-    ]
-    if not told:
+    if not away:
         return "Nothing of this block was predicted."
+    told = [f"{way} is {error:.1%} off" for way, error in away.items()]
     return (
-        "The block's output in the plane in which full compute's varies most. Where it is "
-        f"predicted, {join(told)} on average."
+        "Above: how far each prediction is from what the block puts out, step by step; where a "
+        "step computes, nothing is off. Below: the block's path in the plane in which it varies "
+        "most, and each prediction joined to where it should have been; reuse stays where it was "
+        f"last computed. At the predicted steps, {join(told)} on average."
     )
 
 
@@ -134,7 +132,7 @@ def _calm() -> dict[str, object]:
         "margin": {"l": 48, "r": 12, "t": 30, "b": 44},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": "#80868b", "size": 12},
+        "font": {"color": GREY, "size": 12},
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         "showlegend": True,
         "dragmode": False,

@@ -8,20 +8,16 @@ import numpy as np
 import plotly.graph_objects as go
 
 from tracache.caching.trace import COMPUTED, PARTIAL, UNTRACED, Trace
+from tracache.compare import colours
 from tracache.compare.words import join
 
-#: One colour per order, 0 … 5: dark to light, apart for the colour-blind, legible on light and
-#: dark pages.
-ORDER_COLOURS = ("#3b4cc0", "#2a9d8f", "#e9c46a", "#f4843c", "#d1495b", "#7b2d8b")
-COMPUTED_COLOUR = "#9aa0a6"
-PARTIAL_COLOUR = "#c9a3d6"
-UNTRACED_COLOUR = "rgba(0,0,0,0)"
-
 _CODE_NAMES = {COMPUTED: "computed", UNTRACED: "not watched", PARTIAL: "computed in part"}
+
+#: As a file of its own, the figure is on a light page.
 _CODE_COLOURS = {
-    COMPUTED: COMPUTED_COLOUR,
-    UNTRACED: UNTRACED_COLOUR,
-    PARTIAL: PARTIAL_COLOUR,
+    COMPUTED: colours.COMPUTED.light,
+    UNTRACED: "rgba(0,0,0,0)",
+    PARTIAL: colours.PARTIAL.light,
 }
 
 #: Names of a block's parts, for people.
@@ -44,7 +40,15 @@ def row_name(label: str) -> str:
     if label == PREDICTION:
         return label
     block, *words = label.split(" ")
-    return " ".join([str(int(block) + 1), *(PARTS.get(word, word) for word in words)])
+    # A block that was found goes by its path.
+    stack, _, index = block.rpartition(".")
+    number = str(int(index) + 1)
+    return " ".join(filter(None, [stack, number, *(PARTS.get(word, word) for word in words)]))
+
+
+def has_parts(trace: Trace) -> bool:
+    """Whether parts of blocks are rows, so that no one row makes the picture."""
+    return any(word in PARTS for label in trace.labels for word in label.split())
 
 
 def order_heatmap(trace: Trace) -> go.Figure:
@@ -145,16 +149,16 @@ def _mark_computed(figure: go.Figure, trace: Trace, steps: list[str], blocks: li
 
 def _mark_last(figure: go.Figure, trace: Trace) -> None:
     """Frame the row that makes the image: the last block, where whole blocks are rows."""
-    if any(word in PARTS for label in trace.labels for word in label.split()):
+    if has_parts(trace):
         return
-    top = len(trace.labels) - 1
+    top = trace.main
     figure.add_shape(
         type="rect",
         x0=-0.5,
         x1=len(trace) - 0.5,
         y0=top - 0.5,
         y1=top + 0.5,
-        line={"color": "#80868b", "width": 2},
+        line={"color": colours.GREY, "width": 2},
     )
     figure.add_trace(
         go.Scatter(
@@ -164,7 +168,7 @@ def _mark_last(figure: go.Figure, trace: Trace) -> None:
             marker={
                 "size": 12,
                 "symbol": "square-open",
-                "color": "#80868b",
+                "color": colours.GREY,
                 "line": {"width": 2},
             },
             name="makes the picture",
@@ -176,13 +180,12 @@ def _lay_out(figure: go.Figure, trace: Trace, steps: list[str]) -> None:
     # A label per step would not fit a phone; about ten do.
     every = max(1, round(len(steps) / 10))
     shown = list(range(0, len(steps), every))
-    grey = "#80868b"
     figure.update_layout(
         height=150 + (22 if len(trace.labels) <= 28 else 14) * len(trace.labels),
         margin={"l": 48, "r": 12, "t": 36, "b": 48},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": grey, "size": 12},
+        font={"color": colours.GREY, "size": 12},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "itemclick": False},
         dragmode=False,
     )
@@ -207,7 +210,7 @@ def _lay_out(figure: go.Figure, trace: Trace, steps: list[str]) -> None:
 
 
 def _colour(value: int) -> str:
-    return _CODE_COLOURS[value] if value in _CODE_COLOURS else ORDER_COLOURS[value]
+    return _CODE_COLOURS[value] if value in _CODE_COLOURS else colours.ORDERS[value].light
 
 
 def describe_trace(trace: Trace) -> str:
@@ -221,14 +224,14 @@ def describe_trace(trace: Trace) -> str:
     full = int(trace.computed.sum())
     if trace.labels[-1] == PREDICTION:
         return _describe_predictions(trace, full)
-    whole = not any(word in PARTS for label in trace.labels for word in label.split())
+    whole = not has_parts(trace)
     rows = "blocks" if whole else "parts of blocks"
     text = f"{full} of {len(trace)} steps computed all {len(trace.labels)} {rows}."
     others = trace.orders[~trace.computed]
     if not len(others):
         return f"{text} No step was skipped."
     if whole and COMPUTED not in others:
-        return f"{text} {_describe_skips(others)}"
+        return f"{text} {_describe_skips(others, trace.main)}"
     # Where steps are left out in part, no one row speaks for the others.
     counts = Counter(others.ravel().tolist())
     shares = [f"{counts[o] / others.size:.0%} {order_name(o)}" for o in sorted(counts)]
@@ -255,13 +258,13 @@ def _describe_predictions(trace: Trace, full: int) -> str:
     return text
 
 
-def _describe_skips(orders: np.ndarray) -> str:
+def _describe_skips(orders: np.ndarray, main: int) -> str:
     """Say which orders the skipped steps took; the last block's make the image."""
-    counts = Counter(orders[:, -1].tolist())
+    counts = Counter(orders[:, main].tolist())
     parts = [f"{order_name(order)} at {counts[order]}" for order in sorted(counts)]
     text = f"At the {len(orders)} skipped steps, the last block, which makes the image, used "
     text += f"{join(parts)} of them."
     if UNTRACED not in orders:
-        alike = int((orders == orders[:, -1:]).all(axis=1).sum())
+        alike = int((orders == orders[:, [main]]).all(axis=1).sum())
         text += f" At {alike} of them every block chose the same order."
     return text

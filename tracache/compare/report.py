@@ -11,6 +11,7 @@ import diffusers
 import torch
 
 from tracache.caching.trace import Trace
+from tracache.compare.course import Course
 from tracache.compare.request import Request
 from tracache.compare.rounds import Timing, doubt
 from tracache.media import Picture, VideoSize
@@ -134,6 +135,8 @@ class Report:
         Results in the order they ran, full compute first.
     trace : Trace or None
         Orders of every block, from a run of TraCache that was not timed.
+    courses : tuple of Course
+        What each arm took the picture for at every step; empty where that was too much to keep.
     device, dtype : str
         What it ran on, and in which floating-point format.
     """
@@ -143,6 +146,7 @@ class Report:
     trace: Trace | None
     device: str
     dtype: str
+    courses: tuple[Course, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the images, ready for JSON."""
@@ -157,6 +161,7 @@ class Report:
             "versions": versions(),
             "arms": [arm.to_dict() for arm in self.arms],
             "trace": None if self.trace is None else self.trace.to_dict(),
+            "courses": [course.to_dict() for course in self.courses],
         }
 
 

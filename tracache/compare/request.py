@@ -59,7 +59,8 @@ class Request:
     size : int or VideoSize
         Height and width of the image, pixels; or what the video measures.
     trace : bool
-        Whether to run an arm once more, untimed, to watch every block.
+        Whether to run an arm once more, untimed, to watch every block, and to keep what every
+        arm took the picture for at each step.
     options : dict
         The arms' own settings: arm → name → value.
     preset : str

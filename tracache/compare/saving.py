@@ -21,6 +21,11 @@ def arm_file(arm: ArmResult) -> str:
     return f"{arm.arm}.{'mp4' if isinstance(arm.image, Video) else 'png'}"
 
 
+def course_file(arm: str) -> str:
+    """Name of the file that the pictures of an arm's steps go to."""
+    return f"steps-{arm}.webp"
+
+
 def save_arm(arm: ArmResult, request: Request, folder: Path) -> Path:
     """Write an arm's picture; a PNG says in its metadata what made it.
 
@@ -45,12 +50,18 @@ def save_arm(arm: ArmResult, request: Request, folder: Path) -> Path:
 
 
 def save_report(report: Report, folder: Path) -> list[Path]:
-    """Write every picture, ``report.json``, ``orders.html`` and, of videos, ``strip.png``."""
+    """Write every picture, ``report.json``, ``orders.html`` and, of videos, ``strip.png``.
+
+    What the arms took the picture for at every step goes to ``steps-….webp``.
+    """
     files = [save_arm(arm, report.request, folder) for arm in report.arms]
     videos = [arm.image for arm in report.arms if isinstance(arm.image, Video)]
     if videos:
         files.append(folder / "strip.png")
         filmstrip(videos).save(files[-1])
+    for course in report.courses:
+        files.append(folder / course_file(course.arm))
+        course.sheet.save(files[-1], quality=80)
     if report.trace is not None:
         files.append(folder / "orders.html")
         order_heatmap(report.trace).write_html(files[-1], include_plotlyjs=True)

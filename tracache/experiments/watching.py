@@ -16,8 +16,10 @@ import torch
 from plotly.subplots import make_subplots
 
 from tracache.caching.config import TraCacheConfig
+from tracache.caching.pipeline import first_denoiser
 from tracache.compare.arm import Setup
-from tracache.compare.heatmap import ORDER_COLOURS, row_name
+from tracache.compare.colours import ARMS, GREY, ORDERS
+from tracache.compare.heatmap import row_name
 from tracache.compare.request import Request
 from tracache.compare.sampling import prepare, sample
 from tracache.experiments.features import (
@@ -35,27 +37,29 @@ from tracache.models.loading import LoadedModel
 
 #: Way of putting features in place of computed ones → colour and marker.
 WAYS = {
-    "full compute": ("#9aa0a6", "circle"),
-    "reuse": ("#d1495b", "square"),
-    "TraCache": ("#0f766e", "diamond"),
+    "full compute": (GREY, "circle"),
+    "reuse": (ORDERS[0].light, "square"),
+    "TraCache": (ARMS[0], "diamond"),
 }
 
 
 def watch(model: LoadedModel, request: Request, blocks: Sequence[int], parts: bool) -> Watched:
     """Run full compute of a request once and keep the features of some blocks.
 
+    Of several denoisers that take turns, the first's, at the steps that it takes.
+
     Parameters
     ----------
     model : LoadedModel
-        Where the transformer is.
+        Where the denoiser is.
     request : Request
         Prompt, seed, steps, guidance scale and scheduler.
     blocks : sequence of int
         From 0; negative ones from the end.
     parts : bool
-        Whether to watch their attentions and MLPs too.
+        Whether to watch their attentions and MLPs too, as far as these are known.
     """
-    transformer = model.pipe.transformer
+    denoiser = first_denoiser(model.pipe)
     inputs = prepare(
         model,
         [request.subject],
@@ -65,7 +69,7 @@ def watch(model: LoadedModel, request: Request, blocks: Sequence[int], parts: bo
         request.size,
         request.negative_prompt,
     )
-    with watch_features(transformer, row_names(transformer, blocks, parts)) as watched:
+    with watch_features(denoiser, row_names(denoiser, blocks, parts)) as watched:
         sample(model, inputs, Setup(request.steps))
     return watched
 
@@ -207,7 +211,7 @@ def intervals(watched: Watched, most: int, folder: Path) -> list[dict[str, Any]]
                         y=errors,
                         mode="lines",
                         name=f"{interval} steps",
-                        line={"color": ORDER_COLOURS[(interval - 1) % len(ORDER_COLOURS)]},
+                        line={"color": ORDERS[(interval - 1) % len(ORDERS)].light},
                     )
                 )
     figure.update_layout(
@@ -252,9 +256,9 @@ def foresight(watched: Watched, config: TraCacheConfig, folder: Path) -> list[di
     titles = [f"{region} steps" for region in regions]
     figure = make_subplots(rows=1, cols=2, subplot_titles=titles, shared_yaxes=True)
     shown = {
-        "spread": ("std(|φₙ − φₙ₋₁|)", "#3b4cc0"),
-        "error_of_lower": ("true error of φₙ₋₁", "#0f766e"),
-        "error": ("true error of φₙ", "#d1495b"),
+        "spread": ("std(|φₙ − φₙ₋₁|)", GREY),
+        "error_of_lower": ("true error of φₙ₋₁", ARMS[0]),
+        "error": ("true error of φₙ", ARMS[1]),
     }
     for column, region in enumerate(regions, start=1):
         here_lines = [line for line in lines if line["region"] == region]

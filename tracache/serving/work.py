@@ -19,7 +19,8 @@ from tracache.caching.config import BLOCKS
 from tracache.compare.comparison import compare
 from tracache.compare.events import Event, Stage, StepDone
 from tracache.compare.request import Request
-from tracache.experiments.watching import paths, watch
+from tracache.experiments.block_path import block_path
+from tracache.experiments.watching import watch
 from tracache.models.bring import bring_all
 from tracache.models.loading import (
     ModelUnavailableError,
@@ -61,13 +62,13 @@ class BlockPath:
     Attributes
     ----------
     figure : plotly figure
-        Full compute's path, and where each way would carry it on.
+        The error of each way over the steps, and the true and the predicted path.
     away : dict
-        Way → how far from full compute it ends, and which that is.
+        Way → its mean relative error where it predicts.
     """
 
     figure: Any
-    away: dict[str, Any]
+    away: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,7 @@ def draw_path(request: Request, block: int, settings: Settings) -> Generator[Blo
     with model.lock:
         watched = watch(model, request, [block], parts=False)
     cache = request.cache if request.cache.stride != "auto" else replace(request.cache, stride=3)
-    figure, _, errors = paths(watched, replace(cache, last_step=False, space=BLOCKS))
-    yield BlockPath(figure, {error["way"]: error for error in errors})
+    yield BlockPath(*block_path(watched, replace(cache, last_step=False, space=BLOCKS)))
 
 
 def introduce(first: str, settings: Settings) -> Generator[About, None, None]:

@@ -22,6 +22,7 @@ EMPTY: dict[str, Any] = {
     "table": "",
     "frames": gr.update(value=None, visible=False),
     "filmstrip": "",
+    "scrubber": None,
     "heatmap": None,
     "heatmap_text": "",
     "inspector": None,

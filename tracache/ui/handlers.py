@@ -13,11 +13,12 @@ from tracache.compare.cards import card_of
 from tracache.compare.estimate import estimate
 from tracache.compare.events import Event
 from tracache.compare.figures import calm_path, describe_path, frame_psnr
-from tracache.compare.heatmap import describe_trace, order_heatmap
+from tracache.compare.heatmap import describe_trace
 from tracache.compare.means import means_for
 from tracache.compare.plan import plan_arm
 from tracache.compare.report import ArmResult, Report
 from tracache.compare.request import Request
+from tracache.compare.saving import course_file
 from tracache.models.loading import ModelUnavailableError
 from tracache.serving.backend import Backend
 from tracache.serving.work import BlockPath
@@ -46,7 +47,9 @@ from tracache.ui.views.results import (
     table_so_far,
 )
 from tracache.ui.widgets.cards import chosen_card
+from tracache.ui.widgets.heatmap import show_orders
 from tracache.ui.widgets.inspector import block_choices, show_candidates
+from tracache.ui.widgets.scrubber import show_courses
 from tracache.ui.widgets.share import share_job
 from tracache.ui.widgets.viewer import file_url, show_job
 
@@ -66,11 +69,15 @@ class Handlers:
     """Handlers of one page; its jobs go on when those who began them have gone."""
 
     def __init__(
-        self, settings: Settings, backend: Backend, metrics: Metrics | None = None
+        self,
+        settings: Settings,
+        backend: Backend,
+        metrics: Metrics | None = None,
+        jobs: Jobs | None = None,
     ) -> None:
         self._settings = settings
         self.backend = backend
-        self.jobs = Jobs(settings.runs, settings.deadline_s, settings.log_prompts, metrics)
+        self.jobs = jobs or Jobs(settings.runs, settings.deadline_s, settings.log_prompts, metrics)
         if metrics is not None:
             metrics.watch(self.jobs.under_way)
 
@@ -290,10 +297,12 @@ class Handlers:
 def _finished(job: Job, now: Snapshot, settings: Settings) -> Changes:
     assert now.report is not None
     report: Report = now.report
+    sheets = {c.arm: file_url(job.folder / course_file(c.arm)) for c in report.courses}
     changes: Changes = {
         "headline": headline(report.arms, _verdict(report.request, report.arms)),
         "beside": beside(report.arms, means_for(report.request, settings.assets)),
         "table": table(report),
+        "scrubber": show_courses(report, sheets),
         "heatmap": None,
         "heatmap_text": "Nothing was skipped by a cache, so there are no orders.",
     }
@@ -307,7 +316,7 @@ def _finished(job: Job, now: Snapshot, settings: Settings) -> Changes:
     if report.trace is not None:
         blocks = block_choices(report.trace)
         changes |= {
-            "heatmap": order_heatmap(report.trace),
+            "heatmap": show_orders(report.trace),
             "heatmap_text": describe_trace(report.trace),
             "inspector": show_candidates(report.trace),
             "path_block": gr.update(choices=blocks, value=blocks[0][1] if blocks else None),

@@ -1,18 +1,18 @@
-"""The route that explains the method, with figures computed by the project's own code."""
+"""The route that explains the method: a curve to play with, and the rule's choices."""
 
 from __future__ import annotations
 
 from importlib.resources import files
+from statistics import fmean
 
 import gradio as gr
 import numpy as np
-import plotly.graph_objects as go
 import torch
 
 from tracache.caching.trajectory import Trajectory, choose_order
-from tracache.compare.heatmap import ORDER_COLOURS
+from tracache.ui.widgets.forecast import add_forecast
 
-#: The texts before, between and after the two figures.
+#: The texts before, between and after the curve and the chart.
 TEXTS = (files("tracache.ui") / "how.md").read_text("utf-8").split("<!-- figure -->")
 
 LATEX: list[dict[str, str | bool]] = [
@@ -23,26 +23,15 @@ LATEX: list[dict[str, str | bool]] = [
 #: Steps of the toy run, and how many of them apart those are that compute.
 _STEPS, _STRIDE = 26, 5
 _ORDERS = (0, 1, 2, 3)
-_DASHES = ("dot", "solid", "dash", "dashdot")
 
 
 def add_how() -> None:
     """Lay out the route."""
     with gr.Column(elem_classes="tc-prose"):
         gr.Markdown(TEXTS[0], latex_delimiters=LATEX)
-        gr.Plot(curve_figure(), show_label=False, elem_id="how-curve")
-        gr.Markdown(
-            "Figure: a turning curve (grey), its computed points (dots), and where each order goes "
-            "from there over the next steps.",
-            elem_classes="tc-quiet",
-        )
+        add_forecast()
         gr.Markdown(TEXTS[1], latex_delimiters=LATEX)
-        gr.Plot(choice_figure(), show_label=False, elem_id="how-choice")
-        gr.Markdown(
-            "Figure: the same curve, at its own error for each skipped step, with the order that "
-            "the rule chose as colour.",
-            elem_classes="tc-quiet",
-        )
+        gr.HTML(choice_chart(), padding=False, elem_id="how-choice")
         gr.Markdown(TEXTS[2], latex_delimiters=LATEX)
 
 
@@ -72,97 +61,40 @@ def toy_predictions() -> list[tuple[int, dict[int, torch.Tensor], int]]:
     return found
 
 
-def curve_figure() -> go.Figure:
-    """Draw one element of the toy feature and what each order makes of it after a computed step."""
-    element, at = 128, 3 * _STRIDE
-    times = toy_times()
-    figure = go.Figure()
-    figure.add_trace(
-        go.Scatter(
-            x=times,
-            y=[toy_feature(t)[0, element].item() for t in times],
-            mode="lines",
-            line={"color": "#9aa0a6", "width": 5},
-            name="the feature",
-            hoverinfo="skip",
-        )
+def toy_errors() -> dict[int, tuple[float, int]]:
+    """Return (error, order) of what the rule chose at each skipped step.
+
+    The error is a share of the feature's mean size, since the feature crosses zero on its way.
+    """
+    truth = [toy_feature(t) for t in toy_times()]
+    size = fmean(feature.norm().item() for feature in truth)
+    return {
+        step: ((known[chosen] - truth[step]).norm().item() / size, chosen)
+        for step, known, chosen in toy_predictions()
+    }
+
+
+def choice_chart() -> str:
+    """Draw the errors as bars over the strip of steps, in the colours of the orders chosen."""
+    errors = toy_errors()
+    most = max(error for error, _ in errors.values())
+    bars = "".join(_bar(step, errors, most) for step in range(_STEPS))
+    used = sorted({order for _, order in errors.values()})
+    legend = "".join(f'<li><i class="tch-order-{n}"></i>order {n} chosen</li>' for n in used)
+    said = ", ".join(
+        f"order {n} at {sum(order == n for _, order in errors.values())}" for n in used
     )
-    for order in _ORDERS:
-        points = [
-            (times[step], known[order][0, element].item())
-            for step, known, _ in toy_predictions()
-            if at < step < at + 2 * _STRIDE and order in known and step < at + _STRIDE
-        ]
-        start = (times[at], toy_feature(times[at])[0, element].item())
-        figure.add_trace(
-            go.Scatter(
-                x=[x for x, _ in (start, *points)],
-                y=[y for _, y in (start, *points)],
-                mode="lines+markers",
-                marker={"size": 5},
-                line={
-                    "color": ORDER_COLOURS[order],
-                    "dash": ("dot", "solid", "dash", "dashdot")[order],
-                },
-                name=f"order {order}",
-            )
-        )
-    computed = times[: at + 1 : _STRIDE]
-    figure.add_trace(
-        go.Scatter(
-            x=computed,
-            y=[toy_feature(t)[0, element].item() for t in computed],
-            mode="markers",
-            marker={"size": 11, "color": "#5f6368"},
-            name="computed",
-        )
+    return (
+        f'<ul class="tch-legend"><li><i class="tch-computed"></i>computed</li>{legend}</ul>'
+        f'<div class="tc-bars" role="img" aria-label="Error at {len(errors)} skipped '
+        f'steps, at most {most:.0%}; chosen: {said}">{bars}</div>'
+        '<p class="tc-quiet">from noise (left) to picture; the highest bar is an error of '
+        f"{most:.0%}</p>"
     )
-    return _dress(figure, "one element of the feature")
 
 
-def choice_figure() -> go.Figure:
-    """Draw the error of what the rule chose at each skipped step, in the colour of its order."""
-    times = toy_times()
-    figure = go.Figure()
-    for order in _ORDERS:
-        chosen = [(step, known) for step, known, pick in toy_predictions() if pick == order]
-        if not chosen:
-            continue
-        errors = [
-            (
-                (known[order] - toy_feature(times[step])).norm() / toy_feature(times[step]).norm()
-            ).item()
-            for step, known in chosen
-        ]
-        figure.add_trace(
-            go.Bar(
-                x=[times[step] for step, _ in chosen],
-                y=errors,
-                width=0.6 / _STEPS,
-                marker={"color": ORDER_COLOURS[order]},
-                name=f"order {order} chosen",
-                hovertemplate="relative error %{y:.3f}<extra></extra>",
-            )
-        )
-    return _dress(figure, "relative error")
-
-
-def _dress(figure: go.Figure, what: str) -> go.Figure:
-    grid = "rgba(128,134,139,0.25)"
-    figure.update_layout(
-        height=330,
-        margin={"l": 52, "r": 12, "t": 30, "b": 44},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": "#80868b", "size": 12},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        dragmode=False,
-        xaxis={
-            "title": "timestep, from noise to picture",
-            "autorange": "reversed",
-            "gridcolor": grid,
-            "zeroline": False,
-        },
-        yaxis={"title": what, "gridcolor": grid, "zeroline": False},
-    )
-    return figure
+def _bar(step: int, errors: dict[int, tuple[float, int]], most: float) -> str:
+    if step not in errors:
+        return '<i class="tch-computed"></i>'
+    error, order = errors[step]
+    return f'<i class="tch-order-{order}" style="height: {100 * error / most:.1f}%"></i>'

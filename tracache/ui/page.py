@@ -12,13 +12,14 @@ from tracache.settings import Settings
 from tracache.ui.afresh import QUIET, follow_choice
 from tracache.ui.api import add_api
 from tracache.ui.controls import add_controls
+from tracache.ui.gate.share import RUN
 from tracache.ui.handlers import Handlers
 from tracache.ui.how_page import add_how
+from tracache.ui.jobs import Jobs
 from tracache.ui.links import add_address, link_outputs, opener
 from tracache.ui.manual_page import add_manual
 from tracache.ui.offer import offered
 from tracache.ui.prometheus import Metrics
-from tracache.ui.queue import RUN
 from tracache.ui.runs import run_on_request
 from tracache.ui.sweep_page import add_sweep
 from tracache.ui.views.notes import EMPTY_HEATMAP
@@ -26,7 +27,9 @@ from tracache.ui.views.progress import EMPTY_STATUS
 from tracache.ui.widgets.cards import add_cards
 from tracache.ui.widgets.examples import first_look
 from tracache.ui.widgets.front import add_front
+from tracache.ui.widgets.heatmap import add_heatmap
 from tracache.ui.widgets.inspector import add_inspector
+from tracache.ui.widgets.scrubber import add_scrubber
 from tracache.ui.widgets.share import add_share
 from tracache.ui.widgets.viewer import add_viewer
 
@@ -39,7 +42,12 @@ polynomials spreads least. That residual estimates the error of the lower one, w
 taken: on the embedded model it stays nearer to full compute than φₙ, the other reading of Eq. 7."""
 
 
-def build_page(settings: Settings, backend: Backend, metrics: Metrics | None = None) -> gr.Blocks:
+def build_page(
+    settings: Settings,
+    backend: Backend,
+    metrics: Metrics | None = None,
+    jobs: Jobs | None = None,
+) -> gr.Blocks:
     """Build the page; a model that cannot be loaded is said on it, not raised.
 
     Parameters
@@ -50,8 +58,10 @@ def build_page(settings: Settings, backend: Backend, metrics: Metrics | None = N
         Does the work.
     metrics : Metrics, optional
         Hears of every job that ends.
+    jobs : Jobs, optional
+        Under way and done; the page's own if not given.
     """
-    handlers = Handlers(settings, backend, metrics)
+    handlers = Handlers(settings, backend, metrics, jobs)
     # As many runs at once as there are devices, whoever asks for them.
     turns: dict[str, Any] = {"concurrency_id": RUN, "concurrency_limit": backend.at_once}
     with gr.Blocks(title="TraCache", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
@@ -129,9 +139,11 @@ def _results(settings: Settings) -> tuple[dict[str, Any], gr.Button, gr.Markdown
         viewer = add_viewer(first_look(offered(settings)[0], settings))
         status = gr.HTML(EMPTY_STATUS, padding=False, elem_id="status")
         beside = gr.HTML("", padding=False, elem_id="beside")
+        scrubber = add_scrubber()
     with gr.Column(elem_classes="tc-rest"):
         found, draw, path_text = _figures()
     shown = {"status": status, "headline": headline, "viewer": viewer, "beside": beside}
+    shown["scrubber"] = scrubber
     return {**shown, **found}, draw, path_text
 
 
@@ -142,7 +154,7 @@ def _figures() -> tuple[dict[str, Any], gr.Button, gr.Markdown]:
     table = gr.HTML(padding=False, elem_id="figures")
     share = add_share()
     gr.Markdown("### Which order it chose")
-    heatmap = gr.Plot(show_label=False, elem_id="heatmap")
+    heatmap = add_heatmap()
     heatmap_text = gr.Markdown(
         EMPTY_HEATMAP,
         elem_id="heatmap-text",
@@ -150,9 +162,8 @@ def _figures() -> tuple[dict[str, Any], gr.Button, gr.Markdown]:
     inspector = add_inspector()
     with gr.Accordion("The path of a block", open=False):
         gr.Markdown(
-            "Where a block's output goes from step to step: in full compute, where reuse would "
-            "leave it, and where the method as published carries it on. Runs full compute once "
-            "more, untimed.",
+            "Where a block's output goes from step to step, and how far from there reuse and the "
+            "method as published would put it. Runs full compute once more, untimed.",
             elem_classes="tc-quiet",
         )
         with gr.Row():

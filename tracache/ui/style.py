@@ -6,6 +6,8 @@ from importlib.resources import files
 
 import gradio as gr
 
+from tracache.compare.colours import style_sheet
+
 THEME = gr.themes.Default(
     primary_hue="teal",
     secondary_hue="slate",
@@ -47,6 +49,13 @@ THEME = gr.themes.Default(
 
 _UI = files("tracache.ui")
 
-_SHEETS = ("page.css", "front.css", "widgets/viewer.css")
+_SHEETS = (
+    "page.css",
+    "front.css",
+    "widgets/viewer.css",
+    "widgets/heatmap.css",
+    "widgets/forecast.css",
+    "widgets/scrubber.css",
+)
 
-CSS = "\n".join((_UI / name).read_text("utf-8") for name in _SHEETS)
+CSS = "\n".join((style_sheet(), *((_UI / name).read_text("utf-8") for name in _SHEETS)))

@@ -5,6 +5,8 @@ const block = root.querySelector(".tci-block");
 const step = root.querySelector(".tci-step");
 const said = root.querySelector(".tci-said");
 const bars = root.querySelector("tbody");
+// Where the page's cursor is; it may be told of before there is anything to show.
+let at = -1;
 
 function options(select, names, chosen) {
   select.replaceChildren(...names.map((name, i) => new Option(name, i)));
@@ -14,6 +16,7 @@ function options(select, names, chosen) {
 function load() {
   const value = props.value;
   root.hidden = !value;
+  if (!value) at = -1;
   if (!value) return;
   // The last row makes the picture; where it chooses nothing, the last block beside it does.
   const rows = value.spreads.map((step) => step.map((x) => x.some((y) => y !== null)));
@@ -22,7 +25,7 @@ function load() {
   options(block, value.blocks, chosen);
   const judged = rows.findIndex((row) => row[chosen]);
   const names = value.timesteps.map((t, i) => `${i + 1} (timestep ${t})`);
-  options(step, names, Math.max(judged, 0));
+  options(step, names, at >= 0 && at < names.length ? at : Math.max(judged, 0));
   draw();
 }
 
@@ -49,7 +52,8 @@ function draw() {
     head.scope = "row";
     head.textContent = `φ${i + 1} − φ${i}`;
     const bar = document.createElement("span");
-    bar.className = x === least ? "tci-bar tci-least" : "tci-bar";
+    // The least in the colour of the order that it chose.
+    bar.className = x === least ? `tci-bar tci-least tch-order-${value.orders[s][b]}` : "tci-bar";
     bar.style.width = `${Math.max(1, (100 * x) / most)}%`;
     row.append(head);
     row.insertCell().append(bar);
@@ -57,25 +61,24 @@ function draw() {
   });
 }
 
-block.addEventListener("change", draw);
-step.addEventListener("change", draw);
-
-// The figure is Gradio's, and is drawn anew for every run.
-function listen() {
-  const figure = document.querySelector("#heatmap .js-plotly-plot");
-  if (figure?.on && !figure.dataset.tci) {
-    figure.dataset.tci = "yes";
-    figure.on("plotly_click", ({ points: [point] }) => {
-      const row = props.value?.blocks.indexOf(point.y) ?? -1;
-      if (row < 0) return;
-      block.value = row;
-      step.value = +point.x - 1;
-      draw();
-    });
-  }
-  if (root.isConnected) setTimeout(listen, 500);
+// By hand: the heatmap shows the cell, and whatever else follows the cursor its step.
+function tell() {
+  const cell = { step: +step.value, row: +block.value };
+  document.dispatchEvent(new CustomEvent("tc-step", { detail: cell }));
 }
+block.addEventListener("change", tell);
+step.addEventListener("change", tell);
+
+// A cell of the heatmap, or a step of the scrubber, that was pressed.
+function follow({ detail }) {
+  if (!root.isConnected) return document.removeEventListener("tc-step", follow);
+  at = detail.step;
+  if (!props.value || at >= props.value.timesteps.length) return;
+  step.value = at;
+  if (detail.row !== undefined) block.value = detail.row;
+  draw();
+}
+document.addEventListener("tc-step", follow);
 
 watch("value", load);
 load();
-listen();
