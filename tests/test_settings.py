@@ -17,6 +17,9 @@ def test_nothing_needs_to_be_set():
     assert (settings.host, settings.port, settings.queue) == ("127.0.0.1", 7860, 16)
     assert settings.auth is None
     assert settings.api
+    assert settings.proxies == "127.0.0.1"
+    believed = Settings.from_environment({"TRACACHE_PROXIES": "10.0.0.1, 10.0.0.2"}).proxies
+    assert believed == "127.0.0.1,10.0.0.1,10.0.0.2"
     assert next(spec.id for spec in offered(settings)) == "scenes-t2i"
 
 
@@ -32,6 +35,9 @@ def test_everything_can_be_set(tmp_path):
             "TRACACHE_OFFER": "scenes-class, scenes-t2i",
             "TRACACHE_QUEUE": "4",
             "TRACACHE_AUTH": "ada:love:lace",
+            "TRACACHE_HOSTS": "demo.example, a.example",
+            "TRACACHE_PROXIES": "10.0.0.1",
+            "TRACACHE_DRAIN": "0",
             "TRACACHE_API": "off",
             "TRACACHE_LOG_PROMPTS": "1",
             "TRACACHE_DTYPE": "bfloat16",
@@ -54,6 +60,10 @@ def test_everything_can_be_set(tmp_path):
         offered=("scenes-class", "scenes-t2i"),
         queue=4,
         auth=("ada", "love:lace"),
+        hosts=("demo.example", "a.example"),
+        # A Space's own proxy, whatever else is said.
+        proxies="*",
+        drain_s=0,
         api=False,
         log_prompts=True,
         dtype="bfloat16",

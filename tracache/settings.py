@@ -63,10 +63,6 @@ def require_asset(path: Path, assets: Path) -> Path:
     return path
 
 
-def _own_folder() -> Path:
-    return Path(gettempdir()) / f"tracache-runs-{os.getpid()}"
-
-
 @dataclass(frozen=True)
 class Settings:
     """Settings of a process.
@@ -94,8 +90,8 @@ class Settings:
         Where the page listens: ``GRADIO_SERVER_NAME`` (127.0.0.1) and ``GRADIO_SERVER_PORT``
         (7860).
     runs : Path
-        Folder for the pictures and figures of the page's runs (``TRACACHE_RUNS``), by default one
-        of this process in the system's temporary folder. They are kept for an hour.
+        Where the server makes a folder of its own for the pictures and figures of the page's runs
+        (``TRACACHE_RUNS``), by default the system's temporary folder. They are kept for an hour.
     deadline_s : float
         Longest time that one request may take (``TRACACHE_DEADLINE``, 600 s).
     timing_s : float
@@ -112,6 +108,16 @@ class Settings:
         several, if not set; 0 does it in the process of the page.
     auth : tuple of (str, str) or None
         User and password of the page (``TRACACHE_AUTH=user:password``).
+    hosts : tuple of str
+        Names by which the page is known (``TRACACHE_HOSTS``, separated by commas): no other is
+        answered to, and other websites may not call it. By default those of this machine, and any
+        where the page listens on all addresses.
+    proxies : str
+        Addresses of proxies that are believed to say who a visitor is (``TRACACHE_PROXIES``,
+        separated by commas, ``*`` for any), besides this machine's own; any on a Space.
+    drain_s : float
+        How long runs that are under way may go on when the server is told to end
+        (``TRACACHE_DRAIN``, 10 s).
     api : bool
         Whether programs and agents may call it (``TRACACHE_API``, on).
     space : bool
@@ -128,13 +134,16 @@ class Settings:
     timing_s: float = 1.0
     models: Path | None = None
     brought: tuple[str, ...] = ()
-    runs: Path = field(default_factory=_own_folder)
+    runs: Path = field(default_factory=lambda: Path(gettempdir()))
     offered: tuple[str, ...] = ()
     queue: int = 16
     dtype: str | None = None
     ceiling: float = 1.0
     workers: int | None = None
     auth: tuple[str, str] | None = field(default=None, repr=False)
+    hosts: tuple[str, ...] = ()
+    proxies: str = "127.0.0.1"
+    drain_s: float = 10.0
     api: bool = True
     log_prompts: bool = False
     space: bool = False
@@ -164,6 +173,7 @@ class Settings:
         assets = Path(get("TRACACHE_ASSETS") or _PROJECT / "demo_assets")
         if get("TRACACHE_ASSETS") and not assets.is_dir():
             raise ValueError(f"TRACACHE_ASSETS must be a folder; there is none at {assets}")
+        proxies = "*" if get("SPACE_ID") else get("TRACACHE_PROXIES")
         models, brought = _models(get("TRACACHE_MODELS"))
         return cls(
             assets=assets,
@@ -174,8 +184,8 @@ class Settings:
             timing_s=_number("TRACACHE_TIMING", get("TRACACHE_TIMING"), 1, 0, 60),
             models=models,
             brought=brought,
-            runs=Path(get("TRACACHE_RUNS")) if get("TRACACHE_RUNS") else _own_folder(),
-            offered=tuple(filter(None, map(str.strip, get("TRACACHE_OFFER").split(",")))),
+            runs=Path(get("TRACACHE_RUNS")) if get("TRACACHE_RUNS") else Path(gettempdir()),
+            offered=_names(get("TRACACHE_OFFER")),
             queue=int(_number("TRACACHE_QUEUE", get("TRACACHE_QUEUE"), 16, 1, 1000)),
             workers=int(_number("TRACACHE_WORKERS", get("TRACACHE_WORKERS"), 0, 0, 64))
             if get("TRACACHE_WORKERS")
@@ -183,6 +193,10 @@ class Settings:
             dtype=dtype,
             ceiling=_number("TRACACHE_CEILING", get("TRACACHE_CEILING"), 1, 0.01, 1),
             auth=_pair("TRACACHE_AUTH", there.get("TRACACHE_AUTH", "")),
+            hosts=_names(get("TRACACHE_HOSTS")),
+            # An agent's call comes from this machine, and says whose it is.
+            proxies=proxies if proxies == "*" else ",".join(["127.0.0.1", *_names(proxies)]),
+            drain_s=_number("TRACACHE_DRAIN", get("TRACACHE_DRAIN"), 10, 0, 3600),
             api=_switch("TRACACHE_API", get("TRACACHE_API"), True),
             space=bool(get("SPACE_ID")),
             log_prompts=_switch("TRACACHE_LOG_PROMPTS", get("TRACACHE_LOG_PROMPTS"), False),
@@ -204,6 +218,10 @@ def _models(text: str) -> tuple[Path | None, tuple[str, ...]]:
         else:
             folder = path
     return folder, tuple(brought)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, text.split(","))))
 
 
 def _number(variable: str, text: str, default: float, low: float, high: float) -> float:

@@ -7,6 +7,7 @@ import inspect
 import diffusers as d
 import torch
 import transformers
+from diffusers.pipelines.ltx2 import LTX2TextConnectors
 from diffusers.pipelines.stable_audio import StableAudioProjectionModel
 
 from tests.caching.test_pipelines import (
@@ -22,6 +23,7 @@ from tests.caching.test_pipelines import (
     z_image,
 )
 from tests.caching.zoo import configurations, make
+from tests.parts import ltx_vae, qwen_vae, sdxl_unet, wan_vae
 from tests.tiny import dit as tiny_dit
 from tests.tiny import pixart as tiny_pixart
 from tests.tiny import randomise
@@ -93,26 +95,13 @@ def animatediff():
 
 def sdxl():
     torch.manual_seed(3)
-    unet = d.UNet2DConditionModel(
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        sample_size=32,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        norm_num_groups=4,
-        attention_head_dim=(2, 4),
-        addition_embed_type="text_time",
-        addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=80,
-        cross_attention_dim=64,
-    )
     pipe = d.StableDiffusionXLPipeline(
         vae(),
         None,
         None,
         None,
         None,
-        unet.eval(),
+        sdxl_unet().eval(),
         d.EulerDiscreteScheduler(),
         add_watermarker=False,
     )
@@ -155,20 +144,11 @@ def sd3_image():
 
 
 def qwen():
-    vae3 = d.AutoencoderKLQwenImage(
-        base_dim=8,
-        z_dim=4,
-        dim_mult=[1, 2, 4],
-        num_res_blocks=1,
-        temperal_downsample=[False, True],
-        latents_mean=[0.0] * 4,
-        latents_std=[1.0] * 4,
-    )
     model = make("QwenImageTransformer2DModel")
     width = model.config.joint_attention_dim
     masks = {"prompt_embeds_mask": torch.ones(1, 6).long()}
     masks["negative_prompt_embeds_mask"] = torch.ones(1, 6).long()
-    pipe = d.QwenImagePipeline(flow(), vae3, None, None, model)
+    pipe = d.QwenImagePipeline(flow(), qwen_vae(), None, None, model)
     return pipe, {**pair(1, 6, width), **masks, "true_cfg_scale": 3.0, "height": 16, "width": 16}
 
 
@@ -182,17 +162,7 @@ def ltx():
     model = make("LTXVideoTransformer3DModel")
     channels = model.config.in_channels
     torch.manual_seed(0)
-    decoder = d.AutoencoderKLLTXVideo(
-        latent_channels=channels,
-        block_out_channels=(8, 8, 8, 8),
-        decoder_block_out_channels=(8, 8, 8, 8),
-        layers_per_block=(1, 1, 1, 1, 1),
-        decoder_layers_per_block=(1, 1, 1, 1, 1),
-        spatio_temporal_scaling=(True, True, False, False),
-        decoder_spatio_temporal_scaling=(True, True, False, False),
-        patch_size=1,
-    )
-    pipe = d.LTXPipeline(flow(), decoder, None, None, model)
+    pipe = d.LTXPipeline(flow(), ltx_vae(channels), None, None, model)
     width = model.config.caption_channels
     masks = {"prompt_attention_mask": torch.ones(1, 6).bool()}
     masks["negative_prompt_attention_mask"] = torch.ones(1, 6).bool()
@@ -412,19 +382,73 @@ def wan_image():
     )
     pipe, given, _ = wan()
     model = randomise(model)
-    pipe.vae = d.AutoencoderKLWan(
-        base_dim=3,
-        z_dim=4,
-        dim_mult=[1, 1, 1, 1],
-        num_res_blocks=1,
-        temperal_downsample=[False, True, True],
-        latents_mean=[0.0] * 4,
-        latents_std=[1.0] * 4,
-    )
+    pipe.vae = wan_vae(4, latents_mean=[0.0] * 4, latents_std=[1.0] * 4)
     parts = {"image_processor": None, "image_encoder": None, "transformer": model}
     parts = {**{k: v for k, v in pipe.components.items() if "expand" not in k}, **parts}
     pipe = d.WanImageToVideoPipeline(**parts)
     return pipe, {**given, "image": picture(), "height": 16, "width": 16}
+
+
+def ltx2():
+    """Picture and sound: three calls a step, and a copy of the scheduler for what is heard."""
+    model = make("LTX2VideoTransformer3DModel")
+    torch.manual_seed(0)
+    decoder = d.AutoencoderKLLTX2Video(
+        latent_channels=model.config.in_channels,
+        block_out_channels=(8, 8, 8, 8),
+        decoder_block_out_channels=(8, 8, 8),
+        layers_per_block=(1, 1, 1, 1, 1),
+        decoder_layers_per_block=(1, 1, 1, 1),
+        patch_size=1,
+    )
+    heard = d.AutoencoderKLLTX2Audio(
+        base_channels=4, ch_mult=(1, 1, 1), num_res_blocks=1, latent_channels=2, mel_bins=8
+    )
+    connectors = LTX2TextConnectors(
+        caption_channels=16,
+        text_proj_in_factor=1,
+        video_connector_num_attention_heads=2,
+        video_connector_attention_head_dim=8,
+        video_connector_num_layers=1,
+        video_connector_num_learnable_registers=None,
+        audio_connector_num_attention_heads=2,
+        audio_connector_attention_head_dim=8,
+        audio_connector_num_layers=1,
+        audio_connector_num_learnable_registers=None,
+        connector_rope_base_seq_len=32,
+    )
+    made = flow(use_dynamic_shifting=True)
+    pipe = d.LTX2Pipeline(made, decoder, heard, None, None, connectors, model, None)
+    masks = {"prompt_attention_mask": torch.ones(1, 6).long()}
+    masks["negative_prompt_attention_mask"] = torch.ones(1, 6).long()
+    sizes = {"num_frames": 9, "height": 32, "width": 32, "spatio_temporal_guidance_blocks": [1]}
+    return pipe, {**pair(1, 6, 16), **masks, **sizes}
+
+
+class Ideogram4(d.Ideogram4Pipeline):
+    """With features in place of those that an encoder finds."""
+
+    def encode_prompt(self, prompt, grid_h, grid_w, max_sequence_length, device):
+        length = max_sequence_length
+        found = text(1, length + grid_h * grid_w, self.transformer.config.llm_features_dim)
+        found[:, length:] = 0
+        return found, *self._prepare_ids([length - 1], grid_h, grid_w, length, device)
+
+
+def ideogram():
+    """Guidance by a second denoiser."""
+    model = make("Ideogram4Transformer2DModel")
+    decoder = d.AutoencoderKLFlux2(
+        down_block_types=("DownEncoderBlock2D",),
+        up_block_types=("UpDecoderBlock2D",),
+        block_out_channels=(8,),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=4,
+    )
+    pipe = Ideogram4(flow(), decoder, None, None, model, randomise(type(model)(**model.config)))
+    sizes = {"height": 8, "width": 8, "max_sequence_length": 5}
+    return pipe, {"prompt": "", "guidance_scale": 4.0, "guidance_schedule": None, **sizes}
 
 
 PIPES = {
@@ -453,6 +477,8 @@ PIPES = {
     "Wan 2.1 image to video": wan_image,
     "Wan 2.2, two experts": experts,
     "LTX-Video": ltx,
+    "LTX-2": ltx2,
+    "Ideogram 4": ideogram,
     "CogVideoX": lambda: cogvideo(d.CogVideoXDDIMScheduler(clip_sample=False)),
     "CogVideoX, DPM": lambda: cogvideo(d.CogVideoXDPMScheduler()),
     "HunyuanVideo": hunyuan,

@@ -334,6 +334,71 @@ def test_chromas_residual_is_added_in_place_and_harms_no_history():
     hook.remove()
 
 
+class Consuming(Toy):
+    """Uses up what it is given: a list of residuals, and the latents' own memory."""
+
+    def forward(self, x, timestep, text):
+        text = text["residuals"]
+        x += timestep.reshape(-1, 1, 1) / 1000
+        for block in self.layers:
+            x = block(x)
+            if text and float(timestep[0]) != 600:
+                x += text.pop()
+        return self.head(x)
+
+
+def test_a_forward_may_use_up_what_it_is_given():
+    model = Consuming()
+    config = TraCacheConfig(full_steps=(0, 3), max_order=0)
+    latents = [torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(i)) for i in range(4)]
+    every = [torch.full((2, 5, 4), 0.5), torch.full((2, 5, 4), 2.0)]
+
+    def outputs():
+        found = []
+        for x, time in zip(latents, TIMES, strict=True):
+            residuals = list(every)
+            given, before = x.clone(), x + time / 1000
+            with torch.no_grad():
+                found.append(model(given, torch.full((2,), time), {"residuals": residuals}))
+            # As without a cache: used up once, and written into once.
+            assert len(residuals) == (2 if time == 600 else 0)
+            assert torch.equal(given, before)
+        return found
+
+    plain = outputs()
+    handle = tracache.attach(model, config)
+    cached = outputs()
+    tail = next(iter(handle._stack.tails.values()))
+    assert (tail.live, tail.dense) == (((2, 0),), True)
+    assert torch.equal(cached[0], plain[0])
+    assert torch.equal(cached[1], plain[0])
+    assert torch.equal(cached[3], plain[3])
+
+
+class Fickle(Consuming):
+    """Takes another way once it has used up what it was given."""
+
+    def forward(self, x, timestep, text):
+        text["residuals"].pop()
+        for block in list(self.layers)[: 2 if float(timestep[0]) == 700 else 3]:
+            x = block(x)
+        return self.head(x + text["residuals"].pop())
+
+
+def test_what_goes_another_way_is_computed_with_all_that_it_was_given():
+    model = Fickle()
+    x, residuals = torch.randn(2, 5, 4), [torch.zeros(2, 5, 4), torch.ones(2, 5, 4)]
+
+    def output(time):
+        with torch.no_grad():
+            return model(x, torch.full((2,), time), {"residuals": list(residuals)})
+
+    plain = [output(time) for time in (900.0, 700.0)]
+    tracache.attach(model, TraCacheConfig(stride=9, max_order=0))
+    for time, expected in zip((900.0, 700.0), plain, strict=True):
+        assert torch.equal(output(time), expected)
+
+
 # Kinds of calls
 
 

@@ -48,9 +48,9 @@ class Tried:
         given = {"output_type": "latent", **self.given}
         generator = torch.Generator().manual_seed(0)
         made = self.pipe(**given, num_inference_steps=STEPS, generator=generator, return_dict=False)
-        found = made[0]
-        found = torch.stack(list(found)) if isinstance(found, list) else found
-        return torch.as_tensor(found)
+        # What is seen, and what is heard where there is sound.
+        found = [x for x in pytree.tree_leaves(made) if x is not None]
+        return torch.cat([torch.as_tensor(x).flatten() for x in found])
 
 
 @cache
@@ -91,18 +91,20 @@ def test_by_default_it_is_a_run_whose_scheduler_is_handed_the_plan(one):
         assert torch.equal(one.run(), found)
     steps = len(trace)
     assert trace.computed.sum() == max(1, round(0.4 * steps))
-    scheduler, runs = one.pipe.scheduler, []
+    runs = {}
 
     def step(inner, output, timestep, sample, *args, **kwargs):
-        if not runs:
+        # The pipeline's, or a copy of it.
+        scheduler = inner.__self__
+        if scheduler not in runs:
             first = getattr(scheduler, "begin_index", None)
             times = [float(t) for t in scheduler.timesteps]
             first = times.index(float(timestep)) if first is None else first
-            runs.append(PlannedRun(scheduler, PlannedConfig(), first))
-        output, sample = runs[0].hand(output, sample)
+            runs[scheduler] = PlannedRun(scheduler, PlannedConfig(), first)
+        output, sample = runs[scheduler].hand(output, sample)
         return inner(output, timestep, sample, *args, **kwargs)
 
-    undo = wrap_method(scheduler, "step", step)
+    undo = wrap_method(one.pipe.scheduler, "step", step, copied=step)
     try:
         near(found, one.run())
     finally:

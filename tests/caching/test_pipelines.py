@@ -42,8 +42,8 @@ def text(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def flow():
-    return FlowMatchEulerDiscreteScheduler()
+def flow(**config):
+    return FlowMatchEulerDiscreteScheduler(**config)
 
 
 def flux(**more):

@@ -6,6 +6,7 @@ import copy
 import pickle
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from diffusers import (
@@ -17,9 +18,11 @@ from diffusers import (
 from torch import nn
 
 import tracache
+from tests.caching.pipes import PIPES
 from tests.caching.test_pipelines import wan
 from tests.caching.zoo import make
 from tracache.caching.hooks import is_hooked
+from tracache.caching.methods.planned import PlannedConfig
 from tracache.caching.pipeline import PipelineHandle, companions_of, denoisers_of, scheduler_of
 from tracache.caching.steps import remaining_steps
 from tracache.compare.sampling import Decided, watch_loop
@@ -176,6 +179,65 @@ def test_a_wrapper_of_torch_compile_is_refused_and_told_what_to_do():
             pass
 
 
+@pytest.mark.parametrize("name", ["SD 1.5 ControlNet", "FLUX.1 ControlNet"])
+@pytest.mark.parametrize("space", ["noise", "output"])
+def test_controlnets_run_where_a_plan_computes(name, space):
+    """At skipped steps nobody reads what they find; as published it may reach the output."""
+    pipe, given = PIPES[name]()
+    pipe.set_progress_bar_config(disable=True)
+    ran = []
+    hook = pipe.controlnet.conv_in if hasattr(pipe.controlnet, "conv_in") else None
+    (hook or pipe.controlnet.x_embedder).register_forward_hook(lambda *_: ran.append(1))
+
+    def run():
+        ran.clear()
+        generator = torch.Generator().manual_seed(0)
+        pipe(**given, num_inference_steps=STEPS, output_type="latent", generator=generator)
+        return len(ran)
+
+    assert run() == STEPS
+    with tracache.accelerate(pipe, compute=3, space=space):
+        assert (run(), run()) == (3, 3)
+    with tracache.accelerate(pipe, stride=2):
+        assert run() == STEPS
+
+
+class Steered:
+    """A ControlNet that is asked at some steps only."""
+
+    def __init__(self):
+        self.transformer, self.scheduler = Alone(), FlowMatchEulerDiscreteScheduler()
+        self.controlnet = TinyControlNet()
+
+    @torch.no_grad()
+    def __call__(self):
+        x = torch.ones(1, 4)
+        self.scheduler.set_timesteps(STEPS)
+        for i, t in enumerate(self.scheduler.timesteps):
+            residuals = self.controlnet(x, t.expand(1))[0] if i % 2 == 1 else 0
+            x = self.scheduler.step(self.transformer(x + residuals, t.expand(1)), t, x)[0]
+        return x
+
+
+class TinyControlNet(nn.Module):
+    """What it returns is of another kind than what the denoiser does."""
+
+    def forward(self, x, timestep):
+        return [0.1 * x.mean(dim=-1, keepdim=True)]
+
+
+@pytest.mark.parametrize("space", ["noise", "output"])
+def test_a_controlnet_may_be_asked_at_some_steps_only(space):
+    pipe = Steered()
+    want = pipe()
+    with tracache.accelerate(pipe, compute=5, space=space) as trace:
+        got = pipe()
+    assert trace.computed.sum() == 5
+    assert torch.allclose(got, want, rtol=0.2)
+    with tracache.accelerate(pipe, compute=STEPS, space=space):
+        assert torch.equal(pipe(), want)
+
+
 class Film:
     """As LTX-2: what is seen steps by the scheduler, what is heard by a copy of it."""
 
@@ -212,11 +274,69 @@ def test_a_copy_of_the_scheduler_steps_by_itself():
     assert torch.allclose(got[1], want[1])
 
 
-def test_a_copy_of_the_scheduler_is_refused_where_one_latent_alone_is_predicted():
+class Alone(nn.Module):
+    """What the two halves of a pair would do, each by itself."""
+
+    def forward(self, x, timestep):
+        return torch.sin(x * timestep.reshape(-1, 1) / 300)
+
+
+class Both(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one = Alone()
+        self.calls = 0
+
+    def forward(self, seen, heard, timestep):
+        self.calls += 1
+        return self.one(seen, timestep), self.one(heard, timestep)
+
+
+@pytest.mark.parametrize("placement", ["planned", "measured"])
+def test_a_copy_of_the_scheduler_goes_by_the_same_plan(placement):
+    """Its latents are carried along as if they were alone, at the steps that the run computes."""
     pipe = Film()
+    pipe.transformer = Both()
+    with tracache.accelerate(pipe, compute=4, placement=placement) as trace:
+        got = pipe()
+        again = pipe()
+    assert all(torch.equal(a, b) for a, b in zip(got, again, strict=True))
+    assert (len(trace), int(trace.computed.sum()), pipe.transformer.calls) == (STEPS, 4, 8)
+    steps = tuple(np.flatnonzero(trace.computed).tolist())
+    for latents, start in zip(got, (1.0, 2.0), strict=True):
+        scheduler, x = FlowMatchEulerDiscreteScheduler(), torch.full((1, 4), start)
+        denoiser = Alone()
+        config = PlannedConfig(full_steps=steps)
+        with torch.no_grad():
+            handle = tracache.attach(denoiser, config, scheduler=scheduler)
+            scheduler.set_timesteps(STEPS)
+            for t in scheduler.timesteps:
+                x = scheduler.step(denoiser(x, t.expand(1)), t, x, return_dict=False)[0]
+            handle.detach()
+        assert torch.equal(latents, x)
+
+
+class Early(Film):
+    """The copy steps first."""
+
+    @torch.no_grad()
+    def __call__(self):
+        seen, heard = torch.ones(1, 4), torch.full((1, 4), 2.0)
+        beside = copy.deepcopy(self.scheduler)
+        self.scheduler.set_timesteps(STEPS)
+        beside.set_timesteps(STEPS)
+        for t in self.scheduler.timesteps:
+            of_seen, of_heard = self.transformer(seen, heard, t.expand(1))
+            heard = beside.step(of_heard, t, heard, return_dict=False)[0]
+            seen = self.scheduler.step(of_seen, t, seen, return_dict=False)[0]
+        return seen, heard
+
+
+def test_a_copy_that_goes_other_ways_is_refused():
+    pipe = Early()
     want = pipe()
     with tracache.accelerate(pipe, compute=4, space="noise"):
-        with pytest.raises(RuntimeError, match="a copy of the scheduler takes other latents"):
+        with pytest.raises(RuntimeError, match=r"copy of the scheduler.*or before it.*'output'"):
             pipe()
         beside = copy.deepcopy(pipe.scheduler)
     assert torch.equal(pipe()[1], want[1])

@@ -269,3 +269,34 @@ def test_a_gate_file_is_an_arm(tmp_path):
 def test_bad_settings_are_refused(argv, words, tmp_path, capsys):
     given = ["--prompt", PROMPT, "--output", str(tmp_path)]
     assert words in refuse(capsys, "compare", *given, *argv)
+
+
+COMMANDS = {
+    "compare": ["compare", "--prompt", "a red cube", "--output", "{folder}", "--json", "{file}"],
+    "bench": ["bench", "--macs", "--json", "{file}"],
+    "nearness": ["bench", "--nearness", "--output", "{folder}", "--json", "{file}"],
+    "sweep": ["sweep", "--output", "{folder}", "--json", "{file}"],
+    "tune": ["tune", "--json", "{file}"],
+    "examples": ["examples", "--output", "{folder}"],
+    "trajectories": ["analyse", "trajectories", "--output", "{folder}"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_where_it_writes_is_tried_before_anything_is_done(command, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("tracache.cli.main.load_model", None)
+    good = {"file": str(tmp_path / "figures.json"), "folder": str(tmp_path / "out")}
+    (tmp_path / "wall").write_text("in the way")
+    for name, bad, words in (
+        ("file", "/nowhere/x.json", "there is no folder /nowhere"),
+        ("file", str(tmp_path), "is a folder: name a file in it"),
+        ("file", str(tmp_path / "wall" / "x.json"), "wall is a file"),
+        ("folder", str(tmp_path / "wall"), "is a file: name a folder"),
+        ("folder", str(tmp_path / "wall" / "x"), "wall is a file"),
+    ):
+        argv = [part.format(**{**good, name: bad}) for part in COMMANDS[command]]
+        if argv == [part.format(**good) for part in COMMANDS[command]]:
+            continue  # it has no such option
+        assert main(argv) == 2
+        assert words in capsys.readouterr().err
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["wall"]

@@ -110,7 +110,7 @@ def test_the_estimate_is_what_a_block_keeps(model, dtype, max_order, num_steps):
     model = model.to(dtype)
     config = TraCacheConfig(stride=2, max_order=max_order)
     handle = tracache.attach(model, config, trace=[0])
-    with measure_features(model) as features:
+    with measure_features([model]) as features:
         denoise(model, num_steps=num_steps)
     kept = handle._run.method.trajectories
     assert len(kept) == 2

@@ -11,6 +11,7 @@ import transformers
 from diffusers import AutoencoderKL
 
 from tests.models.hub import write_tokenizer
+from tests.parts import ltx_vae, qwen_vae, sdxl_unet, wan_vae
 from tests.tiny import randomise
 
 #: What byte-level tokenizers have for each byte.
@@ -180,18 +181,9 @@ def qwen_image(folder):
         joint_attention_dim=16,
         axes_dims_rope=(8, 4, 4),
     )
-    vae = diffusers.AutoencoderKLQwenImage(
-        base_dim=8,
-        z_dim=4,
-        dim_mult=[1, 2, 4],
-        num_res_blocks=1,
-        temperal_downsample=[False, True],
-        latents_mean=[0.0] * 4,
-        latents_std=[1.0] * 4,
-    )
     return diffusers.QwenImagePipeline(
         scheduler=_flow(use_dynamic_shifting=True),
-        vae=vae,
+        vae=qwen_vae(),
         text_encoder=transformers.Qwen2_5_VLForConditionalGeneration(config).eval(),
         tokenizer=_qwen_tokenizer(),
         transformer=randomise(transformer),
@@ -248,17 +240,10 @@ def wan(folder, scheduler=None):
         num_layers=2,
         rope_max_seq_len=32,
     )
-    vae = diffusers.AutoencoderKLWan(
-        base_dim=3,
-        z_dim=16,
-        dim_mult=[1, 1, 1, 1],
-        num_res_blocks=1,
-        temperal_downsample=[False, True, True],
-    )
     return diffusers.WanPipeline(
         tokenizer=_t5_tokenizer(folder),
         text_encoder=_umt5(16),
-        vae=vae,
+        vae=wan_vae(16),
         scheduler=scheduler
         or diffusers.UniPCMultistepScheduler(
             prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
@@ -278,19 +263,9 @@ def ltx(folder):
         qk_norm="rms_norm_across_heads",
         caption_channels=16,
     )
-    vae = diffusers.AutoencoderKLLTXVideo(
-        latent_channels=8,
-        block_out_channels=(8, 8, 8, 8),
-        decoder_block_out_channels=(8, 8, 8, 8),
-        layers_per_block=(1, 1, 1, 1, 1),
-        decoder_layers_per_block=(1, 1, 1, 1, 1),
-        spatio_temporal_scaling=(True, True, False, False),
-        decoder_spatio_temporal_scaling=(True, True, False, False),
-        patch_size=1,
-    )
     return diffusers.LTXPipeline(
         scheduler=_flow(use_dynamic_shifting=True),
-        vae=vae,
+        vae=ltx_vae(8),
         text_encoder=_t5(16),
         tokenizer=_t5_tokenizer(folder),
         transformer=randomise(transformer),
@@ -298,30 +273,13 @@ def ltx(folder):
 
 
 def sdxl(folder):
-    unet = diffusers.UNet2DConditionModel(
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        sample_size=32,
-        in_channels=4,
-        out_channels=4,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        norm_num_groups=4,
-        attention_head_dim=(2, 4),
-        use_linear_projection=True,
-        addition_embed_type="text_time",
-        addition_time_embed_dim=8,
-        transformer_layers_per_block=(1, 1),
-        projection_class_embeddings_input_dim=80,
-        cross_attention_dim=64,
-    )
     return diffusers.StableDiffusionXLPipeline(
         vae=_vae(4),
         text_encoder=_clip(transformers.CLIPTextModel),
         text_encoder_2=_clip(transformers.CLIPTextModelWithProjection),
         tokenizer=_clip_tokenizer(),
         tokenizer_2=_clip_tokenizer(),
-        unet=randomise(unet),
+        unet=randomise(sdxl_unet()),
         scheduler=diffusers.EulerDiscreteScheduler(
             beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"
         ),

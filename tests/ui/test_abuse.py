@@ -37,12 +37,11 @@ HOSTILE = (
 )
 
 
-def send(address, body=None, method=None):
-    """Return (status, text) whatever the answer is."""
+def send(address, body=None, visitor="127.0.0.1"):
+    """Return (status, text) whatever the answer is; a visitor is an address behind a proxy."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(
-        address, data, {"Content-Type": "application/json"}, method=method
-    )
+    headers = {"Content-Type": "application/json", "X-Forwarded-For": visitor}
+    request = urllib.request.Request(address, data, headers)
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, answer.read().decode(errors="replace")
@@ -119,6 +118,15 @@ def test_no_way_around_the_queue(server):
         assert status in (404, 405, 422)
 
 
+def test_no_way_around_the_queue_by_number(server, config):
+    """What does not wait there is called by its number; whatever works on the device waits."""
+    for endpoint in config["dependencies"]:
+        if endpoint["queue"] and endpoint["backend_fn"]:
+            body = {"data": [], "fn_index": endpoint["id"], "session_hash": "around"}
+            status, text = send(f"{server}/gradio_api/run/predict", body)
+            assert status in (401, 403, 404, 422), (endpoint["api_name"], text)
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -148,6 +156,7 @@ def test_browsers_are_told_what_the_page_may_do(server, path):
     with answer:
         headers = answer.headers
     policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
+    assert "unsafe-inline" not in policy["script-src"]
     assert policy["default-src"] == policy["form-action"] == policy["base-uri"] == "'self'"
     assert policy["object-src"] == "'none'"
     assert policy["frame-ancestors"] == "'self' https://huggingface.co https://*.hf.space"
@@ -193,7 +202,11 @@ def compare_call(server, config):
 def test_a_flood_is_answered_with_a_message(server, compare_call):
     """The queue holds sixteen; whoever comes after hears so, and the page goes on working."""
     answers = [
-        send(f"{server}/gradio_api/queue/join", {**compare_call, "session_hash": f"flood-{i}"})
+        send(
+            f"{server}/gradio_api/queue/join",
+            {**compare_call, "session_hash": f"flood-{i}"},
+            f"10.9.0.{i}",
+        )
         for i in range(30)
     ]
     codes = [status for status, _ in answers]
@@ -237,7 +250,8 @@ def test_nobody_gets_more_by_asking_all_at_once(server, compare_call):
 def test_programs_without_a_session_leave_half_the_queue_to_others(server, compare_call):
     call = f"{server}/gradio_api/call/compare"
     answers = [send(call, {"data": compare_call["data"]}) for _ in range(16)]
-    other = send(f"{server}/gradio_api/queue/join", {**compare_call, "session_hash": "visitor"})
+    visitor = {**compare_call, "session_hash": "visitor"}
+    other = send(f"{server}/gradio_api/queue/join", visitor, "10.9.1.1")
     codes = [status for status, _ in answers]
     assert set(codes) == {200, 503}
     assert 8 <= codes.count(200) <= 11

@@ -8,12 +8,14 @@ import threading
 import time
 from dataclasses import replace
 
+import gradio as gr
 import pytest
 import torch
 
 from tracache.compare.comparison import compare
-from tracache.compare.events import ArmDone, Stage, StepDone
+from tracache.compare.events import ArmDone, Finished, Stage, StepDone
 from tracache.compare.request import make_request
+from tracache.compare.saving import save_arm
 from tracache.models.loading import ModelUnavailableError, load_model
 from tracache.serving.backend import Here, seconds_needed
 from tracache.serving.work import run_comparison
@@ -70,6 +72,30 @@ def test_what_was_found_before_goes_when_another_run_begins(tmp_path):
     assert "dB" not in shown[0]["headline"]
     assert "8 of 20" not in shown[-1]["headline"]
     assert "TraCache" in shown[-1]["headline"]
+
+
+def test_what_is_certain_is_said_before_the_clock_has_spoken(tmp_path):
+    settings = replace(Settings.from_environment(), runs=tmp_path / "runs")
+    handlers = Handlers(settings, Here(settings, "scenes-t2i"))
+    told = threading.Event()
+
+    def hold_the_end(request):
+        for event in compare(load_model(request.model), request):
+            if isinstance(event, Finished):
+                assert told.wait(60)
+            yield event
+
+    job = handlers.jobs.start(ask(), "me", hold_the_end)
+    said = []
+    for changes in handlers.show(job, [], own=True):
+        said += [changes["headline"]] if "headline" in changes else []
+        if said and "dB" in said[-1]:
+            told.set()
+    begun, certain, end = said
+    assert "dB" not in begun
+    assert "TraCache" in certain
+    assert "faster" not in certain
+    assert "TraCache" in end
 
 
 def test_whoever_comes_late_sees_the_end(jobs):
@@ -235,9 +261,9 @@ def test_failures_are_told(jobs):
         raise ZeroDivisionError
 
     assert last(jobs.start(ask(), "a", refused)).error == "no such files"
-    end = last(jobs.start(ask(), "b", broken))
-    assert end.state == "failed"
-    assert "the server's log says why" in end.error
+    job = jobs.start(ask(), "b", broken)
+    assert last(job).state == "failed"
+    assert f"the server's log says why, under {job.id}" in last(job).error
 
 
 def test_previews_show_while_a_run_goes_on(jobs):
@@ -253,15 +279,66 @@ def test_previews_show_while_a_run_goes_on(jobs):
     assert list(job.previews()) == ["full"]
 
 
-def test_old_runs_go_with_their_files(jobs, monkeypatch):
-    old = jobs.start(ask(), "me", work)
-    last(old)
-    monkeypatch.setattr(keeping, "KEPT_S", 0.0)
-    new = jobs.start(ask(), "me", work)
-    last(new)
-    assert jobs.find(old.id) is None
+def test_old_runs_go_with_their_files(jobs):
+    """By the clock, whether anybody begins another or asks for them."""
+    old, new = (jobs.start(ask(seed=seed), "me", work) for seed in range(2))
+    last(old), last(new)
+    old.started -= keeping.KEPT_S
+    jobs.expire()
     assert not old.folder.exists()
+    assert jobs.find(old.id) is None
     assert jobs.find(new.id) is new
+    new.started -= keeping.KEPT_S
+    assert jobs.find(new.id) is None
+    assert not new.folder.exists()
+
+
+def test_many_runs_of_one_leave_anothers(jobs, monkeypatch):
+    monkeypatch.setattr(keeping, "KEPT_JOBS", 4)
+    address = "10.0.0.1"
+    monkeypatch.setattr(keeping, "address_of_visitor", lambda: address)
+    theirs = jobs.start(ask(), "modest", work)
+    last(theirs)
+    address = "10.0.0.2"
+    for seed in range(7):
+        last(jobs.start(ask(seed=seed), f"name {seed}", work))
+    assert jobs.find(theirs.id) is theirs
+    assert len([f for f in theirs.folder.parent.iterdir() if f.is_dir()]) == 4
+
+
+def test_a_server_that_ends_lets_runs_end_and_tells_the_rest(jobs):
+    events = list(work(ask()))
+
+    def quick_one(request):
+        time.sleep(0.3)
+        yield from events
+
+    quick, slow = jobs.start(ask(), "a", quick_one), jobs.start(ask(steps=100), "b", endless)
+    jobs.drain(2.0)
+    assert last(quick).state == "done"
+    assert (last(slow).state, last(slow).error) == ("failed", keeping.ENDED)
+    with pytest.raises(gr.Error, match="restarted"):
+        jobs.start(ask(), "c", work)
+    release.set()
+
+
+release = threading.Event()
+
+
+def endless(request):
+    yield Stage("load", "Loading")
+    release.wait(60)
+    yield Stage("encode", "Encoding")
+
+
+def test_one_that_was_given_up_stays_so(jobs):
+    release.clear()
+    job = jobs.start(ask(), "me", endless)
+    next(job.follow(every_s=0))
+    job.give_up("over")
+    release.set()
+    assert [now.state for now in job.follow(every_s=0)] == ["failed"]
+    assert job.snapshot().error == "over"
 
 
 def test_only_so_many_are_kept(jobs, monkeypatch):
@@ -374,12 +451,21 @@ def test_a_model_that_cannot_be_loaded_is_told_and_may_be_repaired(tmp_path):
 
 
 def test_a_full_disk_is_told(jobs, monkeypatch):
+    saved = []
+
     def full(*args, **more):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        if saved:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        saved.append(save_arm(*args, **more))
+        return saved[0]
 
     monkeypatch.setattr(module, "save_arm", full)
-    end = last(jobs.start(ask(), "me", work))
+    job = jobs.start(ask(), "me", work)
+    end = last(job)
     assert end.error == module.DISK_FULL
+    # What there was of it makes room for the next.
+    assert not job.folder.exists()
+    assert end.files == {}
     monkeypatch.undo()
     assert last(jobs.start(ask(), "me", work)).state == "done"
 

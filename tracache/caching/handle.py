@@ -96,9 +96,14 @@ class CacheHandle:
                     hooks[module] = Detour(partial(self._module, index, part))
         if any(is_hooked(module) for module in hooks):
             raise RuntimeError("a cache is already attached to this denoiser; detach it first")
-        for module, hook in hooks.items():
-            hook_module(module, hook)
-            self._modules.append(module)
+        try:
+            for module, hook in hooks.items():
+                self._modules.append(module)
+                hook_module(module, hook)
+        except BaseException:
+            # An interrupt too: nobody would have a handle to take off what is on already.
+            self.detach()
+            raise
 
     @property
     def attached(self) -> bool:
@@ -231,6 +236,9 @@ class CacheHandle:
             method.begin(Step(clock.step, clock.timestep, *ahead))
             output = method.denoiser(call.args, call.kwargs, call.function)
             run.trace.watched = list(method.watched)
+            if method.watched:
+                # What makes the image is watched in any case, and comes last.
+                run.trace.main = method.watched[-1]
             run.trace.record(clock.timestep, method.row(), method.candidates())
             clock.broken = False
             return output

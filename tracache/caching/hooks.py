@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol, cast
 
 from diffusers.hooks import HookRegistry, ModelHook
@@ -10,6 +11,11 @@ from diffusers.hooks.hooks import StateManager
 from torch import nn
 
 from tracache.caching.methods.base import Call
+
+COMPILED = (
+    "a module was compiled with a cache attached to it, so the cache would be compiled too: "
+    "detach, call its compile() or compile_repeated_blocks(), and attach again"
+)
 
 #: Name under which our hooks are registered, one per module.
 HOOK = "tracache"
@@ -32,6 +38,8 @@ class Detour(ModelHook):
         self._may_compile = compiled
         self._compiled: Any = None
         self._direct = False
+        #: The forward by which it is reached, once it is on a module.
+        self.placed: Any = None
 
     def initialize_hook(self, module: nn.Module) -> nn.Module:
         # A compiled module would trace its way into the cache's bookkeeping. So calls reach the
@@ -47,6 +55,8 @@ class Detour(ModelHook):
     def new_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         if self._direct:
             return self._own_forward(*args, **kwargs)
+        if module.__dict__.get("_compiled_call_impl") is not None:
+            raise RuntimeError(COMPILED)
         return self._answer(Call(self._run_own, args, kwargs))
 
     def _run_own(self, *args: Any, **kwargs: Any) -> Any:
@@ -101,9 +111,30 @@ class DenoiserDetour(Detour):
         return module
 
 
-def hook_module(module: nn.Module, hook: ModelHook) -> None:
-    """Put a hook on a module."""
-    HookRegistry.check_if_exists_or_initialize(module).register_hook(hook, HOOK)
+def hook_module(module: nn.Module, hook: Detour) -> None:
+    """Put a hook on a module, beneath what offloads it."""
+    registry = HookRegistry.check_if_exists_or_initialize(module)
+    with _beneath(module, not registry.hooks):
+        registry.register_hook(hook, HOOK)
+        hook.placed = vars(module)["forward"]
+
+
+@contextmanager
+def _beneath(module: nn.Module, below: bool) -> Iterator[None]:
+    """Let a module's forward be the one that accelerate's hook stands in for.
+
+    That hook comes and goes while ours is there, as at the end of each call of a pipeline that
+    offloads, and puts back what it found: only what is beneath it stays.
+    """
+    if not below or "_old_forward" not in vars(module):
+        yield
+        return
+    inside: Any = module
+    offloading, inside.forward = module.forward, module._old_forward
+    try:
+        yield
+    finally:
+        inside._old_forward, inside.forward = module.forward, offloading
 
 
 def is_hooked(module: nn.Module) -> bool:
@@ -114,11 +145,15 @@ def is_hooked(module: nn.Module) -> bool:
 
 def unhook(module: nn.Module) -> None:
     """Take our hook off a module, and what attaching left on it if no other hook is there."""
-    registry: Any = module._diffusers_hook
-    registry.remove_hook(HOOK, recurse=False)
-    if registry.hooks:
-        return
-    del module._diffusers_hook
-    # The registry puts the class's own forward back as an attribute of the instance.
-    if module.__dict__.get("forward") == type(module).forward.__get__(module):
-        del module.forward
+    registry: Any = getattr(module, "_diffusers_hook", None)
+    if registry is None or HOOK not in registry.hooks:
+        return  # attaching was interrupted before there was one
+    placed = registry.hooks[HOOK].placed
+    with _beneath(module, vars(module).get("_old_forward") is placed):
+        registry.remove_hook(HOOK, recurse=False)
+        if registry.hooks:
+            return
+        del module._diffusers_hook
+        # The registry puts the class's own forward back as an attribute of the instance.
+        if module.__dict__.get("forward") == type(module).forward.__get__(module):
+            del module.forward

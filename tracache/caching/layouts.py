@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -127,6 +126,11 @@ def known_layout(denoiser: nn.Module) -> Layout:
     return next((LAYOUTS[name] for name in names if name in LAYOUTS), UNKNOWN)
 
 
+def has_parts(denoiser: nn.Module) -> bool:
+    """Whether the attentions and the MLP of a denoiser's blocks are known by name."""
+    return known_layout(denoiser) is not UNKNOWN
+
+
 def find_blocks(denoiser: nn.Module) -> list[nn.Module]:
     """Return the blocks of a denoiser: in the order they run where that is declared.
 
@@ -171,16 +175,6 @@ def find_layout(denoiser: nn.Module) -> Layout:
             f"they are of {', '.join(LAYOUTS)}"
         )
     return layout
-
-
-def argument_reader(forward: Callable[..., Any], name: str) -> Callable[[tuple, dict], Any]:
-    """Return a function that reads argument ``name`` of ``forward`` from (args, kwargs)."""
-    position = list(inspect.signature(forward).parameters).index(name)
-
-    def read(args: tuple, kwargs: dict) -> Any:
-        return args[position] if position < len(args) else kwargs.get(name)
-
-    return read
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -14,6 +15,7 @@ from tracache.caching.methods.base import Watch
 from tracache.caching.methods.planned import PlannedConfig
 from tracache.caching.scheduled import ScheduledHandle
 from tracache.caching.trace import Trace
+from tracache.caching.turns import watch_over
 
 #: The component by which most pipelines go through their steps, and how others' names end.
 SCHEDULER = "scheduler"
@@ -27,6 +29,22 @@ def denoisers_of(pipe: Any) -> dict[str, nn.Module]:
     :func:`companions_of`. A module that has two names counts once.
     """
     return {name: part for name, part in _timed(pipe).items() if not _is_controlnet(part)}
+
+
+def first_denoiser(pipe: Any) -> nn.Module:
+    """Return the denoiser of a pipeline whose blocks are spoken of where one is: mostly the only.
+
+    Raises
+    ------
+    TypeError
+        If there is none.
+    """
+    for denoiser in denoisers_of(pipe).values():
+        return denoiser
+    raise TypeError(
+        f"{type(pipe).__name__} has no denoiser to accelerate: none of its components has a "
+        "forward that takes a timestep"
+    )
 
 
 def companions_of(pipe: Any) -> dict[str, nn.Module]:
@@ -152,13 +170,10 @@ class PipelineHandle:
     """
 
     def __init__(self, pipe: Any, config: MethodConfig, trace: Watch = "last") -> None:
+        first_denoiser(pipe)
         denoisers = denoisers_of(pipe)
-        if not denoisers:
-            raise TypeError(
-                f"{type(pipe).__name__} has no denoiser to accelerate: none of its components "
-                "has a forward that takes a timestep"
-            )
         self._handles: dict[str, CacheHandle | ScheduledHandle] = {}
+        self._undo: list[Callable[[], None]] = []
         try:
             if isinstance(config, PlannedConfig):
                 self._plan(pipe, denoisers, config, trace)
@@ -167,10 +182,16 @@ class PipelineHandle:
                     key = scheduler_of(pipe, name)
                     told = None if key is None else SchedulerOf(pipe, key)
                     self._handles[name] = CacheHandle(denoiser, config, scheduler=told, trace=trace)
-        except Exception:
+                self._guard(pipe, denoisers)
+        except BaseException:
             self.detach()
             raise
         self.trace = PipelineTrace(self, next(iter(self._handles.values())).trace)
+
+    def _guard(self, pipe: Any, denoisers: dict[str, nn.Module]) -> None:
+        """Watch over the schedulers, as a plan does over its own: one run at a time."""
+        for key in {scheduler_of(pipe, name) for name in denoisers} - {None}:
+            self._undo += watch_over(getattr(pipe, str(key)))
 
     def _plan(
         self, pipe: Any, denoisers: dict[str, nn.Module], config: PlannedConfig, trace: Watch
@@ -188,10 +209,13 @@ class PipelineHandle:
             groups.setdefault(key, []).append(name)
         beside = companions_of(pipe)
         for key, names in groups.items():
-            others = [p for name, p in beside.items() if scheduler_of(pipe, name) == key]
-            parts = [*(denoisers[name] for name in names), *others]
             self._handles[key] = ScheduledHandle(
-                parts, getattr(pipe, key), config, trace, names=names
+                [denoisers[name] for name in names],
+                getattr(pipe, key),
+                config,
+                trace,
+                names=names,
+                companions=[p for name, p in beside.items() if scheduler_of(pipe, name) == key],
             )
 
     @property
@@ -226,5 +250,7 @@ class PipelineHandle:
 
     def detach(self) -> None:
         """Give all of them their own methods back; the traces stay."""
+        while self._undo:
+            self._undo.pop()()
         for handle in self._handles.values():
             handle.detach()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from tracache.caching.hooks import Detour, hook_module, is_hooked, unhook
 from tracache.caching.methods.base import Call, Watch
 from tracache.caching.methods.planned import OUTPUT, PlannedConfig, PlannedRun
 from tracache.caching.trace import Trace
+from tracache.caching.turns import Turns
 from tracache.caching.wrapping import wrap_method
 
 #: Row of the trace that makes the picture.
@@ -58,31 +60,46 @@ class ScheduledHandle:
         config: PlannedConfig,
         trace: Watch = "last",
         names: Sequence[str | None] = (None,),
+        companions: Sequence[nn.Module] = (),
     ) -> None:
         require_linear(scheduler)
-        for denoiser in denoisers:
-            require_no_wrapper(denoiser)
-        if any(is_hooked(denoiser) for denoiser in denoisers):
+        for part in (*denoisers, *companions):
+            require_no_wrapper(part)
+        if any(is_hooked(part) for part in (*denoisers, *companions)):
             raise RuntimeError("a cache is already attached to this denoiser; detach it first")
         self.config = config
         self._beside = None if trace == "last" else BlocksBeside(denoisers[0], trace)
         self.trace = self._new_trace()
-        # Of those without a name, as ControlNets, nobody asks. One denoiser's trace is the run's.
+        # One denoiser's trace is the run's.
         alone = len(names) == 1
         self.traces = {name: self.trace if alone else self._new_trace() for name in names}
         self._scheduler = scheduler
-        self._denoisers = list(denoisers)
+        self._hooked: list[nn.Module] = []
         self._run: PlannedRun | None = None
+        #: Copies of the scheduler that step beside it, and their runs, by identity.
+        self._beside_runs: dict[int, tuple[Any, PlannedRun]] = {}
         #: What each call of a computed step returned, for the steps after it.
         self._returned: list[Any] = []
         self._calls = 0
         self._called: set[int] = set()
-        for index, denoiser in enumerate(self._denoisers):
-            hook_module(denoiser, Detour(partial(self._denoise, index)))
-        self._undo = [
-            wrap_method(scheduler, "set_timesteps", self._restart),
-            wrap_method(scheduler, "step", self._step, copied=self._step_copy),
-        ]
+        #: What each companion returned last.
+        self._stand_ins: dict[int, Any] = {}
+        self._turns = Turns()
+        self._undo: list[Callable[[], None]] = []
+        try:
+            self._attach(denoisers, companions)
+        except BaseException:
+            # An interrupt too: nobody would have a handle to take off what is on already.
+            self.detach()
+            raise
+
+    def _attach(self, denoisers: Sequence[nn.Module], companions: Sequence[nn.Module]) -> None:
+        for answer, parts in ((self._denoise, denoisers), (self._accompany, companions)):
+            for index, part in enumerate(parts):
+                self._hooked.append(part)
+                hook_module(part, Detour(partial(answer, index)))
+        self._undo.append(wrap_method(self._scheduler, "set_timesteps", self._restart))
+        self._undo.append(wrap_method(self._scheduler, "step", self._step, copied=self._step_copy))
 
     @property
     def attached(self) -> bool:
@@ -101,12 +118,14 @@ class ScheduledHandle:
             self._undo.pop()()
         if self._beside is not None:
             self._beside.detach()
-        while self._denoisers:
-            unhook(self._denoisers.pop())
+        while self._hooked:
+            unhook(self._hooked.pop())
         self._forget()
 
     def _forget(self) -> None:
         self._run, self._returned, self._calls = None, [], 0
+        self._beside_runs.clear()
+        self._stand_ins.clear()
         self._called.clear()
 
     @property
@@ -115,10 +134,15 @@ class ScheduledHandle:
         return [self.trace, *others]
 
     def _restart(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self._turns.begin()
         self.reset()
         return inner(*args, **kwargs)
 
     def _denoise(self, index: int, call: Call) -> Any:
+        with self._turns.forward(self._scheduler, (*call.args, *call.kwargs.values())):
+            return self._answer(index, call)
+
+    def _answer(self, index: int, call: Call) -> Any:
         self._called.add(index)
         if self._run is None or self._run.computes:
             if self._beside is not None and self._calls == 0:
@@ -128,8 +152,7 @@ class ScheduledHandle:
                 self._returned.clear()
             self._calls += 1
             if self.config.space != OUTPUT:
-                # A shape is all that is needed, and takes no memory.
-                self._returned.append(_map(lambda t: t.new_zeros(()).expand(t.shape), output))
+                self._returned.append(_stand_in(output))
             else:
                 self._returned.append(output)
             return output
@@ -142,6 +165,15 @@ class ScheduledHandle:
         answer = self._returned[min(place, len(self._returned) - 1)]
         # Fresh memory, since pipelines may write into what a denoiser returned.
         return _map(Tensor.contiguous, answer)
+
+    def _accompany(self, index: int, call: Call) -> Any:
+        """Answer for what only denoisers read, which at a skipped step nobody does."""
+        computes = self._run is None or self._run.computes
+        if computes or index not in self._stand_ins:
+            output = call()
+            self._stand_ins[index] = _stand_in(output)
+            return output
+        return _map(Tensor.contiguous, self._stand_ins[index])
 
     def _predict(self, place: int) -> Any:
         """What a call of the denoiser would have returned, by its own trajectory."""
@@ -164,6 +196,7 @@ class ScheduledHandle:
         *args: Any,
         **kwargs: Any,
     ) -> Any:
+        self._turns.step(self._scheduler)
         if self._run is None:
             first = _step_index(self._scheduler, timestep)
             self._run = PlannedRun(self._scheduler, self.config, first)
@@ -175,15 +208,37 @@ class ScheduledHandle:
         self._called.clear()
         return inner(handed, timestep, latents, *args, **kwargs)
 
-    def _step_copy(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Step a copy of the scheduler, by which some pipelines take second latents along."""
-        if self.attached and self._run is not None and self.config.space != OUTPUT:
+    def _step_copy(
+        self,
+        inner: Callable[..., Any],
+        model_output: Tensor,
+        timestep: Any,
+        sample: Tensor,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        """Step a copy of the scheduler, by which some pipelines take second latents along.
+
+        These have a trajectory of their own, and the run's plan.
+        """
+        if not self.attached or self._run is None or self.config.space == OUTPUT:
+            return inner(model_output, timestep, sample, *args, **kwargs)
+        scheduler = cast(Any, inner).__self__
+        if id(scheduler) not in self._beside_runs:
+            # What is measured in the run is measured of what the scheduler itself steps.
+            config = replace(self.config, placement="planned")
+            run = PlannedRun(scheduler, config, _step_index(scheduler, timestep))
+            self._beside_runs[id(scheduler)] = scheduler, run
+        run = self._beside_runs[id(scheduler)][1]
+        if (run.step + 1, run.length) != (self._run.step, self._run.length):
             raise RuntimeError(
-                "a copy of the scheduler takes other latents through the same run, as the sound "
-                f"of LTX-2, and space={self.config.space!r} predicts one alone: choose "
+                "a copy of the scheduler takes other latents through other steps, or before it, "
+                f"and space={self.config.space!r} predicts what steps after it alone: choose "
                 "space='output', or the method as published, with stride=… or space='blocks'"
             )
-        return inner(*args, **kwargs)
+        run.plan = self._run.plan
+        handed, latents = run.hand(model_output, sample)
+        return inner(handed, timestep, latents, *args, **kwargs)
 
     def _new_trace(self) -> Trace:
         if self._beside is None:
@@ -222,6 +277,11 @@ class ScheduledHandle:
         for index, trace in enumerate(self.traces.values()):
             if trace is not self.trace and index in self._called:
                 trace.record(*step)
+
+
+def _stand_in(output: Any) -> Any:
+    """Return an output of the same shapes, which is all that is needed of it; takes no memory."""
+    return _map(lambda t: t.new_zeros(()).expand(t.shape), output)
 
 
 def _map(change: Callable[[Tensor], Tensor], output: Any) -> Any:

@@ -215,6 +215,11 @@ class Answers:
             raise Differs
 
 
+def copied(given: Any) -> Any:
+    """Return a nest of lists, tuples and dicts anew, its tensors copied."""
+    return pytree.tree_map(lambda x: x.detach().clone() if isinstance(x, Tensor) else x, given)
+
+
 def is_plain(values: Iterable[Any]) -> bool:
     """Whether values say all that they are: numbers, words, nothing."""
     return all(isinstance(value, _PLAIN) for value in values)

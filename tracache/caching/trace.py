@@ -37,6 +37,9 @@ class Trace:
         was computed; -2 (``UNTRACED``) where it was skipped and not watched: unless ``trace=…``
         says otherwise, only the last block, the one that makes the image, is watched; -3
         (``PARTIAL``) where some of its tokens, or of the batch, were computed.
+    main : int
+        Column of what makes the image: the last, unless blocks were found in another order than
+        they run in.
     timesteps : float array [steps]
         What the scheduler handed to the model, in denoising order.
     computed : bool array [steps]
@@ -53,6 +56,7 @@ class Trace:
         self.labels = tuple(names)
         self.watched = list(range(len(self.labels)) if watched is None else watched)
         self.item = item
+        self.main = len(self.labels) - 1
         self._timesteps: list[float] = []
         self._rows: list[Any] = []
         self._spreads: list[Any] = []
@@ -144,6 +148,7 @@ class Trace:
         """Return plain lists, ready for JSON."""
         return {
             "labels": list(self.labels),
+            "main": self.main,
             "timesteps": self.timesteps.tolist(),
             "orders": self.orders.tolist(),
             # JSON knows no NaN; seven digits are what float32 has.
@@ -158,6 +163,7 @@ class Trace:
         """Inverse of :meth:`to_dict`."""
         orders = np.array(data["orders"], dtype=np.int64)
         trace = cls(data["labels"])
+        trace.main = data.get("main", trace.main)
         trace._timesteps = [float(t) for t in data["timesteps"]]
         trace._rows = [None if (row == COMPUTED).all() else row for row in orders]
         known = np.array(data.get("spreads") or np.empty((len(orders), 0, 0)), dtype=np.float64)
@@ -182,6 +188,7 @@ class Trace:
         if not same:
             raise ValueError("the runs to be merged differ in rows, timesteps or computed steps")
         merged = cls(first.labels, sorted({row for t in traces for row in t.watched}), first.item)
+        merged.main = first.main
         for step, timestep in enumerate(first._timesteps):
             spreads = _join([part for t in traces for part in t._spreads_by_row(step)])
             merged.record(

@@ -12,6 +12,7 @@ from tracache.caching.checks import require_integer
 from tracache.caching.config import MAX_ORDER
 from tracache.caching.layouts import find_blocks
 from tracache.caching.method_config import MAX_STRIDE
+from tracache.caching.pipeline import first_denoiser
 from tracache.cli.sweep import make_experiment, run_experiment
 from tracache.compare.output import table
 from tracache.compare.request import make_request
@@ -65,7 +66,7 @@ def run_watching(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> d
     )
     model = load()
     block = args.block - 1 if args.block > 0 else args.block
-    count = len(find_blocks(model.pipe.transformer))
+    count = len(find_blocks(first_denoiser(model.pipe)))
     if not -count <= block < count:
         raise ValueError(
             f"block must be from 1 to {count}, or from the last one, -1; got {args.block}"

@@ -13,6 +13,7 @@ from tracache.caching.declare import HOST
 from tracache.cli.analyse import run_comparing, run_watching
 from tracache.cli.arguments import build_parser, given_cache_settings, given_settings, options_of
 from tracache.cli.bench import run_bench
+from tracache.cli.outputs import require_outputs
 from tracache.cli.sweep import run_sweep
 from tracache.cli.tune import run_tune
 from tracache.compare.comparison import compare
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status: 0, or 2 where the input was not allowed."""
     args = build_parser(RUNS).parse_args(argv)
     try:
+        require_outputs(args)
         if is_brought(getattr(args, "model", None) or ""):
             args.model = bring(args.model, Settings.from_environment()).id
         args.run(args)

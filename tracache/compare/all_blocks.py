@@ -7,15 +7,19 @@ does not depend on who watches, so the rows of all runs make up the trace of one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from tracache.caching.layouts import find_blocks
+from tracache.caching.pipeline import first_denoiser
+from tracache.caching.tail import is_feature
 from tracache.caching.trace import Trace
 from tracache.caching.trajectory import history_bytes
 from tracache.compare.arm import Setup
@@ -30,7 +34,7 @@ MOST_RUNS = 8
 
 @dataclass
 class Features:
-    """What a block hands on: measured, not worked out.
+    """What a block hands on, of several the most: measured, not worked out.
 
     Attributes
     ----------
@@ -45,18 +49,22 @@ class Features:
 
 
 @contextmanager
-def measure_features(transformer: nn.Module) -> Iterator[Features]:
-    """Measure what the last block hands on, while the context is open."""
+def measure_features(denoisers: Iterable[nn.Module]) -> Iterator[Features]:
+    """Measure the most that a block of these hands on in one tensor, while the context is open."""
     features = Features()
 
-    def look(module: nn.Module, args: tuple, output: Tensor) -> None:
-        features.count, features.dtype = output.numel(), output.dtype
+    def look(module: nn.Module, args: tuple, output: Any) -> None:
+        for tensor in filter(is_feature, tree_leaves(output)):
+            if tensor.numel() * tensor.itemsize > features.count * features.dtype.itemsize:
+                features.count, features.dtype = tensor.numel(), tensor.dtype
 
-    hook = find_blocks(transformer)[-1].register_forward_hook(look)
+    blocks = [b for denoiser in denoisers for b in find_blocks(denoiser)]
+    hooks = [block.register_forward_hook(look) for block in blocks]
     try:
         yield features
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
 
 
 def bytes_per_block(setup: Setup, features: Features) -> int:
@@ -87,7 +95,12 @@ def free_for_histories(device: torch.device, peak: MemoryPeak) -> int:
 def count_rows(model: LoadedModel, setup: Setup) -> int:
     """How many rows a trace may have: blocks, and what else is extrapolated at the scheduler."""
     beside = setup.cache is not None and setup.cache.at_scheduler
-    return len(find_blocks(model.pipe.transformer)) + beside
+    return _count_blocks(model) + beside
+
+
+def _count_blocks(model: LoadedModel) -> int:
+    """How many blocks a trace is about: those of the pipeline's first denoiser."""
+    return len(find_blocks(first_denoiser(model.pipe)))
 
 
 def make_groups(rows: int, room: int, each: int) -> tuple[tuple[int, ...], ...]:
@@ -152,7 +165,7 @@ def watch_blocks(
         Equal to that of watching all blocks at once where every block is in a group; blocks in
         none are ``UNTRACED``. None without a cache.
     """
-    blocks, rows = len(find_blocks(model.pipe.transformer)), count_rows(model, setup)
+    blocks, rows = _count_blocks(model), count_rows(model, setup)
     traces = []
     for number, group in enumerate(groups):
         say(_describe(groups, number, blocks, rows, title))

@@ -70,11 +70,6 @@ def _no_scores(spec: ModelSpec) -> str:
     return "ToCa needs attention scores, which Open-Sora's attention does not show" if video else ""
 
 
-def _needs_blocks(spec: ModelSpec) -> str:
-    unet = spec.denoiser == "unet"
-    return f"{spec.title} is a UNet, which has no blocks to cache: choose TraCache" if unet else ""
-
-
 def _needs_parts(spec: ModelSpec) -> str:
     return f"the parts of the blocks of {spec.title} are not known by name" if spec.stock else ""
 
@@ -108,7 +103,6 @@ ARMS: dict[str, Arm] = {
             "TraCache, as published",
             "Skipped steps follow each block's trajectory; its order is chosen per timestep.",
             lambda given: Setup(given.num_steps, given.cache),
-            refusal=_needs_blocks,
         ),
         Arm(
             "fewer-steps",
@@ -122,28 +116,24 @@ ARMS: dict[str, Arm] = {
             "Reuse (FORA)",
             "Skipped steps repeat the last computed features.",
             _cached(rule="reuse", weights=()),
-            refusal=_needs_blocks,
         ),
         Arm(
             "taylorseer",
             "TaylorSeer",
             "Skipped steps follow a Taylor series from backward differences, at the highest order.",
             _cached(**_FORECAST, rule="taylor"),
-            refusal=_needs_blocks,
         ),
         Arm(
             "tracache-fixed",
             "TraCache, fixed order",
             "As published, but always at the highest order.",
             _cached(**_FORECAST, rule="lagrange"),
-            refusal=_needs_blocks,
         ),
         Arm(
             "hicache",
             "HiCache",
             "TaylorSeer's differences in a contracted Hermite basis, over the steps' indices.",
             _cached(**_FORECAST, rule="hermite", abscissa="step"),
-            refusal=_needs_blocks,
         ),
         Arm(
             "delta-dit",

@@ -23,7 +23,6 @@ from tracache.compare.all_blocks import (
 from tracache.compare.arm import PUBLISHED, REFERENCE, TRACACHE, Setup
 from tracache.compare.arms import ARMS
 from tracache.compare.baselines import Baseline, baselines_of
-from tracache.compare.counting import is_declared
 from tracache.compare.course import Course, Estimates, Recorder, make_courses
 from tracache.compare.events import ArmDone, ArmStarted, Event, Finished, Stage, StepDone
 from tracache.compare.preview import Glimpses, Palette
@@ -325,8 +324,6 @@ class _Comparison:
         if not cached:
             return None
         arm = next((arm for arm in (TRACACHE, PUBLISHED) if arm in cached), cached[0])
-        if not is_declared(self.model.pipe):
-            return self.traces[arm]
         setup = self._set_up(arm)
         rows = count_rows(self.model, setup)
         room = free_for_histories(self.model.device, self.warm.peak)

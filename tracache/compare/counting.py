@@ -10,7 +10,8 @@ from typing import Any
 from torch import nn
 
 from tracache.caching import pipeline
-from tracache.caching.layouts import block_equivalents, count_module_calls, find_layout
+from tracache.caching.discover import discover_blocks
+from tracache.caching.layouts import block_equivalents, count_module_calls, has_parts
 from tracache.compare.arm import Setup
 
 
@@ -21,12 +22,7 @@ def denoisers_of(pipe: Any) -> list[nn.Module]:
 
 def is_declared(pipe: Any) -> bool:
     """Whether the parts of a pipeline's blocks are known by name."""
-    try:
-        for denoiser in denoisers_of(pipe):
-            find_layout(denoiser)
-    except TypeError:
-        return False
-    return True
+    return all(map(has_parts, denoisers_of(pipe)))
 
 
 @contextmanager
@@ -61,22 +57,11 @@ def count_blocks(pipe: Any) -> Iterator[Callable[[], float]]:
 
 
 def block_lists(denoiser: nn.Module) -> list[nn.Module]:
-    """Return what the outermost lists of a denoiser hold, or itself where there are none."""
-    found: list[nn.Module] = []
-
-    def look(module: nn.Module) -> None:
-        for child in module.children():
-            if isinstance(child, nn.ModuleList) and _holds_blocks(child):
-                found.extend(child)
-            else:
-                look(child)
-
-    look(denoiser)
-    return found or [denoiser]
-
-
-def _holds_blocks(modules: nn.ModuleList) -> bool:
-    return len(modules) > 0 and not isinstance(modules[0], nn.Linear | nn.ModuleList)
+    """Return the blocks of a denoiser, or itself where it has none."""
+    try:
+        return [block.module for block in discover_blocks(denoiser)]
+    except TypeError:
+        return [denoiser]
 
 
 def _first_layer(block: nn.Module) -> nn.Module:

@@ -40,7 +40,10 @@ def row_name(label: str) -> str:
     if label == PREDICTION:
         return label
     block, *words = label.split(" ")
-    return " ".join([str(int(block) + 1), *(PARTS.get(word, word) for word in words)])
+    # A block that was found goes by its path.
+    stack, _, index = block.rpartition(".")
+    number = str(int(index) + 1)
+    return " ".join(filter(None, [stack, number, *(PARTS.get(word, word) for word in words)]))
 
 
 def has_parts(trace: Trace) -> bool:
@@ -148,7 +151,7 @@ def _mark_last(figure: go.Figure, trace: Trace) -> None:
     """Frame the row that makes the image: the last block, where whole blocks are rows."""
     if has_parts(trace):
         return
-    top = len(trace.labels) - 1
+    top = trace.main
     figure.add_shape(
         type="rect",
         x0=-0.5,
@@ -228,7 +231,7 @@ def describe_trace(trace: Trace) -> str:
     if not len(others):
         return f"{text} No step was skipped."
     if whole and COMPUTED not in others:
-        return f"{text} {_describe_skips(others)}"
+        return f"{text} {_describe_skips(others, trace.main)}"
     # Where steps are left out in part, no one row speaks for the others.
     counts = Counter(others.ravel().tolist())
     shares = [f"{counts[o] / others.size:.0%} {order_name(o)}" for o in sorted(counts)]
@@ -255,13 +258,13 @@ def _describe_predictions(trace: Trace, full: int) -> str:
     return text
 
 
-def _describe_skips(orders: np.ndarray) -> str:
+def _describe_skips(orders: np.ndarray, main: int) -> str:
     """Say which orders the skipped steps took; the last block's make the image."""
-    counts = Counter(orders[:, -1].tolist())
+    counts = Counter(orders[:, main].tolist())
     parts = [f"{order_name(order)} at {counts[order]}" for order in sorted(counts)]
     text = f"At the {len(orders)} skipped steps, the last block, which makes the image, used "
     text += f"{join(parts)} of them."
     if UNTRACED not in orders:
-        alike = int((orders == orders[:, -1:]).all(axis=1).sum())
+        alike = int((orders == orders[:, [main]]).all(axis=1).sum())
         text += f" At {alike} of them every block chose the same order."
     return text

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from tracache.caching.methods.base import Watch
-from tracache.caching.pipeline import PipelineHandle
+from tracache.caching.pipeline import PipelineHandle, companions_of, denoisers_of
 from tracache.caching.scheduled import ScheduledHandle
 from tracache.caching.trace import Trace
 from tracache.compare.arm import Setup
-from tracache.compare.counting import count_blocks, denoisers_of
+from tracache.compare.counting import count_blocks
 from tracache.compare.preview import Glimpses
 from tracache.media import Picture, VideoSize
 from tracache.metrics.timing import synchronize
@@ -172,7 +172,9 @@ def sample(
 def _attach(pipe: Any, cache: Any, trace: Watch) -> Any:
     """Attach a method to whatever of a pipeline it acts on."""
     if cache.at_scheduler:
-        return ScheduledHandle(denoisers_of(pipe), pipe.scheduler, cache, trace)
+        parts = list(denoisers_of(pipe).values())
+        beside = list(companions_of(pipe).values())
+        return ScheduledHandle(parts, pipe.scheduler, cache, trace, companions=beside)
     return PipelineHandle(pipe, cache, trace)
 
 
@@ -207,6 +209,8 @@ class Decided:
         grown = [t for t, n, m in zip(self._turns, lengths, self._seen, strict=True) if n > m]
         self._seen = lengths
         for trace in grown[:1]:
+            # Which rows are watched, a denoiser's first step may find.
+            self.trace.watched, self.trace.main = trace.watched, trace.main
             self.trace.record(trace._timesteps[-1], trace._rows[-1], trace._spreads[-1])
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from tracache.caching.config import TraCacheConfig
 from tracache.caching.method_config import MethodConfig
 from tracache.caching.methods.planned import PlannedConfig
+from tracache.caching.pipeline import denoisers_of
 from tracache.compare.all_blocks import Features, measure_features
 from tracache.compare.arm import Setup
 from tracache.compare.arms import ARMS
@@ -77,8 +77,10 @@ def warm_up(
         probes[False] = TraCacheConfig(full_steps=(0,), max_order=0)
     if not named or any(ARMS[arm].plans for arm in arms):
         probes[True] = PlannedConfig(compute=1)
-    watching: Any = measure_features(pipe.transformer) if named else nullcontext(Features())
-    with watching as features, peak_memory(model.device) as peak:
+    with (
+        measure_features(denoisers_of(pipe).values()) as features,
+        peak_memory(model.device) as peak,
+    ):
         # One computed step; then one computed and one skipped.
         total, linear, done = run(Setup(1))
         blocks = done.block_calls

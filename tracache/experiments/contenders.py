@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from tracache.caching.config import TraCacheConfig
+from tracache.caching.pipeline import first_denoiser
 from tracache.compare.arm import REFERENCE, Setup
 from tracache.compare.arms import ARMS
 from tracache.compare.request import Request
@@ -62,5 +63,5 @@ def run_contender(model: LoadedModel, inputs: Inputs, contender: Contender) -> S
     with ExitStack() as stack:
         if contender.peer is not None:
             put, config = contender.peer
-            stack.enter_context(put(model.pipe.transformer, config, contender.setup.num_steps))
+            stack.enter_context(put(first_denoiser(model.pipe), config, contender.setup.num_steps))
         return sample(model, inputs, contender.setup)

@@ -9,12 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
+from tracache.caching.clock import read_timestep
 from tracache.caching.config import TraCacheConfig
-from tracache.caching.layouts import argument_reader, find_blocks, find_parts
+from tracache.caching.discover import Arguments
+from tracache.caching.layouts import find_blocks, find_parts, has_parts
+from tracache.caching.tail import is_feature
 from tracache.caching.trajectory import Trajectory, choose_order
 
 
@@ -34,67 +39,80 @@ class Watched:
     features: dict[str, list[Tensor]] = field(default_factory=dict)
 
 
-def row_names(transformer: nn.Module, blocks: Sequence[int], parts: bool) -> list[str]:
+def row_names(denoiser: nn.Module, blocks: Sequence[int], parts: bool) -> list[str]:
     """Return names of what can be watched: a block's number from 0, or that and a part of it.
 
     Parameters
     ----------
-    transformer : nn.Module
-        A supported one.
+    denoiser : nn.Module
+        Any that has blocks.
     blocks : sequence of int
         Numbers of blocks, from 0; negative ones count from the end.
     parts : bool
-        Whether their attentions and MLPs are wanted too.
+        Whether their attentions and MLPs are wanted too, as far as these are known.
 
     Raises
     ------
     ValueError
         If there is no such block.
     """
-    count = len(find_blocks(transformer))
+    count = len(find_blocks(denoiser))
+    known = find_parts(denoiser) if parts and has_parts(denoiser) else [{}] * count
     names = []
     for block in blocks:
         if not -count <= block < count:
             raise ValueError(f"block: there are {count} of them, from 1 to {count}")
         number = block % count
-        names.append(f"{number}")
-        if parts:
-            names += [f"{number} {part}" for part in find_parts(transformer)[number]]
+        names += [f"{number}", *(f"{number} {part}" for part in known[number])]
     return names
 
 
 @contextmanager
-def watch_features(transformer: nn.Module, rows: Sequence[str]) -> Iterator[Watched]:
+def watch_features(denoiser: nn.Module, rows: Sequence[str]) -> Iterator[Watched]:
     """Keep the outputs of blocks, or of parts of them, at every step of the runs inside.
 
-    Meant for a transformer without a cache, at one run; every row costs the size of its feature at
-    every step, in main memory.
+    Meant for a denoiser without a cache, at one run; every row costs the size of its feature at
+    every step, in main memory. Of several calls at one time, as of guidance by a second call, the
+    first is kept; of several tensors of a block the largest, the last of these: the picture
+    rather than the text.
 
     Parameters
     ----------
-    transformer : nn.Module
-        A supported one.
+    denoiser : nn.Module
+        Any that has blocks.
     rows : sequence of str
         From :func:`row_names`.
     """
     watched = Watched(features={row: [] for row in rows})
-    read = argument_reader(transformer.forward, "timestep")
+    arguments = Arguments(denoiser)
+    # Rows that the call at hand has still to fill.
+    open_rows: set[str] = set()
 
     def note_timestep(module: nn.Module, args: tuple, kwargs: dict) -> None:
-        watched.timesteps.append(float(torch.as_tensor(read(args, kwargs)).flatten()[0]))
+        timestep = read_timestep(arguments.named(args, kwargs).get(arguments.time))
+        open_rows.clear()
+        if watched.timesteps[-1:] != [timestep]:
+            watched.timesteps.append(timestep)
+            open_rows.update(rows)
 
     def keep(row: str) -> Callable[..., None]:
-        def hook(module: nn.Module, args: tuple, output: Tensor) -> None:
+        def hook(module: nn.Module, args: tuple, output: Any) -> None:
+            tensors = [x for x in tree_leaves(output) if is_feature(x)]
+            if row not in open_rows or not tensors:
+                return
+            open_rows.remove(row)
+            largest = max(x.numel() for x in tensors)
+            kept = [x for x in tensors if x.numel() == largest][-1]
             # A copy: a block may go on to write into what a part of it returned.
-            watched.features[row].append(output.detach().to("cpu", torch.float32, copy=True))
+            watched.features[row].append(kept.detach().to("cpu", torch.float32, copy=True))
 
         return hook
 
-    handles = [transformer.register_forward_pre_hook(note_timestep, with_kwargs=True)]
+    handles = [denoiser.register_forward_pre_hook(note_timestep, with_kwargs=True)]
     for row in rows:
         number, _, part = row.partition(" ")
-        module = find_blocks(transformer)[int(number)]
-        target = getattr(module, part) if part else module
+        module = find_parts(denoiser)[int(number)][part] if part else None
+        target = module or find_blocks(denoiser)[int(number)]
         handles.append(target.register_forward_hook(keep(row)))
     try:
         yield watched

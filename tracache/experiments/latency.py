@@ -11,9 +11,8 @@ from typing import Any
 
 import torch
 
-from tracache.caching.layouts import find_blocks
 from tracache.compare.arm import Setup
-from tracache.compare.counting import block_lists, denoisers_of, is_declared
+from tracache.compare.counting import block_lists, denoisers_of
 from tracache.compare.sampling import Inputs, prepare
 from tracache.experiments.contenders import Contender, run_contender
 from tracache.metrics.macs import count_macs
@@ -228,9 +227,7 @@ def _by_step(forwards: Sequence[float], steps: int) -> list[float]:
 @contextmanager
 def _compiled(model: LoadedModel) -> Iterator[None]:
     """Run every block through ``torch.compile`` for as long as the context lasts."""
-    declared = is_declared(model.pipe)
-    (denoiser,) = denoisers_of(model.pipe)
-    blocks = find_blocks(denoiser) if declared else block_lists(denoiser)
+    blocks = [b for denoiser in denoisers_of(model.pipe) for b in block_lists(denoiser)]
     for block in blocks:
         block.compile()
     try:
@@ -243,8 +240,7 @@ def _compiled(model: LoadedModel) -> Iterator[None]:
 
 @contextmanager
 def _timed_forwards(model: LoadedModel) -> Iterator[list[float]]:
-    """Collect the seconds of every forward of the denoiser."""
-    (denoiser,) = denoisers_of(model.pipe)
+    """Collect the seconds of every forward of the denoisers."""
     seconds: list[float] = []
     start = 0.0
 
@@ -257,10 +253,12 @@ def _timed_forwards(model: LoadedModel) -> Iterator[list[float]]:
         synchronize(model.device)
         seconds.append(time.perf_counter() - start)
 
-    hooks = [
-        denoiser.register_forward_pre_hook(before),
-        denoiser.register_forward_hook(after),
-    ]
+    hooks: list[Any] = []
+    for denoiser in denoisers_of(model.pipe):
+        hooks += [
+            denoiser.register_forward_pre_hook(before),
+            denoiser.register_forward_hook(after),
+        ]
     try:
         yield seconds
     finally:

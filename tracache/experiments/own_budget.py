@@ -9,6 +9,7 @@ from typing import Any
 from tracache.caching.config import TraCacheConfig
 from tracache.caching.layouts import find_blocks
 from tracache.caching.methods.planned import PlannedConfig
+from tracache.caching.pipeline import first_denoiser
 from tracache.compare.arm import Given, Setup
 from tracache.compare.arms import ARMS
 from tracache.compare.sampling import sample
@@ -36,7 +37,7 @@ def measure_arms(
     Each arm runs with its defaults; "tracache" is given as many steps as the arm's block calls
     amount to, rounded down.
     """
-    blocks = len(find_blocks(model.pipe.transformer))
+    blocks = len(find_blocks(first_denoiser(model.pipe)))
     known = records.keys()
     for first in range(0, len(prompts), batch):
         part = range(first, min(first + batch, len(prompts)))

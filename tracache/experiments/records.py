@@ -2,16 +2,20 @@
 
 A folder's records are one JSON object a line, appended as they are known. Every worker writes a
 file of its own, so that none waits for another; reading merges them. A run that was killed leaves
-at most half a line, which is passed over and done again.
+at most half a line, which is passed over and done again; so is a line that somebody has damaged,
+and where it is is said.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from PIL import Image
 
 from tracache.media import Picture, Video, strip
@@ -20,6 +24,8 @@ from tracache.media import Picture, Video, strip
 Key = tuple[str, int]
 
 HEADER = "run.json"
+
+log = logging.getLogger(__name__)
 
 
 class Records:
@@ -36,6 +42,7 @@ class Records:
     def __init__(self, folder: Path, worker: int = 0) -> None:
         self.folder = folder
         self.worker = worker
+        self._lock = FileLock(folder / f".lock-{worker}")
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -83,16 +90,30 @@ class Records:
         return Image.open(self.folder / record["image"])
 
     def read(self) -> list[dict[str, Any]]:
-        """Return the records of all workers, each once, by setting and index."""
+        """Return the records of all workers, each once, by setting and index.
+
+        A line that is no record, or has something else where the others have a number, is passed
+        over; the log says which.
+        """
         found: dict[Key, dict[str, Any]] = {}
-        for file in sorted(self.folder.glob("records-*.jsonl")):
-            for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-                try:
-                    record = json.loads(line)
-                    found[record["setting"], record["index"]] = record
-                except (ValueError, KeyError, TypeError):
-                    continue
+        kinds: dict[str, str] = {}
+        for where, record in self._lines():
+            if why := _fault(record, kinds):
+                log.warning("%s is passed over, and will be done again: %s", where, why)
+            else:
+                found[record["setting"], record["index"]] = record
         return [found[key] for key in sorted(found, key=lambda key: (key[1], key[0]))]
+
+    def _lines(self) -> Iterator[tuple[str, Any]]:
+        """Yield the place of each line and what it holds; None where that is no JSON."""
+        for file in sorted(self.folder.glob("records-*.jsonl")):
+            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    try:
+                        yield f"{file}, line {number},", json.loads(line)
+                    except (ValueError, RecursionError):
+                        yield f"{file}, line {number},", None
 
     def keys(self) -> set[Key]:
         """Return what need not be done again."""
@@ -104,16 +125,30 @@ class Records:
         Raises
         ------
         ValueError
-            If the folder holds records of another model or sampling; the message says what
-            differs.
+            If the folder holds records of another model or sampling, and the message says what
+            differs; or if another run writes to it now.
         """
+        try:
+            # Held for as long as the process lives.
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            raise ValueError(
+                f"another run is writing to {self.folder}: wait for its end, or choose another "
+                "folder"
+            ) from None
         file = self.folder / HEADER
         if not file.is_file():
             part = self.folder / f"{HEADER}.{self.worker}"
             part.write_text(json.dumps(header, indent=1, ensure_ascii=False) + "\n", "utf-8")
             part.replace(file)
             return
-        there = json.loads(file.read_text(encoding="utf-8"))
+        try:
+            there = dict(json.loads(file.read_text(encoding="utf-8")))
+        except (ValueError, TypeError):
+            raise ValueError(
+                f"{file} is damaged, so it is not known what the records beside it are of: delete "
+                "it if they are of this very run, or choose another folder"
+            ) from None
         differs = [
             name for name in header if there.get(name) != json.loads(json.dumps(header[name]))
         ]
@@ -123,6 +158,37 @@ class Records:
                 f"{self.folder} holds a run with {name} {there.get(name)!r}, not {header[name]!r}: "
                 "choose another folder, or ask for the same"
             )
+
+
+def _fault(record: Any, kinds: dict[str, str]) -> str:
+    """Say what is wrong with a record; empty if it is like those before it.
+
+    Parameters
+    ----------
+    record
+        As read.
+    kinds : dict
+        Name of a field → what the records so far hold there; the record's own are added.
+    """
+    if not isinstance(record, dict):
+        return "it is no JSON object"
+    if not isinstance(record.get("setting"), str) or type(record.get("index")) is not int:
+        return "it does not say of which setting and prompt it is"
+    mine = {name: _kind(value) for name, value in record.items() if value is not None}
+    for name, kind in mine.items():
+        if kinds.get(name, kind) != kind:
+            return f"its {name} is {kind}, where others have {kinds[name]}"
+    kinds.update(mine)
+    return ""
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes or no"
+    # JSON has no infinity, which is how near two equal pictures are.
+    if isinstance(value, int | float) or value in ("inf", "-inf"):
+        return "a number"
+    return {str: "text", list: "a list", dict: "a mapping"}[type(value)]
 
 
 class Remembered:

@@ -16,6 +16,7 @@ import torch
 from plotly.subplots import make_subplots
 
 from tracache.caching.config import TraCacheConfig
+from tracache.caching.pipeline import first_denoiser
 from tracache.compare.arm import Setup
 from tracache.compare.colours import ARMS, GREY, ORDERS
 from tracache.compare.heatmap import row_name
@@ -45,18 +46,20 @@ WAYS = {
 def watch(model: LoadedModel, request: Request, blocks: Sequence[int], parts: bool) -> Watched:
     """Run full compute of a request once and keep the features of some blocks.
 
+    Of several denoisers that take turns, the first's, at the steps that it takes.
+
     Parameters
     ----------
     model : LoadedModel
-        Where the transformer is.
+        Where the denoiser is.
     request : Request
         Prompt, seed, steps, guidance scale and scheduler.
     blocks : sequence of int
         From 0; negative ones from the end.
     parts : bool
-        Whether to watch their attentions and MLPs too.
+        Whether to watch their attentions and MLPs too, as far as these are known.
     """
-    transformer = model.pipe.transformer
+    denoiser = first_denoiser(model.pipe)
     inputs = prepare(
         model,
         [request.subject],
@@ -66,7 +69,7 @@ def watch(model: LoadedModel, request: Request, blocks: Sequence[int], parts: bo
         request.size,
         request.negative_prompt,
     )
-    with watch_features(transformer, row_names(transformer, blocks, parts)) as watched:
+    with watch_features(denoiser, row_names(denoiser, blocks, parts)) as watched:
         sample(model, inputs, Setup(request.steps))
     return watched
 

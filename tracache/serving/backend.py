@@ -73,6 +73,10 @@ class Backend(ABC):
     def why_unavailable(self, model_id: str) -> str:
         """Say why a model cannot run, or could not when it was last wanted; empty if it can."""
 
+    def why_not_ready(self) -> str:
+        """Say why nothing could be begun now; empty where something could."""
+        return ""
+
     def close(self) -> None:  # noqa: B027 - most have nothing to end
         """End what was started for it; further work is an error."""
 

@@ -22,6 +22,7 @@ from starlette.responses import RedirectResponse
 
 from tracache.compare.events import Stage
 from tracache.serving.backend import GRACE_S, PATIENCE_S, Elsewhere
+from tracache.serving.discretion import keep_prompts_out
 from tracache.serving.work import About, Failure, Quiet, do, portable
 from tracache.settings import Settings
 
@@ -84,6 +85,8 @@ class Replica:
 
     def __init__(self) -> None:
         self._settings = Settings.from_environment()
+        if not self._settings.log_prompts:
+            keep_prompts_out()
         # One thread: what runs a generator must be through with it before another closes it.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="work")
         self._ending: Future[None] | None = None

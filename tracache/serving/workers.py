@@ -24,6 +24,7 @@ import torch
 from tracache.compare.events import Stage
 from tracache.models.loading import pick_device
 from tracache.serving.backend import GRACE_S, PATIENCE_S, Elsewhere, WorkerLostError
+from tracache.serving.discretion import keep_prompts_out
 from tracache.serving.work import About, Quiet, do
 from tracache.settings import Settings
 
@@ -91,6 +92,12 @@ class Workers(Elsewhere):
         finally:
             self._free.put(worker)
 
+    def why_not_ready(self) -> str:
+        # One that was lost is replaced when it is wanted; but where all are, something is wrong.
+        return (
+            "" if any(w.is_alive for w in self._workers) else "No process is left to do the work."
+        )
+
     def close(self) -> None:
         for worker in self._workers:
             worker.end()
@@ -122,6 +129,11 @@ class _Worker:
             target=_listen, args=(self._line, self._events), name="worker-line", daemon=True
         )
         self._listener.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process is there."""
+        return self._process.is_alive()
 
     def run(self, name: str, *arguments: Any) -> Generator[Any, None, None]:
         """Yield what the work yields; closed early, it ends after the step it is at."""
@@ -211,6 +223,8 @@ def count_workers(settings: Settings) -> int:
 def _serve(line: Connection, settings: Settings, gpu: str | None, count: int) -> None:
     """Do what is asked for over the line until it is closed; the life of a worker."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    if not settings.log_prompts:
+        keep_prompts_out()
     if gpu is not None:
         # Before CUDA begins: what it sees is then its only GPU.
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu

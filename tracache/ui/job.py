@@ -7,6 +7,7 @@ import errno
 import io
 import logging
 import secrets
+import shutil
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -32,7 +33,7 @@ from tracache.ui.progress import ArmProgress, Progress
 
 log = logging.getLogger(__name__)
 
-FAILED = "The run failed; the server's log says why. Try again, or other settings."
+FAILED = "The run failed; the server's log says why, under {run}. Try again, or other settings."
 OUT_OF_MEMORY = (
     "The device ran out of memory. What the run held has been freed: try again with fewer arms, a "
     "lower max order or a smaller model."
@@ -112,6 +113,7 @@ class Job:
         self._now = Snapshot(progress=Progress(message="Waiting for the device …"))
         self._looks: dict[str, tuple[Palette, Glimpse | None]] = {}
         self._last_looks: dict[str, str] = {}
+        self._failed = FAILED.format(run=self.id)
 
     def snapshot(self) -> Snapshot:
         """Return what is known now."""
@@ -153,6 +155,18 @@ class Job:
         with self._changed:
             self._changed.wait_for(lambda: self._now.version != seen, timeout=10)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come."""
+        with self._changed:
+            return self._now.state in OVER
+
+    def give_up(self, why: str) -> None:
+        """End the job as failed, at once, whatever its thread is at."""
+        self._stop.set()
+        if not self.is_over:
+            self._end("failed", why, why)
+
     def stop(self) -> None:
         """Ask the job to end after the step it is at."""
         self._stop.set()
@@ -169,11 +183,15 @@ class Job:
             out_of_memory = True
         except OSError as error:
             log.exception("run %s failed", self.id)
-            full = error.errno == errno.ENOSPC
-            self._end("failed", "It failed.", DISK_FULL if full else FAILED)
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            if full:
+                # What there is of it takes the room that the next one needs.
+                shutil.rmtree(self.folder, ignore_errors=True)
+                self._now = replace(self._now, files={})
+            self._end("failed", "It failed.", DISK_FULL if full else self._failed)
         except Exception:
             log.exception("run %s failed", self.id)
-            self._end("failed", "It failed.", FAILED)
+            self._end("failed", "It failed.", self._failed)
         if out_of_memory:
             # The traceback held the tensors that filled it; here they can go.
             free_unused()
@@ -262,6 +280,8 @@ class Job:
 
     def _set(self, change: Callable[[Progress], object], **changes: object) -> None:
         with self._changed:
+            if self._now.state in OVER:
+                return  # given up while its thread went on
             change(self._now.progress)
             self._now = replace(self._now, version=self._now.version + 1, **changes)  # type: ignore[arg-type]
             self._changed.notify_all()

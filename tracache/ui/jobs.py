@@ -9,17 +9,23 @@ import secrets
 import shutil
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 from tracache.compare.request import Request
 from tracache.ui.job import OVER, Job, Work
 from tracache.ui.prometheus import Metrics
+from tracache.ui.toast import fail
+from tracache.ui.visitor import address_of_visitor
 
 log = logging.getLogger(__name__)
 
 #: How long a result stays under its job's id, seconds, and how many stay at most.
 KEPT_S = 3600.0
 KEPT_JOBS = 64
+
+ENDING = "The server is being restarted; try again in a minute."
+ENDED = "The server was restarted before this was done; try again in a minute."
 
 
 class Jobs:
@@ -51,16 +57,26 @@ class Jobs:
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
         self._latest: dict[str, Job] = {}
+        self._visitors: dict[str, str] = {}
+        self._ending = False
 
     def start(self, request: Request, session: str, make: Work) -> Job:
         """Begin a job; a session has one at a time, so its earlier one is asked to stop.
 
         Without a session, as for programs, nobody but the job itself can end it.
+
+        Raises
+        ------
+        gr.Error
+            If the server is about to end.
         """
         job = Job(request, self._root)
         with self._lock:
-            self._expire()
+            if self._ending:
+                raise fail(ENDING)
             self._jobs[job.id] = job
+            self._visitors[job.id] = address_of_visitor()
+            self._expire()
             if session:
                 if session in self._latest:
                     self._latest[session].stop()
@@ -89,7 +105,35 @@ class Jobs:
     def find(self, job_id: str) -> Job | None:
         """Return the job of that id, if it is still kept."""
         with self._lock:
+            self._expire()
             return self._jobs.get(job_id)
+
+    def expire(self) -> None:
+        """Drop what is too old or too much."""
+        with self._lock:
+            self._expire()
+
+    def why_closed(self) -> str:
+        """Say why nothing more is begun; empty where it is."""
+        return ENDING if self._ending else ""
+
+    def drain(self, seconds: float) -> None:
+        """Begin nothing more; let what is under way go on for so long, and tell the rest.
+
+        Parameters
+        ----------
+        seconds : float
+            Longest time that this takes, whatever is under way.
+        """
+        with self._lock:
+            self._ending = True
+        until = time.monotonic() + seconds
+        while self.under_way() and time.monotonic() < until:
+            time.sleep(0.1)
+        with self._lock:
+            jobs = list(self._jobs.values())
+        for job in jobs:
+            job.give_up(ENDED)
 
     def stop(self, session: str) -> bool:
         """Ask a session's own job to stop; return whether one was under way."""
@@ -120,9 +164,21 @@ class Jobs:
     def _expire(self) -> None:
         """Drop what is too old or too much; with the lock held."""
         now = time.monotonic()
-        over = [job for job in self._jobs.values() if job.snapshot().state in OVER]
-        old = [job for job in over if now - job.started > KEPT_S]
-        spare = len(self._jobs) - len(old) - KEPT_JOBS
-        for job in [*old, *[job for job in over if job not in old][: max(0, spare)]]:
-            del self._jobs[job.id]
-            shutil.rmtree(job.folder, ignore_errors=True)
+        for job in list(self._jobs.values()):
+            if job.is_over and now - job.started > KEPT_S:
+                self._drop(job)
+        while len(self._jobs) > KEPT_JOBS:
+            if (job := self._one_too_many()) is None:
+                return
+            self._drop(job)
+
+    def _one_too_many(self) -> Job | None:
+        """The oldest result of the visitor who has most: nobody's make room for another's many."""
+        over = [job for job in self._jobs.values() if job.is_over]
+        have = Counter(self._visitors[job.id] for job in over)
+        # The first of equals is the one that was begun first.
+        return max(over, key=lambda job: have[self._visitors[job.id]], default=None)
+
+    def _drop(self, job: Job) -> None:
+        del self._jobs[job.id], self._visitors[job.id]
+        shutil.rmtree(job.folder, ignore_errors=True)

@@ -12,13 +12,14 @@ from tracache.settings import Settings
 from tracache.ui.afresh import QUIET, follow_choice
 from tracache.ui.api import add_api
 from tracache.ui.controls import add_controls
+from tracache.ui.gate.share import RUN
 from tracache.ui.handlers import Handlers
 from tracache.ui.how_page import add_how
+from tracache.ui.jobs import Jobs
 from tracache.ui.links import add_address, link_outputs, opener
 from tracache.ui.manual_page import add_manual
 from tracache.ui.offer import offered
 from tracache.ui.prometheus import Metrics
-from tracache.ui.queue import RUN
 from tracache.ui.runs import run_on_request
 from tracache.ui.sweep_page import add_sweep
 from tracache.ui.views.notes import EMPTY_HEATMAP
@@ -41,7 +42,12 @@ polynomials spreads least. That residual estimates the error of the lower one, w
 taken: on the embedded model it stays nearer to full compute than φₙ, the other reading of Eq. 7."""
 
 
-def build_page(settings: Settings, backend: Backend, metrics: Metrics | None = None) -> gr.Blocks:
+def build_page(
+    settings: Settings,
+    backend: Backend,
+    metrics: Metrics | None = None,
+    jobs: Jobs | None = None,
+) -> gr.Blocks:
     """Build the page; a model that cannot be loaded is said on it, not raised.
 
     Parameters
@@ -52,8 +58,10 @@ def build_page(settings: Settings, backend: Backend, metrics: Metrics | None = N
         Does the work.
     metrics : Metrics, optional
         Hears of every job that ends.
+    jobs : Jobs, optional
+        Under way and done; the page's own if not given.
     """
-    handlers = Handlers(settings, backend, metrics)
+    handlers = Handlers(settings, backend, metrics, jobs)
     # As many runs at once as there are devices, whoever asks for them.
     turns: dict[str, Any] = {"concurrency_id": RUN, "concurrency_limit": backend.at_once}
     with gr.Blocks(title="TraCache", analytics_enabled=False, delete_cache=(3600, 3600)) as page:

@@ -21,6 +21,7 @@ from tracache.caching.tail import (
     Player,
     Recorder,
     Tail,
+    copied,
     is_feature,
 )
 from tracache.caching.trajectory import Trajectory
@@ -64,14 +65,17 @@ class LiveForecast(Forecast):
         return call() if self._player is None else self._player.answer(index, call)
 
     def denoiser(self, args: tuple, kwargs: dict, compute: Callable[..., Any]) -> Any:
-        def run(player: Player) -> Any:
+        def run(player: Player, given: tuple[tuple, dict] = (args, kwargs)) -> Any:
             self._player = player
             try:
-                return compute(*args, **kwargs)
+                return compute(*given[0], **given[1])
             finally:
                 self._player = None
 
+        given = args, kwargs
         if self.skipping:
+            # A forward may use up lists that it is given, and then take another way.
+            given = pytree.tree_map(lambda x: x, given)
             try:
                 return self._skip(run)
             except Differs:
@@ -80,16 +84,18 @@ class LiveForecast(Forecast):
                 self.skipping = False
         c = self.config
         if c.stride == 1 and c.compute is None and c.full_steps is None:
-            return compute(*args, **kwargs)
+            return compute(*given[0], **given[1])
         arguments = self.stack.arguments
         latents = arguments.named(args, kwargs).get(arguments.latents)
         self._batch = len(latents) if isinstance(latents, Tensor) and latents.dim() else None
-        return self._compute(arguments.signature(args, kwargs), run)
+        return self._compute(arguments.signature(args, kwargs), run, given)
 
     # Computed steps
 
-    def _compute(self, signature: Any, run: Callable[[Player], Any]) -> Any:
+    def _compute(self, signature: Any, run: Callable[..., Any], given: tuple[tuple, dict]) -> Any:
         tail = self.stack.tails.get(signature)
+        # Nor may it be run again with what it has used up, or written into.
+        kept = copied(given) if tail is None else None
         known = tail is not None
         live_calls = {call for call, _ in tail.live} if tail is not None else set()
         recorder = Recorder(
@@ -98,12 +104,18 @@ class LiveForecast(Forecast):
             copies=tail is None or tail.copied,
             newest=tail is None,
         )
-        output = run(recorder)
+        output = run(recorder, given)
         values: dict[Key, Tensor]
         if tail is None:
             blocks = self.stack.found
-            kept, written = recorder.kept, recorder.written
-            tail, values = prove_tail(recorder.notes, blocks, output, kept, written, run)
+            tail, values = prove_tail(
+                recorder.notes,
+                blocks,
+                output,
+                recorder.kept,
+                recorder.written,
+                lambda player: run(player, copied(kept)),
+            )
             self.stack.tails[signature] = tail
         elif tail.live:
             if [n.block for n in recorder.notes] != [n.block for n in tail.notes]:

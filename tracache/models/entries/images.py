@@ -60,8 +60,8 @@ _FLUX = _image(
     "pass; it needs no negative prompt.",
 )
 
-# Page: licence, every file. A vendor's template: steps, guidance. Call: tokens. Gate: unseen, but
-# mirrors call themselves ungated.
+# Page: licence, every file. A vendor's template: steps, guidance. Call: tokens. Gate: unseen, but a
+# mirror calls itself ungated.
 _SD35 = _image(
     id="sd3.5-medium",
     title="Stable Diffusion 3.5 medium (text to image)",
@@ -91,7 +91,7 @@ _Z_IMAGE = _image(
 
 ENTRIES = (
     _FLUX,
-    # Page: licence, gate. Call: steps. Guidance: unseen, a demo's default.
+    # Page: licence, gate. Its makers' own demo on the Hub: guidance, steps.
     replace(
         _FLUX,
         id="flux.1-krea-dev",
@@ -172,7 +172,8 @@ ENTRIES = (
         footprint=Footprint(0.611, T5_XXL, 0.084, 3.2, 21.8, T5_WIDE),
         licence="OpenRAIL++",
     ),
-    # Page: licence, every file (in float32). Call: guidance, tokens. Steps (it has 30): unseen.
+    # Page: licence, every file (in float32). Call: guidance, tokens. Its makers in a discussion
+    # there: up to 50 steps.
     _image(
         id="lumina-2",
         title="Lumina-Image 2.0 (text to image)",
@@ -185,12 +186,11 @@ ENTRIES = (
         licence="Apache-2.0; Gemma's terms for its text encoder",
         note="Guidance takes a second call of the denoiser at every step.",
     ),
-    # Call: steps, guidance. Licence and the download: unseen.
+    # Page: licence. Call: steps, guidance. The download: unseen.
     _image(
         id="sdxl",
         title="Stable Diffusion XL 1.0 (text to image)",
-        summary="Stability AI's UNet of 2.6 billion parameters; no transformer, and no blocks to "
-        "cache.",
+        summary="Stability AI's UNet of 2.6 billion parameters; no transformer.",
         source="stabilityai/stable-diffusion-xl-base-1.0",
         schedulers=(AS_PUBLISHED, "dpm-solver++", "ddim", "deis"),
         denoiser="unet",
@@ -199,6 +199,6 @@ ENTRIES = (
         max_tokens=77,
         footprint=Footprint(2.567, CLIP_L + CLIP_G, 0.084, 3.2, 13.9),
         licence="OpenRAIL++",
-        note="A UNet: only what its scheduler sees has a trajectory.",
+        note="A UNet: what counts as blocks are its stages, and the layers between their halves.",
     ),
 )

@@ -41,7 +41,7 @@ def _video(**fields: Any) -> ModelSpec:
     return ModelSpec(**{**common, **fields})
 
 
-# Page (of the larger one): size, rate, tokens, steps. Call: guidance. Licence: unseen.
+# Page (of the larger one): size, rate, tokens, steps. Call: guidance. A catalogue: licence.
 _COGVIDEOX = _video(
     id="cogvideox-2b",
     title="CogVideoX-2B, 480 × 720, 49 frames (text to video)",
@@ -81,8 +81,8 @@ ENTRIES = (
         footprint=Footprint(5.570, T5_XXL, 0.216, 5.5, 21.5, T5_WIDE),
         licence="CogVideoX",
     ),
-    # Call: size, frames, rate, steps, guidance, tokens. Page: "other" for a licence, whose name is
-    # unseen.
+    # Call: size, frames, rate, steps, guidance, tokens. Page: "other" for a licence; its name is a
+    # port's documentation's.
     _video(
         id="ltx-video",
         title="LTX-Video, 512 × 704, 161 frames (text to video)",
@@ -92,11 +92,11 @@ ENTRIES = (
         guidance_scale=3.0,
         max_tokens=128,
         footprint=Footprint(1.923, T5_XXL, 0.419, 7.7, 28.4, T5_WIDE),
-        licence="LTX-Video Open Weights",
+        licence="LTXV Open Weights",
     ),
     _WAN,
-    # Demos on the Hub: size, frames, rate. Documentation of a port: guidance. Call: steps. Licence
-    # and the download: unseen.
+    # Demos on the Hub: size, frames, rate. Documentation of a port: guidance. Call: steps. An
+    # encyclopaedia: licence. The download: unseen.
     replace(
         _WAN,
         id="wan-2.2-5b",

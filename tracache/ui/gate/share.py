@@ -1,17 +1,21 @@
-"""Whose turn it is: nobody may fill the queue alone."""
+"""Whose turn it is: nobody may fill the queue alone, by whatever names they go."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
 from gradio.data_classes import PredictBody, SimplePredictBody
 from gradio.route_utils import API_PREFIX
-from starlette.responses import JSONResponse
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tracache.ui.gate.answers import address_of, read, refuse, replay
+from tracache.ui.gate.bodies import MAX_BYTES
 
 #: What all that needs the device waits for, by Gradio's name of a queue.
 RUN = "run"
@@ -19,15 +23,15 @@ RUN = "run"
 #: How many of a session's requests may wait at once, besides the one that runs.
 SHARE = 2
 
-#: Bytes of a call; what the page and its programs send is a few thousand.
-MAX_BYTES = 1_000_000
-
 TOO_MANY = "You have {waiting} requests waiting already; send more when they are done."
 PROGRAMS_TOO_MANY = (
     "Programs without a session have {waiting} requests waiting, which is their half of the queue; "
     "try again later, or send a session_hash along."
 )
-TOO_LARGE = f"A request may hold {MAX_BYTES:,} bytes at most; this one is larger."
+ADDRESS_TOO_MANY = (
+    "Your address has {waiting} requests waiting, which is half of the queue and all that one may "
+    "have; send more when they are done."
+)
 
 #: Ways into the queue: by the number of a function, or by its name, with or without a session.
 _DOORS = re.compile(rf"{API_PREFIX}/(?:queue/join|call/(?P<v2>v2/)?(?P<name>[^/]+))/?$")
@@ -36,8 +40,9 @@ _DOORS = re.compile(rf"{API_PREFIX}/(?:queue/join|call/(?P<v2>v2/)?(?P<name>[^/]
 class FairShare:
     """Middleware that refuses a session more than its share of the queue: status 503, a message.
 
-    Programs may leave out the session, so those that do are taken together: they have half of the
-    queue. Gradio knows no such limit itself.
+    A session is a name that whoever calls makes up, so an address has a share too: half of the
+    queue. Programs may leave the session out, and agents are all called by one; those are taken
+    together, and have half of the queue among them. Gradio knows no such limit itself.
 
     Parameters
     ----------
@@ -56,13 +61,10 @@ class FairShare:
         if not door or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
-        body = await _read(receive)
-        if body is None:
-            await JSONResponse({"detail": TOO_LARGE}, 413)(scope, receive, send)
-            return
+        body = await read(receive, MAX_BYTES) or b""
         page: gr.Blocks = scope["app"].get_blocks()
         session = _session(page, door, body)
-        again = _replay(body, receive)
+        again = replay(body, receive)
         if session is None:
             await self._app(scope, again, send)
             return
@@ -72,40 +74,14 @@ class FairShare:
             answer.append(message)
 
         async with self._one_at_a_time:
-            refusal = _refusal(page, session)
+            refusal = _refusal(page, scope, session)
             if refusal is None:
                 await self._app(scope, again, keep)
         # Sent when others may come in again: it takes as long as whoever hears it likes.
         if refusal is not None:
-            await JSONResponse({"detail": refusal}, 503)(scope, receive, send)
+            await refuse(scope, receive, send, 503, refusal)
         for message in answer:
             await send(message)
-
-
-async def _read(receive: Receive) -> bytes | None:
-    """Return a request's body, or None where it is too large or never came whole."""
-    body = b""
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > MAX_BYTES or message["type"] == "http.disconnect":
-            return None
-        if not message.get("more_body", False):
-            return body
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return what gives a body that was read once more, and then whatever else comes."""
-    given = False
-
-    async def again() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return again
 
 
 def _session(page: gr.Blocks, door: re.Match[str], body: bytes) -> str | None:
@@ -132,14 +108,29 @@ def _session(page: gr.Blocks, door: re.Match[str], body: bytes) -> str | None:
     return (session or "") if waits else None
 
 
-def _refusal(page: gr.Blocks, session: str) -> str | None:
-    """Say why a session may not come in; None where it may."""
+def _refusal(page: gr.Blocks, scope: Scope, session: str) -> str | None:
+    """Say why a call may not come in; None where it may."""
     queue: Any = page._queue
     line = queue.event_queue_per_concurrency_id.get(RUN)
-    waiting = 0
-    if line is not None:
-        # Those without a session have their own name for one.
-        waiting = sum(event.session_hash == (session or event._id) for event in line.queue)
+    waiting = line.queue if line is not None else []
     half = max(1, (queue.max_size or 32) // 2)
-    most, message = (SHARE, TOO_MANY) if session else (half, PROGRAMS_TOO_MANY)
-    return message.format(waiting=waiting) if waiting >= most else None
+    address = address_of(scope)
+    mine = [event for event in waiting if _address(event) == address]
+    if not session or _is_agent(Headers(scope=scope)):
+        programs = [e for e in waiting if e.session_hash == e._id or _is_agent(e.request.headers)]
+        if len(programs) >= half:
+            return PROGRAMS_TOO_MANY.format(waiting=len(programs))
+    else:
+        own = [event for event in mine if event.session_hash == session]
+        if len(own) >= SHARE:
+            return TOO_MANY.format(waiting=len(own))
+    return ADDRESS_TOO_MANY.format(waiting=len(mine)) if len(mine) >= half else None
+
+
+def _address(event: Any) -> str:
+    return event.request.client.host if event.request.client else ""
+
+
+def _is_agent(headers: Mapping[str, str]) -> bool:
+    """Whether a call is Gradio's own, for an agent: all of them share one session."""
+    return headers.get("x-gradio-user") == "mcp"

@@ -1,0 +1,133 @@
+"""One scheduler serves one run: whatever would mix two up is refused, and leaves nothing behind."""
+
+import threading
+
+import pytest
+import torch
+
+import tracache
+from tests.caching.test_pipelines import flux, sd15
+from tests.tiny import conditions, denoise, pixart, scheduler
+from tracache import TraCacheConfig
+from tracache.caching import hooks, scheduled
+from tracache.methods import PlannedConfig
+
+CONFIGS = {"planned": PlannedConfig(4), "published": TraCacheConfig(stride=3)}
+
+
+@pytest.fixture(params=CONFIGS)
+def config(request):
+    return CONFIGS[request.param]
+
+
+@pytest.mark.parametrize("made", [sd15, flux])
+def test_of_runs_on_four_threads_each_is_right_or_refused(made, config):
+    pipe, given, size = made()
+    pipe.set_progress_bar_config(disable=True)
+
+    def run(seed):
+        draws = torch.Generator().manual_seed(seed)
+        call = {**given, "height": size, "width": size, "num_inference_steps": 6}
+        return pipe(**call, generator=draws, output_type="latent").images
+
+    ends, start = [], threading.Barrier(4)
+
+    def work(first):
+        start.wait()
+        for seed in range(first, first + 6):
+            try:
+                ends.append((seed, run(seed)))
+            except Exception as error:  # diffusers' own may come first, of a scheduler reset
+                ends.append((seed, error))
+
+    with tracache.accelerate(pipe, config):
+        alone = {seed: run(seed) for seed in range(24)}
+        threads = [threading.Thread(target=work, args=(6 * i,)) for i in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        # And afterwards all is well.
+        assert torch.equal(run(3), alone[3])
+    assert len(ends) == 24
+    refused = [end for _, end in ends if isinstance(end, Exception)]
+    assert any("two threads" in str(error) for error in refused)
+    for seed, end in ends:
+        if isinstance(end, torch.Tensor):
+            assert torch.equal(end, alone[seed])
+
+
+def steps_of(model, made, seed=4, steps=12):
+    """Go through a run; what is done after each step is sent in."""
+    made.set_timesteps(steps)
+    latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(seed))
+    inputs = conditions(model)
+    for t in made.timesteps:
+        with torch.no_grad():
+            noise = model(latents, timestep=t[None].expand(2), **inputs).sample
+            latents = made.step(noise, t, latents).prev_sample
+        yield latents
+
+
+def test_a_run_within_anothers_is_refused():
+    """On the same denoiser, with a scheduler of its own, in the first one's callback."""
+    model, ours, others = pixart(), scheduler("ddim"), scheduler("ddim")
+    with_plan = tracache.attach(model, PlannedConfig(4), scheduler=ours)
+    alone = list(steps_of(model, ours))[-1]
+    outer = steps_of(model, ours)
+    for _ in range(3):
+        next(outer)
+    with pytest.raises(RuntimeError, match="timesteps of another scheduler"):
+        next(steps_of(model, others, seed=5))
+    # The run itself goes on, as if nothing had been.
+    assert torch.equal(list(outer)[-1], alone)
+    with_plan.detach()
+
+
+def test_a_second_run_on_the_same_scheduler_ends_the_first():
+    model, made = pixart(), scheduler("ddim")
+    tracache.attach(model, PlannedConfig(4), scheduler=made)
+    outer = steps_of(model, made)
+    for _ in range(3):
+        next(outer)
+    list(steps_of(model, made, seed=5))
+    with pytest.raises((RuntimeError, IndexError)):
+        list(outer)
+
+
+@pytest.mark.parametrize("after", range(4))
+def test_an_interrupt_while_attaching_leaves_nothing(config, monkeypatch, after):
+    model, made = pixart(), scheduler("ddim")
+    before = denoise(model, made=made)
+    count, hook = [], hooks.hook_module
+
+    def interrupted(*args):
+        count.append(1)
+        if len(count) > after:
+            raise KeyboardInterrupt
+        hook(*args)
+
+    for place in (scheduled, tracache.caching.handle):
+        monkeypatch.setattr(place, "hook_module", interrupted)
+    try:
+        tracache.attach(model, config, scheduler=made).detach()
+        assert isinstance(config, PlannedConfig)  # which hooks the denoiser alone
+    except KeyboardInterrupt:
+        pass
+    monkeypatch.undo()
+    assert not any(hasattr(module, "_diffusers_hook") for module in model.modules())
+    assert {"step", "set_timesteps"}.isdisjoint(vars(made))
+    assert torch.equal(denoise(model, made=made), before)
+    tracache.attach(model, config, scheduler=made).detach()
+
+
+def test_compiled_after_attaching_it_is_refused_with_what_to_do(config):
+    model, made = pixart(), scheduler("ddim")
+    handle = tracache.attach(model, config, scheduler=made)
+    expected = denoise(model, made=made)
+    model.compile(backend="eager")
+    with pytest.raises(RuntimeError, match=r"detach, call its compile\(\)"):
+        denoise(model, made=made)
+    handle.detach()
+    tracache.attach(model, config, scheduler=made)
+    assert torch.equal(denoise(model, made=made), expected)

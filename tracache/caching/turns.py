@@ -1,0 +1,129 @@
+"""Whose turn it is on a scheduler: from its ``set_timesteps`` to its last step it serves one run.
+
+A scheduler counts steps and remembers what came before, so of two runs on one at the same time at
+least one goes wrong, with a cache or without. A run may move from thread to thread, as generators
+do; what may not be is two threads with a run each, or two pipelines' runs within one another.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor
+
+from tracache.caching.wrapping import wrap_method
+
+_THREADS = (
+    "two threads run this pipeline at the same time, and its scheduler and cache serve one run: "
+    "give each thread a pipeline of its own, or let them take turns with a lock"
+)
+_WITHIN = (
+    "this denoiser was called with the timesteps of another scheduler in the middle of a run, as "
+    "by a second pipeline that shares it: give that one a denoiser of its own, or run it before or "
+    "after"
+)
+
+
+class Turns:
+    """Refuses what would mix two runs up."""
+
+    def __init__(self) -> None:
+        # One thread may call a denoiser from within another's call.
+        self._busy = threading.RLock()
+        self._lock = threading.Lock()
+        self._owner: threading.Thread | None = None
+        self._ousted: set[threading.Thread] = set()
+        self._number = 0
+        self._left: int | None = 0
+        #: Whether the run's forwards are handed entries of the scheduler's own timesteps.
+        self._own_times: bool | None = None
+
+    def begin(self) -> None:
+        """A run begins; that of another thread, if it is not at its end, cannot go on."""
+        thread = threading.current_thread()
+        with self._lock:
+            if self._left != 0 and self._owner is not None:
+                self._ousted.add(self._owner)
+            self._ousted = {t for t in self._ousted if t.is_alive()} - {thread}
+            self._owner, self._left, self._own_times = thread, None, None
+            self._number += 1
+
+    def step(self, scheduler: Any) -> None:
+        """Take a step of the run.
+
+        Raises
+        ------
+        RuntimeError
+            If another thread has begun a run meanwhile.
+        """
+        self._take()
+        if self._left is None:
+            first = getattr(scheduler, "begin_index", None) or 0
+            self._left = len(scheduler.timesteps) - first
+        self._left = max(0, self._left - 1)
+
+    @contextmanager
+    def forward(self, scheduler: Any, inputs: Iterable[Any]) -> Iterator[None]:
+        """Hold the denoiser for one forward of the run.
+
+        Raises
+        ------
+        RuntimeError
+            If another thread is in a forward, or has begun a run meanwhile; or if the forward is
+            of another scheduler's run.
+        """
+        if not self._busy.acquire(blocking=False):
+            raise RuntimeError(_THREADS)
+        try:
+            self._take()
+            own = _shares(getattr(scheduler, "timesteps", None), inputs)
+            if self._own_times and not own and self._left != 0:
+                raise RuntimeError(_WITHIN)
+            self._own_times = own
+            number = self._number
+            yield
+            if number != self._number:
+                raise RuntimeError(_THREADS)
+        finally:
+            self._busy.release()
+
+    def _take(self) -> None:
+        thread = threading.current_thread()
+        with self._lock:
+            if thread in self._ousted:
+                raise RuntimeError(_THREADS)
+            self._owner = thread
+
+
+def _shares(timesteps: Any, inputs: Iterable[Any]) -> bool:
+    """Whether one of a forward's inputs lies in the memory of the scheduler's timesteps."""
+    if not isinstance(timesteps, Tensor) or timesteps.device.type == "meta":
+        return False
+    memory = timesteps.untyped_storage().data_ptr()
+    return any(
+        isinstance(x, Tensor)
+        and x.device == timesteps.device
+        and x.untyped_storage().data_ptr() == memory
+        for x in inputs
+    )
+
+
+def watch_over(scheduler: Any) -> list[Callable[[], None]]:
+    """Refuse two runs on a scheduler at the same time; return what ends that."""
+    turns = Turns()
+
+    def begin(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        turns.begin()
+        return inner(*args, **kwargs)
+
+    def step(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        turns.step(scheduler)
+        return inner(*args, **kwargs)
+
+    return [
+        wrap_method(scheduler, name, around)
+        for name, around in (("set_timesteps", begin), ("step", step))
+    ]

@@ -1,0 +1,52 @@
+"""How the gate refuses: a status, and a sentence that says what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import JSONResponse
+from starlette.types import Message, Receive, Scope, Send
+
+
+async def refuse(
+    scope: Scope, receive: Receive, send: Send, status: int, why: str, **headers: str
+) -> None:
+    """Answer a request in place of the page, in the form that Gradio's own refusals have."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    await JSONResponse({"detail": why}, status, named)(scope, receive, send)
+
+
+def address_of(scope: Scope) -> str:
+    """Return the address that a request comes from.
+
+    That of the visitor: behind a proxy that is trusted (``TRACACHE_PROXIES``) the server has put
+    what the proxy says in place of the proxy's own.
+    """
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+def replay(body: bytes, receive: Receive) -> Receive:
+    """Return what gives a body that was read once more, and then whatever else comes."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+async def read(receive: Receive, most: int) -> bytes | None:
+    """Return a request's body, or None where it is larger than that or never came whole."""
+    body = bytearray()
+    while True:
+        message: Any = await receive()
+        body += message.get("body", b"")
+        if len(body) > most or message["type"] == "http.disconnect":
+            return None
+        if not message.get("more_body", False):
+            return bytes(body)

@@ -1,0 +1,62 @@
+"""How large and how deep what is sent may be: judged before anything parses it."""
+
+from __future__ import annotations
+
+import re
+from itertools import accumulate
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tracache.ui.gate.answers import read, refuse, replay
+
+#: Bytes of a request's body; what the page and its programs send is a few thousand.
+MAX_BYTES = 1_000_000
+
+#: Lists and mappings within one another; what the page and its programs send has about ten.
+MAX_DEPTH = 64
+
+TOO_LARGE = f"A request may hold {MAX_BYTES:,} bytes at most; this one is larger."
+TOO_DEEP = f"A request's JSON may be {MAX_DEPTH} levels deep at most; this one is deeper."
+
+#: Text in quotation marks, in which brackets mean nothing.
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_OPEN, _CLOSE = b"[{", b"]}"
+_NOT_BRACKETS = bytes(set(range(256)) - set(_OPEN + _CLOSE))
+
+
+class Bodies:
+    """Middleware that refuses bodies above :data:`MAX_BYTES` (413) and :data:`MAX_DEPTH` (400).
+
+    Parameters
+    ----------
+    app : ASGI application
+        What answers.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; what has no body passes as it is."""
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            await self._app(scope, receive, send)
+            return
+        said = Headers(scope=scope).get("content-length", "0")
+        body = await read(receive, MAX_BYTES) if _is_small(said) else None
+        if body is None:
+            await refuse(scope, receive, send, 413, TOO_LARGE)
+        elif depth(body) > MAX_DEPTH:
+            await refuse(scope, receive, send, 400, TOO_DEEP)
+        else:
+            await self._app(scope, replay(body, receive), send)
+
+
+def _is_small(content_length: str) -> bool:
+    return content_length.isdecimal() and int(content_length) <= MAX_BYTES
+
+
+def depth(body: bytes) -> int:
+    """How many brackets of a JSON text are open at once, at most."""
+    brackets = _TEXT.sub(b"", body).translate(None, _NOT_BRACKETS)
+    return max(accumulate(1 if b in _OPEN else -1 for b in brackets), default=0)
