@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tracache.compare.comparison import compare
-from tracache.compare.events import ArmDone, Stage, StepDone
+from tracache.compare.events import ArmDone, Finished, Stage, StepDone
 from tracache.compare.request import make_request
 from tracache.compare.saving import save_arm
 from tracache.models.loading import ModelUnavailableError, load_model
@@ -72,6 +72,30 @@ def test_what_was_found_before_goes_when_another_run_begins(tmp_path):
     assert "dB" not in shown[0]["headline"]
     assert "8 of 20" not in shown[-1]["headline"]
     assert "TraCache" in shown[-1]["headline"]
+
+
+def test_what_is_certain_is_said_before_the_clock_has_spoken(tmp_path):
+    settings = replace(Settings.from_environment(), runs=tmp_path / "runs")
+    handlers = Handlers(settings, Here(settings, "scenes-t2i"))
+    told = threading.Event()
+
+    def hold_the_end(request):
+        for event in compare(load_model(request.model), request):
+            if isinstance(event, Finished):
+                assert told.wait(60)
+            yield event
+
+    job = handlers.jobs.start(ask(), "me", hold_the_end)
+    said = []
+    for changes in handlers.show(job, [], own=True):
+        said += [changes["headline"]] if "headline" in changes else []
+        if said and "dB" in said[-1]:
+            told.set()
+    begun, certain, end = said
+    assert "dB" not in begun
+    assert "TraCache" in certain
+    assert "faster" not in certain
+    assert "TraCache" in end
 
 
 def test_whoever_comes_late_sees_the_end(jobs):

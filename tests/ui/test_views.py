@@ -83,8 +83,8 @@ def test_the_result_in_words():
     """What is certain comes first; what the clock says too much or too little of is noise."""
     near = "small differences (31.2 dB)"
     work = "7 of 20 steps computed 2.8× less work"
-    assert said(headline(Finished)) == [f"TraCache: {work} 2.5× faster {near}"]
-    *rivals, explained = said(beside(Finished))
+    assert said(headline(Finished.arms)) == [f"TraCache: {work} 2.5× faster {near}"]
+    *rivals, explained = said(beside(Finished.arms))
     assert rivals == [
         f"Once: 7 steps, all computed 2.8× less work about 2.5× faster {near}",
         f"Slow: {work} the clock says 1.2× slower: noise {near}",
@@ -95,10 +95,9 @@ def test_the_result_in_words():
 
 
 def test_what_is_said_of_a_result_is_shown_as_text():
-    assert said(headline(Finished, "It <kept> red."))[1] == "It &lt;kept&gt; red."
-    assert said(beside(Finished, Means(32, "prompts", {"tracache": 44.66, "fewer-steps": 42.9})))[
-        -2
-    ] == (
+    assert said(headline(Finished.arms, "It <kept> red."))[1] == "It &lt;kept&gt; red."
+    means = Means(32, "prompts", {"tracache": 44.66, "fewer-steps": 42.9})
+    assert said(beside(Finished.arms, means))[-2] == (
         "On average over 32 other prompts, measured beforehand: TraCache 44.7 dB and "
         "Fewer steps 42.9 dB."
     )
@@ -143,7 +142,7 @@ def test_a_baseline_that_could_not_be_timed_says_why_there_is_no_speed_up():
         arms = (replace(FULL, reused=True, timing=None), replace(FAST, timing=None))
 
     assert "a speed-up would need both in one run" in table(Reused)
-    assert "faster" not in headline(Reused) + beside(Reused)
+    assert "faster" not in headline(Reused.arms) + beside(Reused.arms)
 
 
 def test_the_strip_fills():

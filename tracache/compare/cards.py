@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from tracache.compare.arm import PUBLISHED, REFERENCE, TRACACHE
-from tracache.compare.report import ArmResult, Report
+from tracache.compare.report import ArmResult
 from tracache.compare.request import Request, make_request
 from tracache.compare.serialise import given_of
 from tracache.compare.words import VERDICTS
@@ -54,13 +54,13 @@ class Card:
         """Return the comparison."""
         return make_request(**self.given, reuse_baseline=True)
 
-    def holds(self, report: Report) -> bool:
-        """Whether a report of the comparison shows what it promises."""
-        return self.claim({result.arm: result for result in report.arms})
+    def holds(self, arms: Sequence[ArmResult]) -> bool:
+        """Whether the results of all arms of the comparison show what it promises."""
+        return self.claim({result.arm: result for result in arms})
 
-    def verdict(self, report: Report) -> str:
+    def verdict(self, arms: Sequence[ArmResult]) -> str:
         """Say what the comparison has shown; honest where it did not come as promised."""
-        return self.kept if self.holds(report) else self.broken
+        return self.kept if self.holds(arms) else self.broken
 
     def file(self, arm: str) -> str:
         """Name of the recorded picture of an arm, beside the examples."""

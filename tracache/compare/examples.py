@@ -105,12 +105,12 @@ def record_cards(
     folder.mkdir(parents=True, exist_ok=True)
     for card in CARDS.values():
         report = run(load(card.given["model"]), card.request())
-        if not card.holds(report):
+        if not card.holds(report.arms):
             raise ValueError(f"the card {card.id} does not show what it promises")
         for result in report.arms:
             if result.arm in card.pictures:
                 _save_image(result, folder / card.file(result.arm))
-        say(f"{card.title}: {card.verdict(report)}")
+        say(f"{card.title}: {card.verdict(report.arms)}")
 
 
 def _save_image(result: ArmResult, file: Path) -> None:

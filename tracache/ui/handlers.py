@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import gradio as gr
@@ -16,7 +16,7 @@ from tracache.compare.figures import calm_path, describe_path, frame_psnr
 from tracache.compare.heatmap import describe_trace
 from tracache.compare.means import means_for
 from tracache.compare.plan import plan_arm
-from tracache.compare.report import Report
+from tracache.compare.report import ArmResult, Report
 from tracache.compare.request import Request
 from tracache.compare.saving import course_file
 from tracache.models.loading import ModelUnavailableError
@@ -197,6 +197,9 @@ class Handlers:
                 changes["share"] = share_job(job, now, token)
             if len(now.results) != results:
                 results = len(now.results)
+                if results == len(job.request.arms):
+                    # Whoever waits for pictures need not wait for the clock.
+                    changes |= self._certain(job, now)
             if now.state == "done":
                 mine = [*[i for i in mine if i != job.id], job.id][-SHOWN_JOBS:]
                 # The last update holds everything: followers may have come late.
@@ -207,15 +210,23 @@ class Handlers:
                 changes["headline"] = ""
             if now.state == "stopped" and len(now.results) > 1:
                 # What the clock had begun to say is not known; what was computed is.
+                changes |= self._certain(job, now)
                 changes |= {
-                    "headline": headline_so_far(now.results),
-                    "beside": beside_so_far(now.results),
                     "table": table_so_far(now.results),
                     "heatmap_text": "Stopped before the orders were drawn.",
                 }
             yield changes
             if now.state == "failed":
                 raise fail(now.error)
+
+    def _certain(self, job: Job, now: Snapshot) -> Changes:
+        """Say what is known of a job's pictures without its times."""
+        arms, all_done = now.results, len(now.results) == len(job.request.arms)
+        means = means_for(job.request, self._settings.assets)
+        return {
+            "headline": headline_so_far(arms, _verdict(job.request, arms) if all_done else ""),
+            "beside": beside_so_far(arms, means),
+        }
 
     def draw_path(self, job_id: str, block: Any) -> tuple[Any, str]:
         """Run full compute once more, untimed, and draw a block's path beside what it is foretold.
@@ -287,10 +298,9 @@ def _finished(job: Job, now: Snapshot, settings: Settings) -> Changes:
     assert now.report is not None
     report: Report = now.report
     sheets = {c.arm: file_url(job.folder / course_file(c.arm)) for c in report.courses}
-    card = card_of(report.request)
     changes: Changes = {
-        "headline": headline(report, card.verdict(report) if card is not None else ""),
-        "beside": beside(report, means_for(report.request, settings.assets)),
+        "headline": headline(report.arms, _verdict(report.request, report.arms)),
+        "beside": beside(report.arms, means_for(report.request, settings.assets)),
         "table": table(report),
         "scrubber": show_courses(report, sheets),
         "heatmap": None,
@@ -312,3 +322,9 @@ def _finished(job: Job, now: Snapshot, settings: Settings) -> Changes:
             "path_block": gr.update(choices=blocks, value=blocks[0][1] if blocks else None),
         }
     return changes
+
+
+def _verdict(request: Request, arms: Sequence[ArmResult]) -> str:
+    """Say what a card's comparison has shown; nothing where the request is no card's."""
+    card = card_of(request)
+    return card.verdict(arms) if card is not None else ""

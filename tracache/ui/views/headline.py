@@ -10,38 +10,38 @@ from math import isinf
 from tracache.compare.arm import REFERENCE
 from tracache.compare.arms import ARMS
 from tracache.compare.means import Means
-from tracache.compare.report import ArmResult, Report
+from tracache.compare.report import ArmResult
 from tracache.compare.words import explain_decibels, join, less_of, pace_of, steps_of, verdict_of
 
 UNDER_WAY = '<p class="tc-lead tc-quiet">From the same noise: in full, then with steps skipped.</p>'
 
 
-def headline(report: Report, verdict: str = "") -> str:
+def headline(arms: Sequence[ArmResult], verdict: str = "") -> str:
     """Say what came of the accelerated arm, which is the first beside full compute.
 
     Parameters
     ----------
-    report : Report
-        What was found.
+    arms : sequence of ArmResult
+        What was found, full compute first.
     verdict : str, default ""
         A sentence of what to see in it.
     """
-    return _lead(report.arms) + (f'<p class="tc-verdict">{escape(verdict)}</p>' if verdict else "")
+    return _lead(arms) + (f'<p class="tc-verdict">{escape(verdict)}</p>' if verdict else "")
 
 
-def headline_so_far(arms: Sequence[ArmResult]) -> str:
-    """Say of a run that was stopped what is certain of it: all but its times."""
-    return _lead([replace(arm, timing=None) for arm in arms])
+def headline_so_far(arms: Sequence[ArmResult], verdict: str = "") -> str:
+    """Say what is certain before the arms were timed together, or without it: all but its times."""
+    return headline([replace(arm, timing=None) for arm in arms], verdict)
 
 
-def beside(report: Report, means: Means | None = None) -> str:
+def beside(arms: Sequence[ArmResult], means: Means | None = None) -> str:
     """Say what came of the others, what all of them come to on average, and what the dB are."""
-    return _rivals(report.arms) + _means(means) + _decibels(report.arms)
+    return _rivals(arms) + _means(means) + _decibels(arms)
 
 
-def beside_so_far(arms: Sequence[ArmResult]) -> str:
-    """Say it of a run that was stopped."""
-    return _rivals([replace(arm, timing=None) for arm in arms]) + _decibels(arms)
+def beside_so_far(arms: Sequence[ArmResult], means: Means | None = None) -> str:
+    """Say what is certain of it."""
+    return beside([replace(arm, timing=None) for arm in arms], means)
 
 
 def _lead(arms: Sequence[ArmResult]) -> str:
