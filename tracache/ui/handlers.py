@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import gradio as gr
 
 from tracache.caching.checks import require_integer
-from tracache.compare.cards import card_of
 from tracache.compare.estimate import estimate
 from tracache.compare.events import Event
-from tracache.compare.figures import calm_path, describe_path, frame_psnr
-from tracache.compare.heatmap import describe_trace
-from tracache.compare.means import means_for
+from tracache.compare.figures import calm_path, describe_path
 from tracache.compare.plan import plan_arm
-from tracache.compare.report import ArmResult, Report
 from tracache.compare.request import Request
-from tracache.compare.saving import course_file
 from tracache.models.loading import ModelUnavailableError
 from tracache.serving.backend import Backend
 from tracache.serving.work import BlockPath
@@ -26,30 +21,22 @@ from tracache.settings import Settings
 from tracache.ui.afresh import EMPTY
 from tracache.ui.fault import field_at_fault
 from tracache.ui.form import read_request
-from tracache.ui.job import OVER, Job, Snapshot
+from tracache.ui.job import OVER, Job
 from tracache.ui.jobs import Jobs
 from tracache.ui.numbers import whole
 from tracache.ui.offer import require_offered
+from tracache.ui.outcome import Changes, certain, finished
 from tracache.ui.prometheus import Metrics
 from tracache.ui.toast import fail, tell
 from tracache.ui.views.headline import (
     UNDER_WAY,
-    beside,
-    beside_so_far,
-    headline,
-    headline_so_far,
 )
 from tracache.ui.views.progress import cost_note, plan_note, show_progress, show_refusal, stop_note
 from tracache.ui.views.results import (
-    filmstrip,
     gallery,
-    table,
     table_so_far,
 )
 from tracache.ui.widgets.cards import chosen_card
-from tracache.ui.widgets.heatmap import show_orders
-from tracache.ui.widgets.inspector import block_choices, show_candidates
-from tracache.ui.widgets.scrubber import show_courses
 from tracache.ui.widgets.share import share_job
 from tracache.ui.widgets.viewer import file_url, show_job
 
@@ -60,9 +47,6 @@ SHOWN_JOBS = 12
 
 NOTHING_RUNS = "Nothing is running."
 NOT_YOURS = "Only whoever began this run can stop it."
-
-#: What changes on the page, by the name of the component.
-Changes = dict[str, Any]
 
 
 class Handlers:
@@ -199,18 +183,18 @@ class Handlers:
                 results = len(now.results)
                 if results == len(job.request.arms):
                     # Whoever waits for pictures need not wait for the clock.
-                    changes |= self._certain(job, now)
+                    changes |= certain(job, now, self._settings)
             if now.state == "done":
                 mine = [*[i for i in mine if i != job.id], job.id][-SHOWN_JOBS:]
                 # The last update holds everything: followers may have come late.
-                changes |= _finished(job, now, self._settings)
+                changes |= finished(job, now, self._settings)
                 changes["share"] = share_job(job, now, token)
                 changes |= {"mine": mine, "gallery": self.gallery(mine)}
             if now.state in ("stopped", "failed"):
                 changes["headline"] = ""
             if now.state == "stopped" and len(now.results) > 1:
                 # What the clock had begun to say is not known; what was computed is.
-                changes |= self._certain(job, now)
+                changes |= certain(job, now, self._settings)
                 changes |= {
                     "table": table_so_far(now.results),
                     "heatmap_text": "Stopped before the orders were drawn.",
@@ -218,15 +202,6 @@ class Handlers:
             yield changes
             if now.state == "failed":
                 raise fail(now.error)
-
-    def _certain(self, job: Job, now: Snapshot) -> Changes:
-        """Say what is known of a job's pictures without its times."""
-        arms, all_done = now.results, len(now.results) == len(job.request.arms)
-        means = means_for(job.request, self._settings.assets)
-        return {
-            "headline": headline_so_far(arms, _verdict(job.request, arms) if all_done else ""),
-            "beside": beside_so_far(arms, means),
-        }
 
     def draw_path(self, job_id: str, block: Any) -> tuple[Any, str]:
         """Run full compute once more, untimed, and draw a block's path beside what it is foretold.
@@ -292,39 +267,3 @@ class Handlers:
     def leave(self, http: gr.Request) -> None:
         """Forget a session whose tab was closed; what it began goes on, and can be found again."""
         self.jobs.leave(http.session_hash or "")
-
-
-def _finished(job: Job, now: Snapshot, settings: Settings) -> Changes:
-    assert now.report is not None
-    report: Report = now.report
-    sheets = {c.arm: file_url(job.folder / course_file(c.arm)) for c in report.courses}
-    changes: Changes = {
-        "headline": headline(report.arms, _verdict(report.request, report.arms)),
-        "beside": beside(report.arms, means_for(report.request, settings.assets)),
-        "table": table(report),
-        "scrubber": show_courses(report, sheets),
-        "heatmap": None,
-        "heatmap_text": "Nothing was skipped by a cache, so there are no orders.",
-    }
-    if report.arms[0].frame_psnr:
-        strip = job.folder / "strip.png"
-        titles = [arm.title for arm in report.arms]
-        changes |= {
-            "frames": gr.update(value=frame_psnr(report.arms), visible=True),
-            "filmstrip": filmstrip(file_url(strip), titles),
-        }
-    if report.trace is not None:
-        blocks = block_choices(report.trace)
-        changes |= {
-            "heatmap": show_orders(report.trace),
-            "heatmap_text": describe_trace(report.trace),
-            "inspector": show_candidates(report.trace),
-            "path_block": gr.update(choices=blocks, value=blocks[0][1] if blocks else None),
-        }
-    return changes
-
-
-def _verdict(request: Request, arms: Sequence[ArmResult]) -> str:
-    """Say what a card's comparison has shown; nothing where the request is no card's."""
-    card = card_of(request)
-    return card.verdict(arms) if card is not None else ""

@@ -17,10 +17,11 @@ from tracache.compare.request import Request, make_request
 from tracache.models.loading import ModelUnavailableError
 from tracache.models.registry import find_model, takes_class
 from tracache.settings import Settings
-from tracache.ui.handlers import Changes, Handlers
+from tracache.ui.handlers import Handlers
 from tracache.ui.job import Job
 from tracache.ui.numbers import whole
 from tracache.ui.offer import offered, require_offered
+from tracache.ui.outcome import Changes
 from tracache.ui.toast import fail, tell
 from tracache.ui.views.grid import SweepCell, sweep_grid
 from tracache.ui.widgets.viewer import file_url
