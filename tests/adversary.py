@@ -80,7 +80,8 @@ class Attack:
         self._known: dict[tuple[str, int], bytes] = {}
         self._counts: Counter[str] = Counter()
         self._statuses: Counter[int] = Counter()
-        info = self._client.view_api(return_format="dict", print_info=False)["named_endpoints"]["/compare"]
+        api = self._client.view_api(return_format="dict", print_info=False)
+        info = api["named_endpoints"]["/compare"]
         self._defaults = {p["parameter_name"]: p["parameter_default"] for p in info["parameters"]}
         self._number = next(
             d["id"] for d in self._client.config["dependencies"] if d["api_name"] == "compare"
