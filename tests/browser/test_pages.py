@@ -51,6 +51,15 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(open_page, theme):
     expect(page.locator("#status")).to_contain_text("Done.")
     expect(page.locator("#heatmap .tch-map")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    # What is asked, what came of it, then whatever else can be set or known.
+    top = "name => document.querySelector(name).getBoundingClientRect().top"
+    parts = (".tc-first", ".tc-result", ".tc-more", ".tc-rest")
+    tops = [page.evaluate(top, part) for part in parts]
+    assert tops == sorted(tops)
+    gap = page.locator("#headline").bounding_box()["y"] - sum(
+        page.locator("#generate").bounding_box()[side] for side in ("y", "height")
+    )
+    assert 0 < gap < 60
     dark = page.evaluate("document.body.classList.contains('dark')")
     assert dark == (theme == "dark")
 

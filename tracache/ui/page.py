@@ -89,9 +89,9 @@ def _add_compare(
     gr.HTML(_banner(handlers.backend, offered(settings)[0].id), padding=False, elem_id="banner")
     cards = add_cards(settings)
     with gr.Row(elem_classes="tc-main"):
-        with gr.Column(scale=4, min_width=300):
+        with gr.Column(scale=4, min_width=300, elem_classes="tc-side"):
             controls = add_controls(offered(settings)[0], settings, handlers.backend)
-        with gr.Column(scale=7, min_width=300):
+        with gr.Column(scale=7, min_width=300, elem_classes="tc-side"):
             outputs, draw, path_text = _results(settings)
     outputs |= {"mine": gr.State([]), "current": gr.State(""), "seed": controls.inputs["seed"]}
     results = list(outputs.values())
