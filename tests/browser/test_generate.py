@@ -263,8 +263,9 @@ def test_the_whole_of_it_by_keyboard(open_page):
     page.keyboard.press("Enter")
     expect(page.locator("#headline")).not_to_contain_text("dB")
     expect(page.locator("#headline")).to_contain_text("dB")
+    expect(page.locator("#status")).to_contain_text("Done.")
     # Stop had its place meanwhile, and gave it back.
     assert page.evaluate(focused) == "Generate"
-    page.get_by_role("button", name="Difference").focus()
+    page.get_by_role("button", name="Difference", exact=True).focus()
     page.keyboard.press("Enter")
     expect(page.locator(".tcv-pair")).to_be_visible()
