@@ -22,6 +22,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,8 @@ class Attack:
         self._known: dict[tuple[str, int], bytes] = {}
         self._counts: Counter[str] = Counter()
         self._statuses: Counter[int] = Counter()
-        info = self._client.view_api(return_format="dict")["named_endpoints"]["/compare"]
+        api = self._client.view_api(return_format="dict", print_info=False)
+        info = api["named_endpoints"]["/compare"]
         self._defaults = {p["parameter_name"]: p["parameter_default"] for p in info["parameters"]}
         self._number = next(
             d["id"] for d in self._client.config["dependencies"] if d["api_name"] == "compare"
@@ -219,8 +221,8 @@ class Attack:
                 return answer.status
         except urllib.error.HTTPError as error:
             return error.code
-        except OSError:
-            # Refused in the middle of what was sent, or a stream with nothing in it.
+        except (OSError, HTTPException):
+            # Refused in the middle of what was sent, or a stream that ends without a word.
             return 0
 
 

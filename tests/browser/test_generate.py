@@ -49,7 +49,9 @@ def test_the_main_job(open_page):
     told = re.compile(r"TraCache: 8 of 20 steps computed 2\.5× less work .*(faster|slower).* dB")
     expect(page.locator("#headline")).to_contain_text(told)
     expect(page.locator("#beside")).to_contain_text("Fewer steps: 8 steps, all computed")
-    assert page.locator("#heatmap path.tch-computed").get_attribute("d").count("M") == 8 * 12
+    for kind in ("computed", "dots"):
+        cells = page.locator(f"#heatmap path.tch-{kind}").get_attribute("d")
+        assert cells.count("M") == 8 * 12
     expect(page.locator("#heatmap")).to_contain_text("timestep, noisiest first")
     expect(page.locator("#heatmap-text")).to_contain_text("8 of 20 steps computed")
     expect(page.locator(".tc-gallery li")).to_have_count(1)

@@ -12,23 +12,28 @@ pytestmark = pytest.mark.browser
 
 def test_a_sweep_fills_in_and_leads_to_its_cells(open_page, server):
     page = open_page(address=f"{server}/sweep", wait_for="Run the sweep")
-    set_number(page, "Steps", 6)
-    for box_ in ("4", "5"):
-        page.get_by_label(box_, exact=True).first.uncheck()
+    set_number(page, "Steps", 8)
+    # The rows are of the run's own steps.
+    expect(page.get_by_label("5", exact=True)).to_be_visible()
+    for box_ in ("2", "4"):
+        expect(page.get_by_label(box_, exact=True)).to_be_checked()
+    page.get_by_label("FORA").uncheck()
     press(page, "Run the sweep")
-    expect(page.locator("#sweep-status")).to_contain_text("Done.")
+    status = page.locator("#sweep-status")
+    expect(status).to_contain_text(re.compile(r"Done\. Nearest: .+ at .+ computed steps\."))
     cells = page.locator(".tc-sweep td a")
-    assert cells.count() == 2 * 6
-    expect(cells.nth(0)).to_contain_text(
-        re.compile(r"(\d+\.\d× fewer|as many) MACs, (\d+\.\d dB|the same)")
-    )
+    assert cells.count() == 3 * 4 or cells.count() == 2 * 4
+    expect(cells.nth(0)).to_contain_text(re.compile(r"(\d+\.\d dB|the same)"))
+    expect(cells.nth(0)).to_contain_text(re.compile(r"(\d+\.\d× fewer|as many) MACs"))
+    # One of each row is nearest, and is said to be.
+    assert page.locator(".tc-sweep .tc-best").count() == cells.count() // 4
     expect(page.locator("#sweep-plot .js-plotly-plot")).to_be_visible()
-    cells.nth(3).click()
+    cells.nth(2).click()
     page.get_by_role("button", name="Generate").wait_for()
     expect(page.locator("#status")).to_contain_text("Done.")
+    expect(page.locator("#headline")).to_contain_text("2 of 8 steps computed")
     unfold(page)
-    expect(page.get_by_role("spinbutton", name=re.compile("Stride"))).to_have_value("2")
-    expect(page.get_by_role("spinbutton", name=re.compile("Max order"))).to_have_value("3")
+    expect(page.get_by_role("spinbutton", name=re.compile("Computed steps"))).to_have_value("2")
 
 
 @pytest.mark.slow

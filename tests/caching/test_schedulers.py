@@ -111,8 +111,8 @@ def test_looking_back_is_integrating_the_gap_again(name):
         return seen[step]
 
     config = PlannedConfig(4, placement="even", correct_order=2)
-    handle = ScheduledHandle([Denoiser(watched)], scheduler, config)
-    model = handle._denoisers[0]
+    model = Denoiser(watched)
+    handle = ScheduledHandle([model], scheduler, config)
     got = denoise(scheduler, STEPS, model)
     handle.detach()
     want = integrate_again(make(name), STEPS, seen)

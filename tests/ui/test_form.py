@@ -8,7 +8,7 @@ from tracache.compare.request import make_request
 from tracache.compare.serialise import from_given, from_query, given_of, to_query
 from tracache.settings import Settings
 from tracache.ui.form import fill_controls, read_request
-from tracache.ui.sweep_page import make_places
+from tracache.ui.sweep_page import COLUMNS, SWEPT, budgets, make_places
 
 PROMPT = "a matte blue cube on snow in daylight"
 GOOD = fill_controls(make_request("scenes-t2i", PROMPT, seed=3))
@@ -100,28 +100,37 @@ def test_what_only_videos_know_is_left_out_for_images():
     assert "pab" not in read_request(values).options
 
 
-def test_a_sweep_asks_for_every_cell_once_and_for_its_rival():
-    places = make_places("scenes-t2i", PROMPT, 0, 8, [3, 2], [1, 0], Settings.from_environment())
-    columns = [(0, "published"), (1, "published"), (None, "tracache"), (None, "fewer-steps")]
-    assert [(p.stride, p.order, p.arm) for p in places] == [
-        (stride, *column) for stride in (2, 3) for column in columns
-    ]
+@pytest.mark.parametrize(
+    "model, subject, steps",
+    [("scenes-t2i", PROMPT, 8), ("scenes-class", "red cube", 50), ("scenes-t2v", "a red cube", 30)],
+)
+def test_a_sweep_asks_for_every_cell_once_at_equal_work(model, subject, steps):
+    rows = budgets(steps, SWEPT)
+    settings = Settings.from_environment()
+    places = make_places(model, subject, 0, steps, rows[::-1], list(COLUMNS), settings)
+    assert [(p.computed, p.arm) for p in places] == [(n, arm) for n in rows for arm in COLUMNS]
     assert [p.request.arms[1] for p in places] == [p.arm for p in places]
-    # As many steps compute all along a row.
+    # As many steps compute all along a row, whatever the arm.
     for place in places:
-        assert place.cell.computed == place.request.set_up(place.arm).num_computed
-    assert len({place.cell.computed for place in places}) == 2
+        assert place.request.set_up(place.arm).num_computed == place.computed
     assert all(from_given(from_query(to_query(given_of(p.request)))).set_up(p.arm) for p in places)
+
+
+def test_rows_of_a_sweep_are_of_the_runs_steps():
+    assert budgets(20) == [4, 5, 6, 8, 10, 12]
+    assert budgets(4) == [2]
 
 
 @pytest.mark.parametrize(
     "given, words",
     [
-        ((PROMPT, 0, 8, [], [1]), "choose a stride"),
-        ((PROMPT, 0, 8, [3], []), "choose a stride"),
-        ((PROMPT, 0, 8, [9], [1]), "among those on the page"),
-        (("", 0, 8, [3], [1]), "the prompt is empty"),
-        ((PROMPT, 0.5, 8, [3], [1]), "seed must be a whole number"),
+        ((PROMPT, 0, 8, [], ["reuse"]), "choose a number of computed steps"),
+        ((PROMPT, 0, 8, [3], []), "and a method at least"),
+        ((PROMPT, 0, 8, [9], ["reuse"]), "computed steps must be a whole number from 1 to 8"),
+        ((PROMPT, 0, 8, [3], ["gates"]), "among those on the page"),
+        ((PROMPT, 0, 8, list(range(1, 9)), ["reuse"]), "among those on the page"),
+        (("", 0, 8, [3], ["reuse"]), "the prompt is empty"),
+        ((PROMPT, 0.5, 8, [3], ["reuse"]), "seed must be a whole number"),
     ],
 )
 def test_a_sweep_that_cannot_be_is_refused(given, words):

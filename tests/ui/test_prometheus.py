@@ -1,6 +1,8 @@
 """What Prometheus reads, and who may."""
 
 import base64
+import errno
+import time
 import urllib.error
 import urllib.request
 
@@ -9,6 +11,11 @@ from gradio_client import Client
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.app import start_app
+from tracache.compare.events import Stage
+from tracache.compare.request import make_request
+from tracache.models.loading import ModelUnavailableError
+from tracache.serving.backend import WorkerLostError
+from tracache.ui.jobs import Jobs
 from tracache.ui.prometheus import Metrics
 
 
@@ -56,3 +63,33 @@ def test_failures_are_counted_apart():
     text = metrics.render()[0].decode()
     assert 'tracache_runs_total{model="m",outcome="failed"} 2.0' in text
     assert 'tracache_runs_total{model="m",outcome="done"} 1.0' in text
+
+
+def test_what_was_the_matter_is_counted(tmp_path):
+    def refused(error):
+        def make(request):
+            yield Stage("load", "Loading")
+            raise error
+
+        return make
+
+    metrics = Metrics()
+    jobs = Jobs(tmp_path, 120, metrics=metrics)
+    request = make_request("scenes-t2i", "a red cube", steps=2)
+    for error in (
+        WorkerLostError("gone"),
+        ModelUnavailableError("not here"),
+        OSError(errno.ENOSPC, "full"),
+        MemoryError(),
+        ZeroDivisionError(),
+        ValueError("steps"),
+    ):
+        list(jobs.start(request, "", refused(error)).follow(every_s=0))
+    text = ""
+    for _ in range(100):
+        text = metrics.render()[0].decode()
+        if text.count("tracache_errors_total{") == 6:
+            break
+        time.sleep(0.02)
+    for kind in ("worker", "model", "disk", "memory", "bug", "input"):
+        assert f'tracache_errors_total{{kind="{kind}"}} 1.0' in text

@@ -13,7 +13,7 @@ from tracache.compare.report import ArmResult
 from tracache.compare.words import join
 
 #: Beside the colour, so that it is not all that tells arms apart.
-ARM_MARKERS = ("circle", "square", "diamond", "x")
+ARM_MARKERS = ("circle", "square", "diamond", "x", "triangle-up", "cross")
 
 
 def frame_psnr(arms: Sequence[ArmResult]) -> go.Figure:

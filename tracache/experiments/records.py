@@ -188,7 +188,9 @@ def _kind(value: Any) -> str:
     # JSON has no infinity, which is how near two equal pictures are.
     if isinstance(value, int | float) or value in ("inf", "-inf"):
         return "a number"
-    return {str: "text", list: "a list", dict: "a mapping"}[type(value)]
+    if isinstance(value, str):
+        return "text"
+    return "a list" if isinstance(value, list) else "a mapping"
 
 
 class Remembered:

@@ -43,6 +43,13 @@ DISK_FULL = "The server's disk is full, so the result could not be kept. Try aga
 #: States in which nothing more will come.
 OVER = ("done", "stopped", "failed")
 
+#: What a failure is counted as, where its error says so by itself.
+_KINDS: dict[type[Exception], str] = {
+    ModelUnavailableError: "model",
+    NotFiniteError: "numbers",
+    WorkerLostError: "worker",
+}
+
 #: Makes the events of a request.
 Work = Callable[[Request], Generator[Event, None, None]]
 
@@ -114,6 +121,7 @@ class Job:
         self._looks: dict[str, tuple[Palette, Glimpse | None]] = {}
         self._last_looks: dict[str, str] = {}
         self._failed = FAILED.format(run=self.id)
+        self._kind = ""
 
     def snapshot(self) -> Snapshot:
         """Return what is known now."""
@@ -165,7 +173,7 @@ class Job:
         """End the job as failed, at once, whatever its thread is at."""
         self._stop.set()
         if not self.is_over:
-            self._end("failed", why, why)
+            self._fail("restart", why, why)
 
     def stop(self) -> None:
         """Ask the job to end after the step it is at."""
@@ -178,7 +186,7 @@ class Job:
             self.folder.mkdir(parents=True)
             self._drive(make, deadline_s)
         except (ModelUnavailableError, NotFiniteError, WorkerLostError, ValueError) as error:
-            self._end("failed", "It could not be done.", str(error))
+            self._fail(_KINDS.get(type(error), "input"), "It could not be done.", str(error))
         except (torch.OutOfMemoryError, MemoryError):
             out_of_memory = True
         except OSError as error:
@@ -188,14 +196,14 @@ class Job:
                 # What there is of it takes the room that the next one needs.
                 shutil.rmtree(self.folder, ignore_errors=True)
                 self._now = replace(self._now, files={})
-            self._end("failed", "It failed.", DISK_FULL if full else self._failed)
+            self._fail("disk", "It failed.", DISK_FULL if full else self._failed)
         except Exception:
             log.exception("run %s failed", self.id)
-            self._end("failed", "It failed.", self._failed)
+            self._fail("bug", "It failed.", self._failed)
         if out_of_memory:
             # The traceback held the tensors that filled it; here they can go.
             free_unused()
-            self._end("failed", "It ran out of memory.", OUT_OF_MEMORY)
+            self._fail("memory", "It ran out of memory.", OUT_OF_MEMORY)
 
     def _drive(self, make: Work, deadline_s: float) -> None:
         with closing(make(self.request)) as events:
@@ -211,8 +219,12 @@ class Job:
                         f"This took longer than the {deadline_s:g} seconds allowed here, and was "
                         "stopped; choose fewer steps."
                     )
-                    self._end("failed", why, why)
+                    self._fail("deadline", why, why)
                     return
+
+    def _fail(self, kind: str, message: str, error: str) -> None:
+        self._kind = kind
+        self._end("failed", message, error)
 
     def summary(self, prompt: bool = False) -> dict[str, Any]:
         """Return what the log says of the job; the prompt only where that is wanted."""
@@ -226,7 +238,7 @@ class Job:
             "seconds": round(time.monotonic() - self.started, 2),
             **given,
             "denoising_s": {a.arm: round(a.denoising_s, 3) for a in now.results if not a.reused},
-            **({"error": now.error} if now.error else {}),
+            **({"error": now.error, "kind": self._kind} if now.error else {}),
         }
 
     def _take(self, event: Event) -> None:

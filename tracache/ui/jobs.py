@@ -167,17 +167,17 @@ class Jobs:
         for job in list(self._jobs.values()):
             if job.is_over and now - job.started > KEPT_S:
                 self._drop(job)
-        while len(self._jobs) > KEPT_JOBS:
-            if (job := self._one_too_many()) is None:
-                return
-            self._drop(job)
+        while len(self._jobs) > KEPT_JOBS and (spare := self._one_too_many()):
+            self._drop(spare)
 
     def _one_too_many(self) -> Job | None:
         """The oldest result of the visitor who has most: nobody's make room for another's many."""
         over = [job for job in self._jobs.values() if job.is_over]
         have = Counter(self._visitors[job.id] for job in over)
+        if not over:
+            return None
         # The first of equals is the one that was begun first.
-        return max(over, key=lambda job: have[self._visitors[job.id]], default=None)
+        return max(over, key=lambda job: have[self._visitors[job.id]])
 
     def _drop(self, job: Job) -> None:
         del self._jobs[job.id], self._visitors[job.id]

@@ -39,6 +39,12 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self._registry,
         )
+        self._errors = Counter(
+            "tracache_errors",
+            "Runs that failed, by what was the matter.",
+            ["kind"],
+            registry=self._registry,
+        )
         self._under_way = Gauge(
             "tracache_runs_under_way", "Runs that are not over.", registry=self._registry
         )
@@ -60,6 +66,8 @@ class Metrics:
         model, outcome = summary["model"], summary["outcome"]
         self._runs.labels(model, outcome).inc()
         self._seconds.labels(model, outcome).observe(summary["seconds"])
+        if "kind" in summary:
+            self._errors.labels(summary["kind"]).inc()
         for arm, seconds in summary["denoising_s"].items():
             self._denoising.labels(model, arm).observe(seconds)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from tracache.caching.checks import require_integer
 from tracache.compare.arm import PUBLISHED, TRACACHE
 from tracache.compare.arms import ARMS
 from tracache.compare.figures import work_and_fidelity
@@ -23,20 +24,21 @@ from tracache.ui.numbers import whole
 from tracache.ui.offer import offered, require_offered
 from tracache.ui.outcome import Changes
 from tracache.ui.toast import fail, tell
-from tracache.ui.views.grid import SweepCell, sweep_grid
+from tracache.ui.views.grid import SweepCell, nearest, sweep_grid
 from tracache.ui.widgets.viewer import file_url
 
-STRIDES = (2, 3, 4, 5, 6)
-ORDERS = (0, 1, 2, 3, 4)
+#: Shares of a run's steps that may compute, and those that are swept unless somebody says which.
+SHARES = (0.2, 0.25, 0.3, 0.4, 0.5, 0.6)
+SWEPT = (0.25, 0.3, 0.4, 0.5)
 
-#: In the columns beside the orders, at as many computed steps: TraCache, and full compute.
-OTHERS = (TRACACHE, "fewer-steps")
+#: Arms that compute exactly as many steps as they are told, in the order of the columns, and those
+#: that are swept unless somebody says which.
+COLUMNS = ("reuse", "taylorseer", "hicache", PUBLISHED, TRACACHE, "fewer-steps")
+CHOSEN = ("reuse", "taylorseer", PUBLISHED, TRACACHE, "fewer-steps")
 
-ABOUT = """One prompt at several numbers of computed steps: the method as published, at every stride
-with every highest order, and in the last columns TraCache and fewer steps with as many computed.
-Each cell fills in as it is made and leads to its full comparison. What it saves is told in
-multiply–accumulates, which are the same on every device; to time a cell, open it and press
-Generate."""
+ABOUT = """One prompt, at several numbers of computed steps, by several methods: which is nearest to
+full compute at equal work, and where? Each cell fills in as it is made and leads to its full
+comparison. One prompt is one prompt: the means over many are under *Manual*, in the results."""
 
 NONE = "No embedded model is offered here; sweep from the command line: `tracache sweep`."
 
@@ -47,16 +49,19 @@ EMPTY = '<p class="tc-quiet">Press Run the sweep: full compute first, then a cel
 class Place:
     """A cell of the grid: what is asked for there, and which arm of it is shown."""
 
-    stride: int
-    order: int | None
+    computed: int
     arm: str
     request: Request
 
     @property
     def cell(self) -> SweepCell:
         """What the page shows of it before it is made."""
-        computed = self.request.cache.budget(self.request.steps) or 0
-        return SweepCell(self.stride, self.order, self.arm, computed)
+        return SweepCell(self.computed, self.arm)
+
+
+def budgets(steps: int, shares: Sequence[float] = SHARES) -> list[int]:
+    """Return numbers of computed steps that are worth a row, of a run of so many steps."""
+    return sorted({max(2, round(share * steps)) for share in shares})
 
 
 def add_sweep(handlers: Handlers, settings: Settings, **one_at_a_time: Any) -> None:
@@ -80,8 +85,12 @@ def add_sweep(handlers: Handlers, settings: Settings, **one_at_a_time: Any) -> N
             with gr.Row():
                 seed = gr.Number(0, label="Seed", minimum=0, min_width=100)
                 steps = gr.Slider(4, 100, spec.steps, step=1, label="Steps", min_width=160)
-            strides = gr.CheckboxGroup(list(STRIDES), value=[2, 3, 4, 5], label="Strides")
-            orders = gr.CheckboxGroup(list(ORDERS), value=[0, 1, 2, 3], label="Highest orders")
+            computed = gr.CheckboxGroup(
+                budgets(spec.steps), value=budgets(spec.steps, SWEPT), label="Computed steps"
+            )
+            arms = gr.CheckboxGroup(
+                [(ARMS[arm].title, arm) for arm in COLUMNS], value=list(CHOSEN), label="Methods"
+            )
             with gr.Row():
                 start = gr.Button("Run the sweep", variant="primary", scale=3, min_width=120)
                 stop = gr.Button("Stop", variant="stop", scale=1, min_width=80)
@@ -92,11 +101,19 @@ def add_sweep(handlers: Handlers, settings: Settings, **one_at_a_time: Any) -> N
 
     outputs = {"status": status, "grid": grid, "plot": plot}
 
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
     def follow(model_id: str) -> tuple[str, int]:
         chosen = find_model(model_id)
         return chosen.example_prompts[0], chosen.steps
 
-    model.input(follow, model, [subject, steps], show_progress="hidden", api_visibility="private")
+    model.input(follow, model, [subject, steps], **quiet)
+    steps.change(
+        lambda steps: gr.update(choices=budgets(steps), value=budgets(steps, SWEPT)),
+        steps,
+        computed,
+        **quiet,
+    )
 
     def run(http: gr.Request, *values: Any) -> Iterator[dict[Any, Any]]:
         for changes in run_sweep(handlers, settings, http.session_hash or "", *values):
@@ -104,7 +121,7 @@ def add_sweep(handlers: Handlers, settings: Settings, **one_at_a_time: Any) -> N
 
     start.click(
         run,
-        [model, subject, seed, steps, strides, orders],
+        [model, subject, seed, steps, computed, arms],
         list(outputs.values()),
         show_progress="minimal",
         show_progress_on=[status],
@@ -119,8 +136,8 @@ def make_places(
     subject: Any,
     seed: Any,
     steps: Any,
-    strides: Sequence[Any],
-    orders: Sequence[Any],
+    computed: Sequence[Any],
+    arms: Sequence[Any],
     settings: Settings,
 ) -> list[Place]:
     """Check everything that a sweep asks for, and return its cells in the order they are made.
@@ -130,29 +147,29 @@ def make_places(
     ValueError
         If anything is not allowed, or nothing is chosen.
     """
-    if not strides or not orders:
-        raise ValueError("choose a stride and an order at least")
-    if not set(strides) <= set(STRIDES) or not set(orders) <= set(ORDERS):
-        raise ValueError("strides and orders must be among those on the page")
+    if not computed or not arms:
+        raise ValueError("choose a number of computed steps and a method at least")
+    if not set(arms) <= set(COLUMNS) or len(computed) > len(SHARES):
+        raise ValueError("computed steps and methods must be among those on the page")
     what = {"class_label" if takes_class(model) else "prompt": subject}
     places = []
-    for stride in sorted(map(whole, strides)):
-        columns = [(PUBLISHED, order) for order in sorted(map(whole, orders))]
-        for arm, order in [*columns, *((arm, None) for arm in OTHERS)]:
+    for budget in sorted(map(whole, computed)):
+        # A sweep's rows are told apart by it; a comparison would take it for all of the steps.
+        require_integer("computed steps", budget, 1, whole(steps))
+        for arm in (column for column in COLUMNS if column in arms):
             request = make_request(
                 model,
                 **what,
                 seed=whole(seed),
                 steps=whole(steps),
-                stride=stride,
-                max_order=order,
+                compute=budget,
                 arms=[arm],
                 reuse_baseline=True,
                 timed=False,
                 trace=False,
                 environment=settings,
             )
-            places.append(Place(stride, order, arm, request))
+            places.append(Place(budget, arm, request))
     return places
 
 
@@ -164,8 +181,8 @@ def run_sweep(
     subject: Any,
     seed: Any,
     steps: Any,
-    strides: Sequence[Any],
-    orders: Sequence[Any],
+    computed: Sequence[Any],
+    arms: Sequence[Any],
 ) -> Iterator[Changes]:
     """Make one cell after another; every cell is a job of its own, which stays for an hour.
 
@@ -177,7 +194,7 @@ def run_sweep(
     try:
         require_offered(model, settings)
         handlers.backend.require_available(model)
-        places = make_places(model, subject, seed, steps, strides, orders, settings)
+        places = make_places(model, subject, seed, steps, computed, arms, settings)
     except (ValueError, ModelUnavailableError) as error:
         raise tell(error) from error
     found: dict[int, tuple[Job, ArmResult]] = {}
@@ -198,7 +215,7 @@ def run_sweep(
         arm = next(result for result in now.results if result.arm == place.arm)
         found[i] = (job, arm)
         yield _show(places, found, f"{i + 1} of {len(places)} cells …")
-    yield _show(places, found, "Done.")
+    yield _show(places, found, f"Done. {_winners(places, found)}")
 
 
 def _show(
@@ -218,7 +235,12 @@ def _show(
     changes: Changes = {"status": status, "grid": sweep_grid(cells)}
     if done:
         points = [
-            (_name(cell), cell.result.speed_up_macs, cell.result.psnr, ARMS[cell.arm].title)
+            (
+                f"{ARMS[cell.arm].title}, {cell.computed} computed",
+                cell.result.speed_up_macs,
+                cell.result.psnr,
+                ARMS[cell.arm].title,
+            )
             for cell in done
             if cell.result is not None
         ]
@@ -226,7 +248,18 @@ def _show(
     return changes
 
 
-def _name(cell: SweepCell) -> str:
-    if cell.order is None:
-        return f"{ARMS[cell.arm].title}, {cell.computed} computed"
-    return f"as published, stride {cell.stride}, order up to {cell.order}"
+def _winners(places: Sequence[Place], found: dict[int, tuple[Job, ArmResult]]) -> str:
+    """Say which method was nearest at which numbers of computed steps."""
+    rows: dict[int, list[SweepCell]] = {}
+    for i, (_, result) in found.items():
+        rows.setdefault(places[i].computed, []).append(replace(places[i].cell, result=result))
+    won: dict[str, list[str]] = {}
+    for computed, row in rows.items():
+        if len(row) > 1 and (best := nearest(row)) is not None:
+            won.setdefault(ARMS[best.arm].title, []).append(str(computed))
+    parts = [f"{title} at {_listed(at)}" for title, at in won.items()]
+    return f"Nearest: {'; '.join(parts)} computed steps." if parts else ""
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

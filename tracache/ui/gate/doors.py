@@ -13,8 +13,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tracache.ui.gate.answers import refuse
 
-#: Below Gradio's prefix: the queue and what comes of it, what does not wait in it, as Stop, files of
-#: runs, what a page asks as it opens, and what the server asks itself as it starts.
+#: Below Gradio's prefix: the queue and what comes of it, what does not wait in it (as Stop), files
+#: of runs, what a page asks as it opens, and what the server asks itself as it starts.
 _ALWAYS = (
     r"queue/(join|data|status)|call/.+|run/predict|cancel|reset|heartbeat/[^/]+|file=.+|info|openapi\.json"
     r"|user|token|login_check|app_id|startup-events|theme\.css|component_server"

@@ -16,11 +16,14 @@ const make = (tag, attributes = {}, text = "") => {
   node.textContent = text;
   return node;
 };
+// On a phone the cells need the room.
+const labels = (value, width) =>
+  width < 480 ? value.blocks.map((name) => name.replace("-attention", "")) : value.blocks;
 const nameOf = (row) => (row === "prediction" ? row : `block ${row}`);
 
 function measure(value) {
   const width = map.clientWidth || 600;
-  const left = 12 + Math.max(...value.blocks.map((name) => name.length * 6.2));
+  const left = 12 + Math.max(...labels(value, width).map((name) => name.length * 6.2));
   const rows = value.blocks.length;
   const high = rows <= 28 ? 22 : 14;
   return { left, rows, high, width, wide: (width - left - 4) / value.orders.length };
@@ -40,15 +43,18 @@ function cells(value, code) {
   return path;
 }
 
+// In each computed cell, so that colour is not all that tells it apart.
 function dots(value) {
   const { left, rows, high, wide } = box;
+  const computed = value.values.find(([, kind]) => kind === "computed")?.[0];
   let path = "";
-  value.computed.forEach((full, step) => {
-    if (!full) return;
-    const x = left + (step + 0.5) * wide - 0.5;
-    for (let row = 0; row < rows; row += 1)
-      path += `M${(x - 2).toFixed(1)} ${TOP + (row + 0.5) * high - 0.5}a2 2 0 1 0 4 0a2 2 0 1 0 -4 0`;
-  });
+  value.orders.forEach((row, step) =>
+    row.forEach((order, block) => {
+      if (order !== computed) return;
+      const x = left + (step + 0.5) * wide - 0.5;
+      path += `M${(x - 2).toFixed(1)} ${TOP + (rows - 0.5 - block) * high - 0.5}a2 2 0 1 0 4 0a2 2 0 1 0 -4 0`;
+    })
+  );
   return path;
 }
 
@@ -64,7 +70,7 @@ function draw() {
   map.setAttribute("aria-label", `What each of ${rows} rows did at each of ${value.orders.length} steps`);
   const nodes = value.values.map(([code, kind]) => make("path", { class: `tch-${kind}`, d: cells(value, code) }));
   nodes.push(make("path", { class: "tch-dots", d: dots(value) }));
-  value.blocks.forEach((name, row) => {
+  labels(value, width).forEach((name, row) => {
     const y = TOP + (rows - 0.5 - row) * high + 3;
     nodes.push(make("text", { x: left - 6, y, "text-anchor": "end" }, name));
   });

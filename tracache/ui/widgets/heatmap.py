@@ -34,7 +34,6 @@ def show_orders(trace: Trace) -> dict[str, Any]:
         "blocks": [row_name(label) for label in trace.labels],
         "timesteps": [f"{t:.6g}" for t in trace.timesteps],
         "orders": orders.tolist(),
-        "computed": [bool(full) for full in trace.computed],
         "values": [[code, kind_of(code), order_name(code)] for code in codes],
         # The last row makes the picture, where whole blocks are rows.
         "framed": not has_parts(trace),
