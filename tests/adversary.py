@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import socket
 import statistics
 import sys
@@ -53,7 +54,8 @@ def main() -> None:
     ):
         found = Attack(server).go_on(args.minutes * 60)
         log = (Path(folder) / "log.txt").read_text()
-    found["tracebacks_in_the_log"] = log.count("Traceback")
+    errors = re.findall(r"^(\w[\w.]*(?:Error|Exception|Lost)\b.{0,80})", log, re.MULTILINE)
+    found["errors_in_the_log"] = dict(Counter(errors))
     print(json.dumps(found, indent=1))
     if args.json:
         args.json.write_text(json.dumps(found, indent=1) + "\n", "utf-8")

@@ -9,6 +9,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+import gradio as gr
 import pytest
 from gradio_client import Client
 from mcp import ClientSession
@@ -19,6 +20,7 @@ from tracache.ui.gate.bodies import MAX_DEPTH, depth
 from tracache.ui.gate.logins import GUESSES
 from tracache.ui.gate.origins import Origins
 from tracache.ui.gate.streams import MAX_STREAMS
+from tracache.ui.gate.unheard import Unheard
 
 BASIC = "Basic " + base64.b64encode(b"me:secret").decode()
 MCP = {"Accept": "application/json, text/event-stream"}
@@ -278,3 +280,25 @@ def test_one_address_holds_half_the_queue_whatever_it_calls_itself(server):
     # Eight may wait; a few were done meanwhile.
     assert 8 <= codes.count(200) <= 12
     assert join("somebody", "10.3.3.3")[0] == 200
+
+
+def test_what_nobody_comes_to_hear_is_dropped(monkeypatch):
+    with gr.Blocks() as page:
+        gr.Textbox()
+    queue = page.queue()._queue
+    for session in ("gone", "running", "listening"):
+        queue.pending_messages_per_session[session] = object()
+        queue.pending_event_ids_session[session] = {f"event of {session}"}
+    queue.event_ids_to_events["event of running"] = object()
+    unheard = Unheard(page)
+    clock = iter((0.0, 30.0, 59.0, 61.0))
+    monkeypatch.setattr("tracache.ui.gate.unheard.time.monotonic", lambda: next(clock))
+    assert unheard.drop() == 0
+    # Begins another meanwhile, and is not idle.
+    queue.event_ids_to_events["event of listening"] = object()
+    assert unheard.drop() == 0
+    del queue.event_ids_to_events["event of listening"]
+    assert unheard.drop() == 0
+    assert unheard.drop() == 1
+    assert set(queue.pending_messages_per_session) == {"running", "listening"}
+    assert set(queue.pending_event_ids_session) == {"running", "listening"}

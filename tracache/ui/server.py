@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -19,6 +19,7 @@ from tracache.settings import Settings
 from tracache.ui.gate import gate
 from tracache.ui.gate.agents import let_agents_in
 from tracache.ui.gate.faults import refuse
+from tracache.ui.gate.unheard import Unheard
 from tracache.ui.health import health_routes
 from tracache.ui.jobs import Jobs
 from tracache.ui.offer import offered
@@ -27,7 +28,7 @@ from tracache.ui.prometheus import Metrics
 from tracache.ui.runs_folder import own_folder
 from tracache.ui.style import CSS, THEME
 
-#: How often results that are too old are looked for, seconds.
+#: How often what is too old is looked for, seconds.
 _LOOK_S = 30.0
 
 #: How long the last messages may take to reach those who look on, seconds.
@@ -52,10 +53,10 @@ def launch(settings: Settings, backend: Backend) -> None:
         If the settings name a model that there is not, or a folder that cannot be written.
     """
     told = threading.Event()
-    with _serving(settings, backend) as jobs:
+    with _serving(settings, backend) as (jobs, tidy):
         with _signals(told):
             while not told.wait(_LOOK_S):
-                jobs.expire()
+                tidy()
         if jobs.under_way():
             logging.getLogger(__name__).info("ending when %d runs are done", jobs.under_way())
         jobs.drain(settings.drain_s)
@@ -64,20 +65,25 @@ def launch(settings: Settings, backend: Backend) -> None:
 def start(settings: Settings, backend: Backend) -> None:
     """Serve the page in a thread, for as long as the process lives, and return."""
     stack = ExitStack()
-    jobs = stack.enter_context(_serving(settings, backend, quiet=True))
+    _, tidy = stack.enter_context(_serving(settings, backend, quiet=True))
     atexit.register(stack.close)
 
     def look() -> None:
         while True:
             time.sleep(_LOOK_S)
-            jobs.expire()
+            tidy()
 
     threading.Thread(target=look, name="jobs-kept", daemon=True).start()
 
 
 @contextmanager
-def _serving(settings: Settings, backend: Backend, **more: Any) -> Iterator[Jobs]:
-    """Serve the page within; ``more`` is for Gradio's ``launch``."""
+def _serving(
+    settings: Settings, backend: Backend, **more: Any
+) -> Iterator[tuple[Jobs, Callable[[], None]]]:
+    """Serve the page within; ``more`` is for Gradio's ``launch``.
+
+    Yields its jobs, and what is to be called now and then to drop what is too old.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     # One line a run is enough; whoever fetches what is their own business.
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -127,8 +133,14 @@ def _serving(settings: Settings, backend: Backend, **more: Any) -> Iterator[Jobs
             prevent_thread_lock=True,
             **more,
         )
+        unheard = Unheard(page)
+
+        def tidy() -> None:
+            jobs.expire()
+            unheard.drop()
+
         try:
-            yield jobs
+            yield jobs, tidy
         finally:
             time.sleep(_LAST_WORDS_S)
             page.close(verbose=False)
