@@ -1,7 +1,8 @@
 """What nobody came to hear: messages of runs whose visitors are gone.
 
-Gradio keeps what it has to tell a session until somebody listens, of the last two thousand sessions,
-and an update of the page holds pictures. Whoever joins the queue and never listens costs a megabyte.
+Gradio keeps what it has to tell a session until somebody listens, of the last two thousand
+sessions, and an update of the page holds pictures. Whoever joins the queue and never listens costs
+a megabyte.
 """
 
 from __future__ import annotations
