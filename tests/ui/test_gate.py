@@ -8,6 +8,7 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import gradio as gr
 import pytest
@@ -57,6 +58,12 @@ def send(address, body=None, method=None, **headers):
         return error.code, error.read().decode(), error.headers
 
 
+def in_a_loop(coroutine):
+    """Run a coroutine in a thread of its own: this one may have a browser's loop."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
+
+
 def log_in(server, password, address="127.0.0.1"):
     form = urllib.parse.urlencode({"username": "me", "password": password}).encode()
     kind = {"Content_Type": "application/x-www-form-urlencoded", "X_Forwarded_For": address}
@@ -95,7 +102,7 @@ async def call(server, count, **headers):
 
 
 def test_an_agent_with_the_password_is_served(guarded):
-    tools, answers = asyncio.run(call(guarded, 8, Authorization=BASIC))
+    tools, answers = in_a_loop(call(guarded, 8, Authorization=BASIC))
     assert tools >= {"compare", "estimate", "list_models", "list_arms"}
     assert [answer.isError for answer in answers] == [False] * 8
 
@@ -171,7 +178,7 @@ def answer_of(listens, allowed, **headers):
         await Origins(app, listens, allowed)(scope, None, keep)
         return sent[0]["status"]
 
-    return asyncio.run(go())
+    return in_a_loop(go())
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """What stands between the network and the page: each a middleware of its own, in this order.
 
-A request passes :mod:`doors` (is there such a thing here?), :mod:`bodies` (is it small and
-shallow?), :mod:`origins` (does it come from this page?), :mod:`logins` (may it come in?),
+A request passes :mod:`bodies` (is it small and shallow?), :mod:`doors` (is there such a thing
+here?), :mod:`origins` (does it come from this page?), :mod:`logins` (may it come in?),
 :mod:`streams` (how many does its address hold open?) and :mod:`share` (how many wait already?).
 What comes back gets :mod:`headers`, and the number of its request.
 """
@@ -33,8 +33,8 @@ def gate(settings: Settings) -> list[Middleware]:
     return [
         Middleware(Numbers),
         Middleware(SecureHeaders),
-        Middleware(Doors, api=settings.api),
         Middleware(Bodies),
+        Middleware(Doors, api=settings.api),
         Middleware(Origins, listens=settings.host, allowed=settings.hosts),
         Middleware(Logins, auth=settings.auth, framed=settings.space),
         Middleware(Agents),

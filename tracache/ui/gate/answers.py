@@ -40,13 +40,27 @@ def replay(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-async def read(receive: Receive, most: int) -> bytes | None:
-    """Return a request's body, or None where it is larger than that or never came whole."""
-    body = bytearray()
+async def read(receive: Receive, most: int, heard: int = 0) -> bytes | None:
+    """Return a request's body, or None where it is larger than that or never came whole.
+
+    Parameters
+    ----------
+    receive : callable
+        Of the request.
+    most : int
+        Bytes that are kept.
+    heard : int, default 0
+        Bytes that are taken from whoever sends more, and thrown away: who is cut off in the middle
+        of sending does not hear why.
+    """
+    body, size = bytearray(), 0
     while True:
         message: Any = await receive()
-        body += message.get("body", b"")
-        if len(body) > most or message["type"] == "http.disconnect":
+        part = message.get("body", b"")
+        size += len(part)
+        if size <= most:
+            body += part
+        if size > max(most, heard) or message["type"] == "http.disconnect":
             return None
         if not message.get("more_body", False):
-            return bytes(body)
+            return bytes(body) if size <= most else None

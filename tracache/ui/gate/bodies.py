@@ -13,6 +13,10 @@ from tracache.ui.gate.answers import read, refuse, replay
 #: Bytes of a request's body; what the page and its programs send is a few thousand.
 MAX_BYTES = 1_000_000
 
+#: Bytes of one that is too large which are taken in all the same, and not kept, so that whoever
+#: sent it hears why it was refused. What is said to be larger is not listened to at all.
+HEARD_BYTES = 8_000_000
+
 #: Lists and mappings within one another; what the page and its programs send has about ten.
 MAX_DEPTH = 64
 
@@ -43,7 +47,7 @@ class Bodies:
             await self._app(scope, receive, send)
             return
         said = Headers(scope=scope).get("content-length", "0")
-        body = await read(receive, MAX_BYTES) if _is_small(said) else None
+        body = await read(receive, MAX_BYTES, HEARD_BYTES) if _is_heard(said) else None
         if body is None:
             await refuse(scope, receive, send, 413, TOO_LARGE)
         elif depth(body) > MAX_DEPTH:
@@ -52,8 +56,8 @@ class Bodies:
             await self._app(scope, replay(body, receive), send)
 
 
-def _is_small(content_length: str) -> bool:
-    return content_length.isdecimal() and int(content_length) <= MAX_BYTES
+def _is_heard(content_length: str) -> bool:
+    return content_length.isdecimal() and int(content_length) <= HEARD_BYTES
 
 
 def depth(body: bytes) -> int:
