@@ -137,7 +137,7 @@ class Attack:
     def _honest(self) -> None:
         """Ask for what is known, and compare."""
         prompt, seed = self._draw.choice(PROMPTS), self._draw.randrange(2)
-        for _ in range(40):
+        for _ in range(240):
             try:
                 done = self._client.predict(
                     prompt=prompt, seed=seed, steps=8, compute=4, api_name="/compare"
