@@ -17,7 +17,6 @@ import socket
 import statistics
 import sys
 import tempfile
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -229,5 +228,4 @@ class Attack:
 
 
 if __name__ == "__main__":
-    assert threading.current_thread() is threading.main_thread()
     main()

@@ -7,6 +7,46 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
+class Owner:
+    """The thread whose run it is.
+
+    A run may move from thread to thread, as generators do, but not come back to one whose own
+    unfinished run another has pushed aside.
+
+    Parameters
+    ----------
+    message : str
+        Of the RuntimeError that such a thread gets.
+    """
+
+    def __init__(self, message: str) -> None:
+        self._message = message
+        self._lock = threading.Lock()
+        self.thread: threading.Thread | None = None
+        self._ousted: set[threading.Thread] = set()
+
+    @property
+    def is_ousted(self) -> bool:
+        """Whether the current thread's run was pushed aside."""
+        return threading.current_thread() in self._ousted
+
+    def begin(self, pushes: bool = True) -> None:
+        """The current thread begins a run, and pushes the owner's aside if that is not over."""
+        thread = threading.current_thread()
+        with self._lock:
+            if pushes and self.thread is not None:
+                self._ousted.add(self.thread)
+            self._ousted = {t for t in self._ousted if t.is_alive()} - {thread}
+            self.thread = thread
+
+    def go_on(self) -> None:
+        """The current thread goes on with the run; raises where its own was pushed aside."""
+        with self._lock:
+            if self.is_ousted:
+                raise RuntimeError(self._message)
+            self.thread = threading.current_thread()
+
+
 class Threads:
     """Refuses to serve two threads at once, whose images would be mixed up otherwise."""
 
@@ -17,9 +57,7 @@ class Threads:
 
     def __init__(self) -> None:
         self._busy = threading.Lock()
-        self._owner: threading.Thread | None = None
-        # Threads whose unfinished run was pushed aside by another thread's new one.
-        self._ousted: set[threading.Thread] = set()
+        self._owner = Owner(self._MESSAGE)
         #: Whether two have met since somebody last took note.
         self.clashed = False
 
@@ -36,19 +74,15 @@ class Threads:
 
     def check(self, starts_run: Callable[[], bool]) -> None:
         """Take note of a forward's thread; raise if it goes on with a run that is gone."""
-        thread, owner = threading.current_thread(), self._owner
-        if thread is owner:
+        owner = self._owner
+        if threading.current_thread() is owner.thread:
             return
-        # A run may move from thread to thread, as generators do, but not come back to one whose
-        # own run another has pushed aside.
         try:
-            starts = owner is not None and starts_run()
+            starts = owner.thread is not None and starts_run()
         except RuntimeError as error:
             # What looks like runs broken off is two of them in turn.
-            raise RuntimeError(self._MESSAGE) if thread in self._ousted else error from None
-        if owner is not None and starts:
-            self._ousted = {t for t in self._ousted if t.is_alive()} | {owner}
-        elif thread in self._ousted:
-            raise RuntimeError(self._MESSAGE)
-        self._ousted.discard(thread)
-        self._owner = thread
+            raise RuntimeError(self._MESSAGE) if owner.is_ousted else error from None
+        if starts:
+            owner.begin()
+        else:
+            owner.go_on()

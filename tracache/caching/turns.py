@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
+from tracache.caching.threads import Owner
 from tracache.caching.wrapping import wrap_method
 
 _THREADS = (
@@ -33,9 +34,7 @@ class Turns:
     def __init__(self) -> None:
         # One thread may call a denoiser from within another's call.
         self._busy = threading.RLock()
-        self._lock = threading.Lock()
-        self._owner: threading.Thread | None = None
-        self._ousted: set[threading.Thread] = set()
+        self._owner = Owner(_THREADS)
         self._number = 0
         self._left: int | None = 0
         #: Whether the run's forwards are handed entries of the scheduler's own timesteps.
@@ -43,13 +42,9 @@ class Turns:
 
     def begin(self) -> None:
         """A run begins; that of another thread, if it is not at its end, cannot go on."""
-        thread = threading.current_thread()
-        with self._lock:
-            if self._left != 0 and self._owner is not None:
-                self._ousted.add(self._owner)
-            self._ousted = {t for t in self._ousted if t.is_alive()} - {thread}
-            self._owner, self._left, self._own_times = thread, None, None
-            self._number += 1
+        self._owner.begin(pushes=self._left != 0)
+        self._left, self._own_times = None, None
+        self._number += 1
 
     def step(self, scheduler: Any) -> None:
         """Take a step of the run.
@@ -59,7 +54,7 @@ class Turns:
         RuntimeError
             If another thread has begun a run meanwhile.
         """
-        self._take()
+        self._owner.go_on()
         if self._left is None:
             first = getattr(scheduler, "begin_index", None) or 0
             self._left = len(scheduler.timesteps) - first
@@ -78,7 +73,7 @@ class Turns:
         if not self._busy.acquire(blocking=False):
             raise RuntimeError(_THREADS)
         try:
-            self._take()
+            self._owner.go_on()
             own = _shares(getattr(scheduler, "timesteps", None), inputs)
             if self._own_times and not own and self._left != 0:
                 raise RuntimeError(_WITHIN)
@@ -89,13 +84,6 @@ class Turns:
                 raise RuntimeError(_THREADS)
         finally:
             self._busy.release()
-
-    def _take(self) -> None:
-        thread = threading.current_thread()
-        with self._lock:
-            if thread in self._ousted:
-                raise RuntimeError(_THREADS)
-            self._owner = thread
 
 
 def _shares(timesteps: Any, inputs: Iterable[Any]) -> bool:

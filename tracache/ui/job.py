@@ -195,7 +195,7 @@ class Job:
             if full:
                 # What there is of it takes the room that the next one needs.
                 shutil.rmtree(self.folder, ignore_errors=True)
-                self._now = replace(self._now, files={})
+                self._set(lambda _: None, files={})
             self._fail("disk", "It failed.", DISK_FULL if full else self._failed)
         except Exception:
             log.exception("run %s failed", self.id)

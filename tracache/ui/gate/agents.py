@@ -14,26 +14,17 @@ from typing import Any
 from gradio.route_utils import API_PREFIX
 from gradio_client import Client
 from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from tracache.ui.gate.answers import address_of
+from tracache.ui.gate.answers import Guard, address_of
 
 
-class Agents:
-    """Middleware that notes an agent's address among its headers, which go along with its calls.
+class Agents(Guard):
+    """Middleware that notes an agent's address among its headers, which go along with its calls."""
 
-    Parameters
-    ----------
-    app : ASGI application
-        What answers.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        if scope["type"] == "http" and f"{API_PREFIX}/mcp" in scope["path"]:
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Note it, and let the request pass."""
+        if f"{API_PREFIX}/mcp" in scope["path"]:
             MutableHeaders(scope=scope)["x-forwarded-for"] = address_of(scope)
         await self._app(scope, receive, send)
 

@@ -1,11 +1,36 @@
-"""How the gate refuses: a status, and a sentence that says what to do."""
+"""What all of the gate has in common: how it passes a request on, reads it, and refuses it."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from starlette.responses import JSONResponse
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class Guard(ABC):
+    """A middleware of HTTP; anything else passes as it is.
+
+    Parameters
+    ----------
+    app : ASGI application
+        What answers to those who pass.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or let it pass."""
+        if scope["type"] == "http":
+            await self.answer(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    @abstractmethod
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request of HTTP, or let it pass."""
 
 
 async def refuse(

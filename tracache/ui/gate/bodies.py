@@ -6,9 +6,9 @@ import re
 from itertools import accumulate
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from tracache.ui.gate.answers import read, refuse, replay
+from tracache.ui.gate.answers import Guard, read, refuse, replay
 
 #: Bytes of a request's body; what the page and its programs send is a few thousand.
 MAX_BYTES = 1_000_000
@@ -29,21 +29,12 @@ _OPEN, _CLOSE = b"[{", b"]}"
 _NOT_BRACKETS = bytes(set(range(256)) - set(_OPEN + _CLOSE))
 
 
-class Bodies:
-    """Middleware that refuses bodies above :data:`MAX_BYTES` (413) and :data:`MAX_DEPTH` (400).
+class Bodies(Guard):
+    """Middleware that refuses bodies above :data:`MAX_BYTES` (413) and :data:`MAX_DEPTH` (400)."""
 
-    Parameters
-    ----------
-    app : ASGI application
-        What answers.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request; what has no body passes as it is."""
-        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse a request, or let it pass, as what has no body does."""
+        if scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self._app(scope, receive, send)
             return
         said = Headers(scope=scope).get("content-length", "0")

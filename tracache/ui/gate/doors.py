@@ -11,7 +11,7 @@ import re
 from gradio.route_utils import API_PREFIX
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tracache.ui.gate.answers import refuse
+from tracache.ui.gate.answers import Guard, refuse
 
 #: Below Gradio's prefix: the queue and what comes of it, what does not wait in it (as Stop), files
 #: of runs, what a page asks as it opens, and what the server asks itself as it starts.
@@ -28,7 +28,7 @@ _CLOSED = re.compile(r"/(monitoring(/.*)?|svelte/.*|file/.*)$")
 NOT_HERE = "There is no such thing here."
 
 
-class Doors:
+class Doors(Guard):
     """Middleware that answers 404 for what the page does not use.
 
     Parameters
@@ -40,16 +40,16 @@ class Doors:
     """
 
     def __init__(self, app: ASGIApp, api: bool) -> None:
-        self._app = app
+        super().__init__(app)
         inner = f"{_ALWAYS}|{_API}" if api else _ALWAYS
         self._open = re.compile(rf"{API_PREFIX}/(?:{inner})/?$")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        if scope["type"] == "http" and not self._is_open(scope["path"]):
-            await refuse(scope, receive, send, 404, NOT_HERE)
-        else:
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse a request, or let it pass."""
+        if self._is_open(scope["path"]):
             await self._app(scope, receive, send)
+        else:
+            await refuse(scope, receive, send, 404, NOT_HERE)
 
     def _is_open(self, path: str) -> bool:
         # Gradio answers at any depth of slashes, and behind a proxy's prefix.

@@ -8,7 +8,9 @@ import re
 from collections.abc import Iterable
 
 from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
+
+from tracache.ui.gate.answers import Guard
 
 _POLICY = {
     "default-src": "'self'",
@@ -53,23 +55,11 @@ def policy(scripts: Iterable[bytes] = ()) -> str:
     return "; ".join(f"{name} {value}" for name, value in rules.items())
 
 
-class SecureHeaders:
-    """Middleware that adds :data:`HEADERS` and a policy to every answer that has none of its own.
+class SecureHeaders(Guard):
+    """Middleware that adds :data:`HEADERS` and a policy to each answer without its own."""
 
-    Parameters
-    ----------
-    app : ASGI application
-        What answers.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request; anything but HTTP passes as it is."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request pass, and add to its answer."""
         page: list[Message] = []
 
         async def add(message: Message) -> None:

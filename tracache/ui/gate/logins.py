@@ -19,7 +19,7 @@ from gradio.route_utils import API_PREFIX
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tracache.ui.gate.answers import address_of, refuse
+from tracache.ui.gate.answers import Guard, address_of, refuse
 
 #: Wrong passwords that an address may send within so many seconds.
 GUESSES, WITHIN_S = 10, 60.0
@@ -38,7 +38,7 @@ UNKNOWN = (
 )
 
 
-class Logins:
+class Logins(Guard):
     """Middleware that lets in those who know the password.
 
     Parameters
@@ -53,7 +53,7 @@ class Logins:
     """
 
     def __init__(self, app: ASGIApp, auth: tuple[str, str] | None, framed: bool = False) -> None:
-        self._app = app
+        super().__init__(app)
         self._user = auth[0] if auth else ""
         self._wanted = ":".join(auth).encode() if auth else None
         self._framed = framed
@@ -61,9 +61,9 @@ class Logins:
         self._pass = secrets.token_urlsafe(24)
         self._guesses = Guesses()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request; anything but HTTP, and all where there is no password, passes."""
-        if self._wanted is None or scope["type"] != "http":
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse a request, or let it pass, as all does where there is no password."""
+        if self._wanted is None:
             await self._app(scope, receive, send)
             return
         address = address_of(scope)

@@ -6,9 +6,9 @@ import logging
 import secrets
 
 from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from tracache.ui.gate.answers import address_of
+from tracache.ui.gate.answers import Guard, address_of
 
 log = logging.getLogger(__name__)
 
@@ -19,23 +19,11 @@ HEADER = "X-Request-ID"
 _ORDINARY = (401, 404)
 
 
-class Numbers:
-    """Middleware that numbers requests.
+class Numbers(Guard):
+    """Middleware that numbers requests."""
 
-    Parameters
-    ----------
-    app : ASGI application
-        What answers.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request; anything but HTTP passes as it is."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request pass, and number its answer."""
         number = secrets.token_hex(6)
         scope.setdefault("state", {})["request_id"] = number
 

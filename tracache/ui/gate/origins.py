@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tracache.ui.gate.answers import refuse
+from tracache.ui.gate.answers import Guard, refuse
 
 #: Names of the machine itself.
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -34,7 +34,7 @@ FOREIGN_ORIGIN = (
 )
 
 
-class Origins:
+class Origins(Guard):
     """Middleware that refuses other names (421) and other websites (403).
 
     Parameters
@@ -49,15 +49,15 @@ class Origins:
     """
 
     def __init__(self, app: ASGIApp, listens: str, allowed: Sequence[str] = ()) -> None:
-        self._app = app
+        super().__init__(app)
         self._named = tuple(name.lower() for name in allowed)
         self._any = listens in ANYWHERE and not allowed
         self._known = {*self._named, *LOOPBACK, listens.lower()}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request; anything but HTTP passes as it is."""
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse a request, or let it pass."""
         # Those who look after a server ask it by whatever address it has.
-        if scope["type"] != "http" or scope["path"] in HEALTH:
+        if scope["path"] in HEALTH:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)

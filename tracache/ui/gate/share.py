@@ -14,7 +14,7 @@ from gradio.route_utils import API_PREFIX
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tracache.ui.gate.answers import address_of, read, refuse, replay
+from tracache.ui.gate.answers import Guard, address_of, read, refuse, replay
 from tracache.ui.gate.bodies import MAX_BYTES
 
 #: What all that needs the device waits for, by Gradio's name of a queue.
@@ -37,7 +37,7 @@ ADDRESS_TOO_MANY = (
 _DOORS = re.compile(rf"{API_PREFIX}/(?:queue/join|call/(?P<v2>v2/)?(?P<name>[^/]+))/?$")
 
 
-class FairShare:
+class FairShare(Guard):
     """Middleware that refuses a session more than its share of the queue: status 503, a message.
 
     A session is a name that whoever calls makes up, so an address has a share too: half of the
@@ -51,13 +51,13 @@ class FairShare:
     """
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        super().__init__(app)
         # Between the count and the new place in the queue nobody else may come in.
         self._one_at_a_time = asyncio.Lock()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request; what does not join the queue passes as it is."""
-        door = scope["type"] == "http" and _DOORS.search(scope["path"])
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse a call, or let it pass, as what does not join the queue does."""
+        door = _DOORS.search(scope["path"])
         if not door or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return

@@ -8,7 +8,7 @@ from collections import Counter
 from gradio.route_utils import API_PREFIX
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tracache.ui.gate.answers import address_of, refuse
+from tracache.ui.gate.answers import Guard, address_of, refuse
 
 #: A tab has two, a heartbeat and the news of what it runs; many may share an address.
 MAX_STREAMS = 128
@@ -21,7 +21,7 @@ TOO_MANY = (
 )
 
 
-class Streams:
+class Streams(Guard):
     """Middleware that refuses an address its next stream: status 429.
 
     Parameters
@@ -31,12 +31,12 @@ class Streams:
     """
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        super().__init__(app)
         self._held: Counter[str] = Counter()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        if scope["type"] != "http" or not _STREAMS.search(scope["path"]):
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse a request, or count it for as long as it is answered."""
+        if not _STREAMS.search(scope["path"]):
             await self._app(scope, receive, send)
             return
         address = address_of(scope)
