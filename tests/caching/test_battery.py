@@ -190,7 +190,7 @@ def test_forecasts_equal_a_run_in_which_live_tensors_alone_are_replaced(one):
     if not hasattr(one.model, "_diffusers_hook"):
         pytest.skip("detached")
     if not (one.tail and one.tail.live):
-        pytest.skip("declared, and compared with the literal method elsewhere")
+        pytest.skip("its output has the trajectory, as a whole")
     one.handle.detach()
     expected = Replaced(one).run()
     one.handle = tracache.attach(one.model, CONFIG)

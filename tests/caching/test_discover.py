@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from diffusers import PixArtTransformer2DModel
 from diffusers.models.transformers.transformer_flux2 import (
     Flux2KVAttnProcessor,
     Flux2KVParallelSelfAttnProcessor,
@@ -12,6 +13,7 @@ from torch import nn
 
 import tracache
 from tests.caching.zoo import Inputs, make
+from tests.tiny import denoise, pixart
 from tracache import TraCacheConfig
 from tracache.caching.discover import discover_blocks
 from tracache.methods import (
@@ -490,3 +492,29 @@ def test_every_block_can_be_watched_and_the_image_stays():
     orders = handle.trace.orders[~handle.trace.computed]
     assert (orders >= 0).all()
     assert handle.trace.spreads.shape[1:] == (4, 3)
+
+
+class ReadsTheText(PixArtTransformer2DModel):
+    """One whose output reads the projected text, past its blocks."""
+
+    def forward(self, hidden_states, encoder_hidden_states, timestep):
+        text = self.caption_projection(encoder_hidden_states)
+        output = super().forward(hidden_states, encoder_hidden_states, timestep)
+        output.sample.add_(text.mean())
+        return output
+
+
+@pytest.mark.parametrize("kind, share", [(PixArtTransformer2DModel, 0), (ReadsTheText, 1)])
+def test_what_only_feeds_the_blocks_rests_with_them(kind, share):
+    """That it does is declared, and proved all the same: where the output reads it, it computes."""
+    model, calls = pixart(), []
+    model.__class__ = kind
+    model.caption_projection.linear_1.register_forward_hook(lambda *_: calls.append(1))
+    plain = denoise(model, num_steps=6)
+    each = len(calls) // 6
+    tracache.attach(model, TraCacheConfig(stride=3, max_order=1))
+    denoise(model, num_steps=6)
+    calls.clear()
+    cached = denoise(model, num_steps=6)
+    assert len(calls) == each * (2 + 4 * share)
+    assert not torch.equal(plain, cached)

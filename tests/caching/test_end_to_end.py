@@ -18,7 +18,7 @@ from tracache import TraCacheConfig
 from tracache.caching.discover import Arguments, discover_blocks
 from tracache.caching.methods.planned import PlannedConfig, PlannedRun
 from tracache.caching.pipeline import PipelineHandle, denoisers_of
-from tracache.caching.tail import Tail, is_feature
+from tracache.caching.tail import is_feature
 from tracache.caching.wrapping import wrap_method
 
 STEPS = 6
@@ -133,11 +133,12 @@ class Literal:
 
     def watch(self, name, denoiser):
         arguments, blocks = Arguments(denoiser), discover_blocks(denoiser)
-        # Of PixArt and DiT it is known: the last block's.
-        declared = Tail((), ((len(blocks) - 1, 0),))
 
         def before(module, args, kwargs):
-            self.tail = self.tails[name].get(arguments.signature(args, kwargs), declared)
+            self.tail = self.tails[name][arguments.signature(args, kwargs)]
+            # Calls of what only feeds blocks are noted too, and left as they are here.
+            calls = [c for c, note in enumerate(self.tail.notes) if note.block < len(blocks)]
+            self.live = {(calls.index(call), i) for call, i in self.tail.live}
             self.first.setdefault(name, self.step)
             self.place = self.step - self.first[name]
             self.key, self.call = (name, self.ordinal), 0
@@ -153,7 +154,7 @@ class Literal:
                 if index in self.tail.always or not self.tail.live:
                     return output
                 self.call += 1
-                return self.replace(output, lambda key: key in self.tail.live, self.call - 1)
+                return self.replace(output, lambda key: key in self.live, self.call - 1)
 
             return answer
 

@@ -127,6 +127,7 @@ def test_what_needs_no_more_memory_is_watched_at_once(name):
 def test_nothing_is_kept_of_blocks_whose_order_follows_from_the_last(model):
     for name in ("fixed", "reuse"):
         handle = tracache.attach(model, CONFIGS[name], trace="all")
+        denoise(model, num_steps=2)
         assert len(handle._run.method.trajectories) == 1
         handle.detach()
 

@@ -2,8 +2,7 @@
 
 Where trajectories are the scheduler's, no block's matters to the picture. To show them all the
 same, blocks are observed at the steps that compute, and at the others Eq. 7 is asked which order it
-would have chosen for each. Costs what :class:`~tracache.caching.methods.tracache.BlockForecast`
-keeps of each watched block, and changes nothing.
+would have chosen for each. Costs a history of each watched block, and changes nothing.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from torch.utils import _pytree as pytree
 from tracache.caching.config import TraCacheConfig
 from tracache.caching.hooks import Detour, hook_module, unhook
 from tracache.caching.methods.base import Call, Stack, Step, Watch
-from tracache.caching.methods.tracache import BlockForecast
+from tracache.caching.methods.tracache import Forecast
 from tracache.caching.tail import is_feature
 from tracache.caching.trace import UNTRACED
 from tracache.caching.trajectory import choose_order
 
 
-class _Observed(BlockForecast):
+class _Observed(Forecast):
     """Sees what blocks of any denoiser return at computed steps, and answers for none.
 
     Of a block that returns several tensors the largest is watched, the last of these: the picture
@@ -35,6 +34,9 @@ class _Observed(BlockForecast):
     """
 
     needs = ""
+
+    def _share_out(self, rows: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        return rows, rows
 
     def clear(self) -> None:
         super().clear()

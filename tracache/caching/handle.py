@@ -14,7 +14,7 @@ from tracache.caching.calls import Calls
 from tracache.caching.checks import require_integer, require_no_wrapper
 from tracache.caching.clock import RunClock
 from tracache.caching.hooks import DenoiserDetour, Detour, hook_module, is_hooked, unhook
-from tracache.caching.layouts import find_modules, find_parts
+from tracache.caching.layouts import find_parts
 from tracache.caching.method_config import MethodConfig
 from tracache.caching.methods import check_config, make_method
 from tracache.caching.methods.base import Call, Stack, Step, Watch
@@ -85,8 +85,8 @@ class CacheHandle:
     def _attach(self, denoiser: nn.Module) -> None:
         stack = self._stack
         hooks: dict[nn.Module, Detour] = {denoiser: DenoiserDetour(self, self._step)}
-        for name, module in find_modules(denoiser, stack.layout.feeders).items():
-            hooks[module] = Detour(partial(self._feeder, name))
+        for index, feeder in enumerate(stack.feeders):
+            hooks[feeder.module] = Detour(partial(self._feeder, index))
         by_modules = self._run.method.takes_modules
         for index, block in enumerate(stack.blocks):
             hooks[block] = Detour(partial(self._block, index), compiled=not by_modules)
@@ -189,8 +189,8 @@ class CacheHandle:
     def _run(self) -> _Run:
         return self._runs[self._context]
 
-    def _feeder(self, name: str, call: Call) -> Any:
-        return self._active.method.feeder(name, call)
+    def _feeder(self, index: int, call: Call) -> Any:
+        return self._active.method.feeder(index, call)
 
     def _block(self, index: int, call: Call) -> Any:
         return self._active.method.block(index, call)

@@ -1,8 +1,12 @@
-"""What is known of some denoisers beside where their blocks are: parts, feeders, modulation."""
+"""What some methods need to know of a denoiser beside where its blocks are: parts, modulation.
+
+Trajectories of blocks, of outputs or at the scheduler need none of it: what they need is found, see
+:mod:`tracache.caching.discover`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
@@ -29,11 +33,9 @@ class Layout:
         on every token of the block.
     kinds : tuple of str
         What the blocks of each list are called, where there are several.
-    feeders : tuple of str
-        Paths of modules whose output nothing but the blocks reads, so that they need not run
-        where no block does; one that is None is passed over.
     text_feeders : tuple of str
-        Those of the feeders whose output only the cross-attention reads.
+        Paths of modules whose output only the cross-attention of blocks reads, so that they need
+        not run where that does not; one that is None is passed over.
     conditional_first : bool
         Whether the first half of a batch under classifier-free guidance is the conditional one.
     modulated : callable
@@ -42,7 +44,6 @@ class Layout:
     """
 
     parts: dict[str, str]
-    feeders: tuple[str, ...]
     text_feeders: tuple[str, ...]
     conditional_first: bool
     modulated: Callable[[nn.Module, Tensor, dict[str, Any]], Tensor]
@@ -84,15 +85,12 @@ def _stdit3_modulated(block: Any, hidden_states: Tensor, kwargs: dict[str, Any])
 LAYOUTS = {
     "PixArtTransformer2DModel": Layout(
         parts={"attn1": "attn1", "attn2": "attn2", "ff": "ff"},
-        feeders=("pos_embed", "caption_projection", "adaln_single.linear"),
         text_feeders=("caption_projection",),
         conditional_first=False,
         modulated=_pixart_modulated,
     ),
-    # The output head of DiT reads an embedding inside its first block, which thus stays in place.
     "DiTTransformer2DModel": Layout(
         parts={"attn1": "attn1", "ff": "ff"},
-        feeders=("pos_embed",),
         text_feeders=(),
         conditional_first=True,
         modulated=_dit_modulated,
@@ -101,7 +99,6 @@ LAYOUTS = {
         blocks=("spatial_blocks", "temporal_blocks"),
         kinds=("spatial", "temporal"),
         parts={"attn1": "attn", "attn2": "cross_attn", "ff": "mlp"},
-        feeders=("x_embedder", "y_embedder"),
         text_feeders=("y_embedder",),
         conditional_first=True,
         modulated=_stdit3_modulated,
@@ -114,9 +111,7 @@ def _unknown(block: nn.Module, hidden_states: Tensor, kwargs: dict[str, Any]) ->
 
 
 #: What is known of a denoiser that is not declared: nothing. Its blocks are discovered.
-UNKNOWN = Layout(
-    parts={}, feeders=(), text_feeders=(), conditional_first=False, modulated=_unknown, blocks=()
-)
+UNKNOWN = Layout(parts={}, text_feeders=(), conditional_first=False, modulated=_unknown, blocks=())
 
 
 def known_layout(denoiser: nn.Module) -> Layout:
@@ -151,8 +146,9 @@ def find_blocks(denoiser: nn.Module) -> list[nn.Module]:
     return [block for group in zip(*stacks, strict=True) for block in group]
 
 
-def find_modules(denoiser: nn.Module, paths: Sequence[str]) -> dict[str, nn.Module]:
-    """Return the modules at these paths, without those that are None."""
+def find_text_feeders(denoiser: nn.Module) -> dict[str, nn.Module]:
+    """Return the modules whose output only cross-attention reads, by path, as far as declared."""
+    paths = known_layout(denoiser).text_feeders
     modules = {path: attrgetter(path)(denoiser) for path in paths}
     return {path: module for path, module in modules.items() if module is not None}
 

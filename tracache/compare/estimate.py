@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from tracache.caching.attach import attach
-from tracache.caching.config import TraCacheConfig
+from tracache.caching.layouts import find_text_feeders
 from tracache.compare.arm import Setup
 from tracache.compare.counting import block_lists
 from tracache.compare.plan import ArmPlan, steps_of
@@ -224,34 +224,29 @@ class _Counter:
             # By what shapes alone do not have.
             return None
         with _LOCK:
-            return self._count_stock(setup) if self._stock else self._count(setup)
+            return self._count(setup)
 
-    def _count_stock(self, setup: Setup) -> int | None:
-        """Where the parts of blocks are not known, a step computes all of them or none."""
+    def _count(self, setup: Setup) -> int | None:
+        config = setup.cache
         computed = setup.num_computed if setup.whole_steps else None
-        if computed is None:
-            return None
-        full, without_blocks = _count_step(*self._step)
-        if setup.cache is None or setup.cache.at_scheduler:
-            return computed * full
-        return computed * full + (setup.num_steps - computed) * without_blocks
-
-    def _count(self, setup: Setup) -> int:
-        config, computed = setup.cache, setup.num_computed
-        if setup.whole_steps and computed is not None:
-            probe = TraCacheConfig(stride=2, max_order=0)
-            full = _count(*self._key, Setup(1, probe))
-            if config is not None and config.at_scheduler:
+        if computed is not None:
+            full, without_blocks = self._of_a_step()
+            if config is None or config.at_scheduler:
                 return computed * full
-            skipped = _count(*self._key, Setup(2, probe)) - full
-            return computed * full + (setup.num_steps - computed) * skipped
+            return computed * full + (setup.num_steps - computed) * without_blocks
+        if self._stock:
+            # Where the parts of blocks are not known, a step computes all of them or none.
+            return None
         if config is not None:
             setup = replace(setup, cache=config.for_counting())
-        return _count(*self._key, setup)
+        return _count_run(*self._key, setup)
+
+    def _of_a_step(self) -> tuple[int, int]:
+        return _count_published(*self._step) if self._stock else _count_step(*self._key)
 
 
 @lru_cache(maxsize=256)
-def _count_step(
+def _count_published(
     model_id: str,
     sources: tuple[Path | str, ...],
     size: int | VideoSize,
@@ -273,18 +268,37 @@ def _shape(model_id: str, sources: tuple[Path | str, ...]) -> Any:
     return transformer_shape(find_model(model_id), sources)
 
 
+def _given(
+    model_id: str, sources: tuple[Path | str, ...], size: int | VideoSize, batch: int
+) -> tuple[Any, dict[str, Any]]:
+    """A transformer's shape, and what it is called with."""
+    spec, transformer = find_model(model_id), _shape(model_id, sources)
+    latents = latent_shape(spec, sources, size, transformer.config)
+    sides = (size, size) if isinstance(size, int) else (size.height, size.width)
+    return transformer, empty_inputs(transformer, latents, batch, spec.max_tokens, sides)
+
+
 @lru_cache(maxsize=256)
-def _count(
+def _count_step(
+    model_id: str, sources: tuple[Path | str, ...], size: int | VideoSize, batch: int
+) -> tuple[int, int]:
+    """Multiply–accumulates of a step, and of one without blocks and what feeds them alone."""
+    transformer, given = _given(model_id, sources, size, batch)
+    resting = [*block_lists(transformer), *find_text_feeders(transformer).values()]
+    with torch.no_grad(), count_macs(exclude=resting) as macs:
+        run_shapes(transformer, given, Setup(1), batch)
+    return macs.total + macs.excluded, macs.total
+
+
+@lru_cache(maxsize=256)
+def _count_run(
     model_id: str,
     sources: tuple[Path | str, ...],
     size: int | VideoSize,
     batch: int,
     setup: Setup,
 ) -> int:
-    spec, transformer = find_model(model_id), _shape(model_id, sources)
-    latents = latent_shape(spec, sources, size, transformer.config)
-    sides = (size, size) if isinstance(size, int) else (size.height, size.width)
-    given = empty_inputs(transformer, latents, batch, spec.max_tokens, sides)
+    transformer, given = _given(model_id, sources, size, batch)
     with torch.no_grad(), count_macs() as macs:
         run_shapes(transformer, given, setup, batch)
     return macs.total

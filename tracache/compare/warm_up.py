@@ -86,11 +86,12 @@ def warm_up(
         blocks = done.block_calls
         for at_scheduler, probe in probes.items():
             both, both_linear, done = run(Setup(2, probe))
-            skipped[at_scheduler] = (both - total, both_linear - linear)
-            if not named and not at_scheduler:
-                # Of blocks that are found, the first skipped step proves what is read.
-                third, third_linear, done = run(Setup(3, probe))
-                skipped[at_scheduler] = (third - both, third_linear - both_linear)
+            before = total, linear
+            if not at_scheduler:
+                # The first computed step also proves what is read, so one step more tells.
+                before = both, both_linear
+                both, both_linear, done = run(Setup(3, probe))
+            skipped[at_scheduler] = (both - before[0], both_linear - before[1])
     images = decode(model, inputs, done.latents)
     palette = Palette.fit(done.latents, images[0], latent_channels(pipe))
     return Warm(StepMacs((total, linear), skipped), blocks, palette, features, peak)

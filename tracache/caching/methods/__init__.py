@@ -19,12 +19,12 @@ from tracache.caching.methods.gates import Gates, GatesConfig
 from tracache.caching.methods.pab import PAB, PABConfig
 from tracache.caching.methods.teacache import TeaCache, TeaCacheConfig
 from tracache.caching.methods.toca import ToCa, ToCaConfig
-from tracache.caching.methods.tracache import forecast
+from tracache.caching.methods.tracache import ModuleForecast
 
 
 def _forecast(config: TraCacheConfig, stack: Stack, watch: Watch) -> Method:
-    known = stack.declared or config.space == MODULES
-    return (forecast if known else LiveForecast)(config, stack, watch)
+    kind = ModuleForecast if config.space == MODULES else LiveForecast
+    return kind(config, stack, watch)
 
 
 #: What makes a run's decisions, by the class of the configuration.

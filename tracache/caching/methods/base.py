@@ -10,7 +10,14 @@ from torch import Tensor, nn
 
 from tracache.caching.checks import require_choice
 from tracache.caching.discover import Arguments, Block, discover_blocks
-from tracache.caching.layouts import LAYOUTS, UNKNOWN, Layout, find_blocks, known_layout
+from tracache.caching.layouts import (
+    LAYOUTS,
+    UNKNOWN,
+    Layout,
+    find_blocks,
+    find_text_feeders,
+    known_layout,
+)
 from tracache.caching.tail import Tail
 
 #: Which rows of the trace are watched: the last, all, or these by number or label.
@@ -58,8 +65,10 @@ class Stack:
     denoiser: nn.Module | None = None
     #: How its calls are read.
     arguments: Any = None
-    #: Of one that is not declared: where its blocks are, and what was proved of its calls.
+    #: Where its blocks are, and what only feeds their cross-attention.
     found: tuple[Block, ...] = ()
+    feeders: tuple[Block, ...] = ()
+    #: What was proved of its calls, by kind of call.
     tails: dict[Any, Tail] = field(default_factory=dict, compare=False)
 
     @classmethod
@@ -67,8 +76,10 @@ class Stack:
         """Read a denoiser."""
         layout = known_layout(denoiser)
         blocks = tuple(find_blocks(denoiser))
-        found = () if layout is not UNKNOWN else tuple(discover_blocks(denoiser))
-        return cls(blocks, layout, scheduler, denoiser, Arguments(denoiser), found)
+        by_module = {block.module: block for block in discover_blocks(denoiser)}
+        found = tuple(by_module[block] for block in blocks)
+        feeders = tuple(Block(path, 0, m) for path, m in find_text_feeders(denoiser).items())
+        return cls(blocks, layout, scheduler, denoiser, Arguments(denoiser), found, feeders)
 
     @property
     def declared(self) -> bool:
@@ -163,8 +174,8 @@ class Method:
         """Answer for the whole forward."""
         return compute(*args, **kwargs)
 
-    def feeder(self, name: str, call: Call) -> Any:
-        """Answer for a module that only feeds blocks."""
+    def feeder(self, index: int, call: Call) -> Any:
+        """Answer for a module whose output only the cross-attention of blocks reads."""
         return call()
 
     def block(self, index: int, call: Call) -> Tensor:

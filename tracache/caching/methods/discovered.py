@@ -64,6 +64,10 @@ class LiveForecast(Forecast):
     def block(self, index: int, call: Call) -> Any:
         return call() if self._player is None else self._player.answer(index, call)
 
+    def feeder(self, index: int, call: Call) -> Any:
+        # To a proof it is one more block, which rests unless it is found to be read.
+        return self.block(self.stack.depth + index, call)
+
     def denoiser(self, args: tuple, kwargs: dict, compute: Callable[..., Any]) -> Any:
         def run(player: Player, given: tuple[tuple, dict] = (args, kwargs)) -> Any:
             self._player = player
@@ -107,7 +111,7 @@ class LiveForecast(Forecast):
         output = run(recorder, given)
         values: dict[Key, Tensor]
         if tail is None:
-            blocks = self.stack.found
+            blocks = (*self.stack.found, *self.stack.feeders)
             tail, values = prove_tail(
                 recorder.notes,
                 blocks,

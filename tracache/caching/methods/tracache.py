@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tracache.caching.abscissa import make_abscissa, noise_over_signal, step_weight
-from tracache.caching.config import MODULES, TraCacheConfig
+from tracache.caching.config import TraCacheConfig
 from tracache.caching.methods.base import Call, Method, Stack, Step, Watch
 from tracache.caching.steps import computes, remaining_steps
 from tracache.caching.trajectory import (
@@ -182,41 +182,6 @@ class Forecast(Method):
         return trajectory.predict(self._point, order)
 
 
-def forecast(config: TraCacheConfig, stack: Stack, watch: Watch = "all") -> Forecast:
-    """Return TraCache's method for what the configuration says has a trajectory."""
-    kind = ModuleForecast if config.space == MODULES else BlockForecast
-    return kind(config, stack, watch)
-
-
-class BlockForecast(Forecast):
-    """Each block's output has a trajectory.
-
-    At a skipped step no block runs: the last one answers with the extrapolation of its trajectory
-    and the others hand their input on, since nothing of theirs would reach the output. Nor do the
-    modules run that only feed blocks. The others are watched only to show their orders.
-    """
-
-    def _share_out(self, rows: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        # Where no order is chosen block by block, what the last one does all others do.
-        return rows, rows if self.config.chooses else rows[-1:]
-
-    def feeder(self, name: str, call: Call) -> Any:
-        # At a skipped step its output goes unread; the newest features stand in for it, since
-        # they have the shape and the dtype that the code between it and the blocks expects.
-        return self.trajectories[-1].newest if self.skipping else call()
-
-    def block(self, index: int, call: Call) -> Tensor:
-        last = index == self.stack.depth - 1
-        if self.skipping:
-            return self._predict(-1) if last else call.hidden_states
-        output = call()
-        if index in self._places:
-            self._observe(self.trajectories[self._places[index]], output)
-            if last:
-                self._gather_spreads()
-        return output
-
-
 class ModuleForecast(Forecast):
     """Each attention's and MLP's output has a trajectory (Table 7)."""
 
@@ -228,10 +193,10 @@ class ModuleForecast(Forecast):
         every = tuple(range(len(self.labels)))
         return every, every
 
-    def feeder(self, name: str, call: Call) -> Any:
-        # Norms and gates still read the others; only cross-attention reads the text.
-        unread = self.skipping and name in self.stack.layout.text_feeders
-        return self.trajectories[-1].newest if unread else call()
+    def feeder(self, index: int, call: Call) -> Any:
+        # At a skipped step its output goes unread; the newest features stand in for it, since
+        # they have the dtype that the code between it and the blocks expects.
+        return self.trajectories[-1].newest if self.skipping else call()
 
     def module(self, index: int, part: str, call: Call) -> Tensor:
         parts = list(self.stack.layout.parts)
