@@ -147,7 +147,9 @@ class Replaced:
 
     def __init__(self, one):
         self.one, self.history, self.call = one, {}, 0
-        self.live = one.tail.live
+        # Calls of what only feeds blocks are noted too, and left as they are here.
+        calls = [c for c, note in enumerate(one.tail.notes) if note.block < len(one.blocks)]
+        self.live = [(calls.index(call), i) for call, i in one.tail.live]
         self.hooks = [
             block.module.register_forward_hook(self.replace)
             for index, block in enumerate(one.blocks)

@@ -108,8 +108,8 @@ ENTRIES = (
         max_cost=0,
         footprint=Footprint(5.000, UMT5_XXL, 0.705, 13.8, 34.2, T5_WIDE),
     ),
-    # diffusers' documentation: the repository, guidance. Call: frames, steps. Licence: its
-    # predecessor's page. Size, rate and the download: unseen.
+    # diffusers' documentation: the repository, guidance. Call: frames, steps. Pages of models made
+    # from it: licence. Size, rate and the download: unseen.
     _video(
         id="hunyuanvideo-1.5",
         title="HunyuanVideo 1.5, 480 × 848, 121 frames (text to video)",
