@@ -87,8 +87,8 @@ def test_the_result_in_words():
     *rivals, explained = said(beside(Finished.arms))
     assert rivals == [
         f"Once: 7 steps, all computed 2.8× less work about 2.5× faster {near}",
-        f"Slow: {work} the clock says 1.2× slower: noise {near}",
-        f"Lucky: {work} the clock says 4.8× faster: noise {near}",
+        f"Slow: {work} timed as 1.2× slower, which is noise {near}",
+        f"Lucky: {work} timed as 4.8× faster, which is noise {near}",
         "Twin: 20 steps, all computed as much work the same picture",
     ]
     assert "from 38 dB on, hard to tell apart" in explained

@@ -22,7 +22,7 @@ from tracache.compare.all_blocks import (
 )
 from tracache.compare.arm import PUBLISHED, REFERENCE, TRACACHE, Setup
 from tracache.compare.arms import ARMS
-from tracache.compare.baselines import Baseline, baselines_of
+from tracache.compare.baselines import BASELINES, Baseline
 from tracache.compare.course import Course, Estimates, Recorder, make_courses
 from tracache.compare.events import ArmDone, ArmStarted, Event, Finished, Stage, StepDone
 from tracache.compare.preview import Glimpses, Palette
@@ -38,6 +38,7 @@ from tracache.metrics.memory import peak_memory
 from tracache.metrics.timing import synchronize
 from tracache.models.loading import LoadedModel
 from tracache.models.placement import require_room
+from tracache.models.teams import release_team
 from tracache.settings import Settings
 
 #: How often somebody who waits for the device looks up, seconds.
@@ -94,6 +95,8 @@ def compare(
         # Whoever waits can be told so, and can give up.
         yield Stage("wait", "Waiting for another run to end")
     try:
+        # What this thread has computed with would slow the other down.
+        release_team()
         worker = threading.Thread(target=work, name="tracache-compare", daemon=True)
         worker.start()
         try:
@@ -247,7 +250,7 @@ class _Comparison:
         )
         if arm == REFERENCE:
             baseline = Baseline(result, done.latents, self.estimates[arm])
-            baselines_of(model).put(self._baseline_key(), baseline)
+            BASELINES.of(model).put(self._baseline_key(), baseline)
         return result
 
     def _baseline_key(self) -> Hashable:
@@ -267,7 +270,7 @@ class _Comparison:
         """Return full compute's result where an identical one is at hand and will do."""
         if arm != REFERENCE or not self.request.reuse_baseline:
             return None
-        known = baselines_of(self.model).get(self._baseline_key())
+        known = BASELINES.of(self.model).get(self._baseline_key())
         if known is None:
             return None
         result = replace(known.result, reused=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from tracache.caching.methods.base import Watch
 from tracache.caching.pipeline import PipelineHandle, companions_of, denoisers_of
@@ -53,6 +54,13 @@ class Inputs:
     scheduler: str
     seeds: tuple[int, ...]
     size: int | VideoSize
+
+    @property
+    def looks(self) -> tuple[Hashable, ...]:
+        """What decides how much a step computes: shapes of tensors, and all else as it is."""
+        leaves, spec = pytree.tree_flatten((self.conditions, self.noise))
+        shapes = [tuple(x.shape) if isinstance(x, Tensor) else repr(x) for x in leaves]
+        return (str(spec), *shapes, self.guidance_scale, self.scheduler, self.size)
 
     @property
     def generators(self) -> list[torch.Generator]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from tracache.compare.all_blocks import Features, measure_features
 from tracache.compare.arm import Setup
 from tracache.compare.arms import ARMS
 from tracache.compare.counting import StepMacs, is_declared
+from tracache.compare.kept import KeptByModel
 from tracache.compare.preview import Palette
 from tracache.compare.sampling import Inputs, Sample, decode, sample
 from tracache.metrics.macs import count_macs
@@ -46,12 +47,17 @@ class Warm:
     peak: MemoryPeak
 
 
+#: By what inputs look like, and what was tried on them.
+WARM: KeptByModel[Warm] = KeptByModel(most=8)
+
+
 def warm_up(
     model: LoadedModel, inputs: Inputs, arms: Sequence[str], check: Callable[[], None]
 ) -> Warm:
     """Run every kind of work once, untimed, and count its multiply–accumulates.
 
-    What it decodes to, poor as it is, shows how latents become colours.
+    What it decodes to, poor as it is, shows how latents become colours. Once a model is warm for
+    inputs of the same shapes, what was found then is returned at once.
 
     Parameters
     ----------
@@ -62,6 +68,27 @@ def warm_up(
     check : callable
         Called after each step; what it raises ends the work.
     """
+    # Where blocks are not known by name, all that is skipped is the denoiser.
+    named = is_declared(model.pipe)
+    probes: dict[bool, MethodConfig] = {}
+    if named or any(ARMS[arm].forecasts for arm in arms):
+        probes[False] = TraCacheConfig(full_steps=(0,), max_order=0)
+    if not named or any(ARMS[arm].plans for arm in arms):
+        probes[True] = PlannedConfig(compute=1)
+    kept, key = WARM.of(model), (*inputs.looks, *probes)
+    warm = kept.get(key)
+    if warm is None:
+        warm = _warm_up(model, inputs, probes, check)
+        kept.put(key, warm)
+    return warm
+
+
+def _warm_up(
+    model: LoadedModel,
+    inputs: Inputs,
+    probes: Mapping[bool, MethodConfig],
+    check: Callable[[], None],
+) -> Warm:
     pipe = model.pipe
 
     def run(setup: Setup) -> tuple[int, int, Sample]:
@@ -70,13 +97,6 @@ def warm_up(
         return macs.total, macs.linear, done
 
     skipped: dict[bool, tuple[int, int]] = {}
-    # Where blocks are not known by name, all that is skipped is the denoiser.
-    named = is_declared(pipe)
-    probes: dict[bool, MethodConfig] = {}
-    if named or any(ARMS[arm].forecasts for arm in arms):
-        probes[False] = TraCacheConfig(full_steps=(0,), max_order=0)
-    if not named or any(ARMS[arm].plans for arm in arms):
-        probes[True] = PlannedConfig(compute=1)
     with (
         measure_features(denoisers_of(pipe).values()) as features,
         peak_memory(model.device) as peak,

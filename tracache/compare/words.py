@@ -60,7 +60,7 @@ def pace_of(arm: ArmResult) -> str:
     up = arm.timing.speed_up
     pace = f"{up:.1f}× faster" if up >= 1 else f"{1 / up:.1f}× slower"
     if arm.doubt:
-        return f"the clock says {pace}: noise"
+        return f"timed as {pace}, which is noise"
     return f"{'about ' if arm.timing.rough else ''}{pace}"
 
 

@@ -24,6 +24,7 @@ from tracache.models.reading import Reader
 from tracache.models.registry import find_model
 from tracache.models.sources import locate_all, missing
 from tracache.models.spec import ModelSpec
+from tracache.models.teams import release_team
 from tracache.settings import Settings
 
 DEVICES = ("cuda", "mps", "cpu")
@@ -241,6 +242,8 @@ def _load(spec: ModelSpec, settings: Settings, device: torch.device) -> LoadedMo
         reason = explain(error, spec.title, source, not offline)
         raise ModelUnavailableError(reason) from error
     pipe.set_progress_bar_config(disable=True)
+    # It runs in another thread, as a rule.
+    release_team()
     reader = Reader(family, pipe, placement, load_encoder, device, dtype)
     lock = _LOCKS[str(device)]
     config = {**pipe.scheduler.config, "_class_name": type(pipe.scheduler).__name__}

@@ -30,6 +30,7 @@ from tracache.models.loading import (
 )
 from tracache.models.registry import MODELS
 from tracache.models.sources import downloads
+from tracache.models.teams import release_team
 from tracache.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -113,6 +114,7 @@ def draw_path(request: Request, block: int, settings: Settings) -> Generator[Blo
     model = load_model(request.model, settings)
     with model.lock:
         watched = watch(model, request, [block], parts=False)
+    release_team()
     cache = request.cache if request.cache.stride != "auto" else replace(request.cache, stride=3)
     yield BlockPath(*block_path(watched, replace(cache, last_step=False, space=BLOCKS)))
 

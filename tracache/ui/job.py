@@ -28,6 +28,7 @@ from tracache.compare.request import Request
 from tracache.compare.saving import save_arm, zip_report
 from tracache.compare.serialise import given_of
 from tracache.models.loading import ModelUnavailableError, free_unused
+from tracache.models.teams import release_team
 from tracache.serving.backend import WorkerLostError
 from tracache.ui.progress import ArmProgress, Progress
 
@@ -132,11 +133,14 @@ class Job:
         """Return small pictures of the arms under way, or of where they stopped, as data URIs."""
         with self._changed:
             looks = dict(self._looks)
-        return self._last_looks | {
+        drawn = {
             arm: _data_uri(palette, glimpse)
             for arm, (palette, glimpse) in looks.items()
             if glimpse is not None
         }
+        # What this thread has computed with would slow down what is being timed.
+        release_team()
+        return self._last_looks | drawn
 
     def follow(self, every_s: float = 0.25) -> Iterator[Snapshot]:
         """Yield the job's state at once, then when it has changed, until it is over.
