@@ -199,13 +199,23 @@ def run_sweep(
         raise tell(error) from error
     found: dict[int, tuple[Job, ArmResult]] = {}
     begun = time.monotonic()
+
+    def start(i: int) -> Job | None:
+        if i == len(places):
+            return None
+        return handlers.jobs.start(places[i].request, session, handlers.make)
+
+    coming = start(0)
     yield _show(places, found, "Full compute …")
     for i, place in enumerate(places):
         if time.monotonic() - begun > settings.deadline_s:
             message = f"Stopped after {settings.deadline_s:g} seconds, the longest allowed here."
+            if coming is not None:
+                coming.stop()
             yield _show(places, found, message)
             return
-        job = handlers.jobs.start(place.request, session, handlers.make)
+        job = coming
+        assert job is not None
         for now in job.follow():
             if now.state == "stopped":
                 yield _show(places, found, f"Stopped after {i} of {len(places)} cells.")
@@ -214,6 +224,8 @@ def run_sweep(
                 raise fail(now.error)
         arm = next(result for result in now.results if result.arm == place.arm)
         found[i] = (job, arm)
+        # The next one runs while this one's cell travels to the page.
+        coming = start(i + 1)
         yield _show(places, found, f"{i + 1} of {len(places)} cells …")
     yield _show(places, found, f"Done. {_winners(places, found)}")
 

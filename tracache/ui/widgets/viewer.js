@@ -165,6 +165,7 @@ function drawPlayer() {
   player.hidden = !(shown.video && videos().length);
   const range = player.querySelector("input");
   range.max = (shown.frames || 1) - 1;
+  follow();
 }
 
 function restart() {
@@ -205,10 +206,19 @@ function frameNow() {
   return first ? Math.min(last, Math.floor(first.currentTime * shown.fps + 1e-3)) : 0;
 }
 
+let ticking = false;
+
+// Only while there are clips: whoever shares the processor with what is timed has to be quiet.
+function follow() {
+  if (!ticking && videos().length) requestAnimationFrame(tick);
+  ticking = ticking || videos().length > 0;
+}
+
 function tick() {
-  if (!root.isConnected) return;
   const [first, ...others] = videos();
-  if (first && !player.hidden) {
+  ticking = root.isConnected && Boolean(first);
+  if (!ticking) return;
+  if (!player.hidden) {
     if (playing && first.ended) restart();
     // Players drift; whoever is more than half a frame off is set right.
     const slack = 0.5 / (shown.fps || 8);
@@ -275,4 +285,3 @@ for (const end of ["pointerup", "pointercancel"]) stage.addEventListener(end, ()
 
 watch("value", draw);
 draw();
-requestAnimationFrame(tick);
