@@ -221,6 +221,16 @@ def test_an_identical_baseline_is_reused_and_says_so(model):
     assert (cached.psnr, cached.latent_error) == (fresh.psnr, fresh.latent_error)
 
 
+def test_a_baseline_that_was_not_watched_is_no_use_to_who_looks_on(model):
+    """A sweep draws no course of full compute, and so leaves none behind."""
+    run(model, ask(seed=81, trace=False))
+    watched = run(model, ask(seed=81, reuse_baseline=True, trace=True))
+    assert not watched.arms[0].reused
+    assert watched.courses[0].arm == "full"
+    for trace in (True, False):
+        assert run(model, ask(seed=81, reuse_baseline=True, trace=trace)).arms[0].reused
+
+
 def test_a_baseline_of_another_seed_is_not_reused(model):
     run(model, ask(seed=78))
     assert not run(model, ask(seed=79, reuse_baseline=True)).arms[0].reused

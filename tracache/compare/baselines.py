@@ -13,11 +13,15 @@ from tracache.compare.report import ArmResult
 
 @dataclass(frozen=True)
 class Baseline:
-    """Full compute's result, with its own time, its latents, and what it took the picture for."""
+    """Full compute's result, with its own time, its latents, and what it took the picture for.
+
+    The last is None where it was not asked for, as ``watched`` says, or could not be had.
+    """
 
     result: ArmResult
     latents: Tensor
-    estimates: Estimates | None = None
+    estimates: Estimates | None
+    watched: bool
 
 
 #: By all that an image depends on; pictures and latents, no features.

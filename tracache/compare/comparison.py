@@ -249,7 +249,8 @@ class _Comparison:
             measured_at=time.time(),
         )
         if arm == REFERENCE:
-            baseline = Baseline(result, done.latents, self.estimates[arm])
+            watched = self.request.trace
+            baseline = Baseline(result, done.latents, self.estimates[arm], watched)
             BASELINES.of(model).put(self._baseline_key(), baseline)
         return result
 
@@ -271,7 +272,7 @@ class _Comparison:
         if arm != REFERENCE or not self.request.reuse_baseline:
             return None
         known = BASELINES.of(self.model).get(self._baseline_key())
-        if known is None:
+        if known is None or (self.request.trace and not known.watched):
             return None
         result = replace(known.result, reused=True)
         self.reference = _Reference(result.image, known.latents, result.macs)
