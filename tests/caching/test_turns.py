@@ -1,15 +1,16 @@
 """One scheduler serves one run: whatever would mix two up is refused, and leaves nothing behind."""
 
+import copy
 import threading
 
 import pytest
 import torch
 
 import tracache
-from tests.caching.test_pipelines import flux, sd15
+from tests.caching.test_pipelines import flux, flux_twice, lumina, sd3, sd15, z_image
 from tests.tiny import conditions, denoise, pixart, scheduler
 from tracache import TraCacheConfig
-from tracache.caching import hooks, scheduled
+from tracache.caching import hooks, scheduled, turns
 from tracache.methods import PlannedConfig
 
 CONFIGS = {"planned": PlannedConfig(4), "published": TraCacheConfig(stride=3)}
@@ -82,6 +83,34 @@ def test_a_run_within_anothers_is_refused():
     # The run itself goes on, as if nothing had been.
     assert torch.equal(list(outer)[-1], alone)
     with_plan.detach()
+
+
+@pytest.mark.parametrize("after", [0, 2])
+@pytest.mark.parametrize("read", [True, False])
+@pytest.mark.parametrize("made", [sd15, flux, sd3, z_image, lumina, flux_twice])
+def test_a_pipeline_within_anothers_callback_is_refused(made, config, after, read, monkeypatch):
+    """Whatever units the denoiser is handed the time in; told at the end where it is not read."""
+    monkeypatch.setattr(turns, "_on_host", lambda time: read)
+    pipe, given, size = made()
+    given = {**given, "height": size, "width": size, "num_inference_steps": 5}
+    parts = {**pipe.components, "scheduler": copy.deepcopy(pipe.scheduler)}
+    inner = type(pipe)(**parts)
+    inner.set_progress_bar_config(disable=True)
+    pipe.set_progress_bar_config(disable=True)
+
+    def run(which, **more):
+        return which(**given, **more, generator=torch.manual_seed(0), output_type="latent").images
+
+    def within(_, step, timestep, kwargs):
+        if step == after:
+            run(inner)
+        return kwargs
+
+    with tracache.accelerate(pipe, config):
+        alone = run(pipe)
+        with pytest.raises(RuntimeError, match="timesteps of another scheduler"):
+            run(pipe, callback_on_step_end=within)
+        assert torch.equal(run(pipe), alone)
 
 
 def test_a_second_run_on_the_same_scheduler_ends_the_first():

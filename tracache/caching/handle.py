@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
 from functools import partial
 from typing import Any
@@ -79,6 +79,9 @@ class CacheHandle:
         self.set_context(None)
         self._active = self._runs[None]
         self._threads = Threads()
+        #: ``hold(inputs, time)`` holds what the run shares with others for one forward.
+        self.hold: Callable[[Iterable[Any], Any], AbstractContextManager[None]]
+        self.hold = lambda inputs, time: nullcontext()
         self._modules: list[nn.Module] = []
         self._attach(denoiser)
 
@@ -200,9 +203,9 @@ class CacheHandle:
 
     def _step(self, call: Call) -> Any:
         """Answer for one forward of the denoiser."""
-        with self._threads.enter():
-            arguments = self._stack.arguments
-            named = arguments.named(call.args, call.kwargs)
+        arguments = self._stack.arguments
+        named = arguments.named(call.args, call.kwargs)
+        with self._threads.enter(), self.hold(named.values(), named.get(arguments.time)):
             latents, timestep = named.get(arguments.latents), named.get(arguments.time)
             others = [x for x in named.values() if x is not latents and x is not timestep]
             calls = self._calls[self._context]

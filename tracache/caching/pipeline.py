@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 from torch import nn
 
@@ -15,7 +16,7 @@ from tracache.caching.methods.base import Watch
 from tracache.caching.methods.planned import PlannedConfig
 from tracache.caching.scheduled import ScheduledHandle
 from tracache.caching.trace import Trace
-from tracache.caching.turns import watch_over
+from tracache.caching.turns import Turns, watch_over
 
 #: The component by which most pipelines go through their steps, and how others' names end.
 SCHEDULER = "scheduler"
@@ -190,8 +191,13 @@ class PipelineHandle:
 
     def _guard(self, pipe: Any, denoisers: dict[str, nn.Module]) -> None:
         """Watch over the schedulers, as a plan does over its own: one run at a time."""
-        for key in {scheduler_of(pipe, name) for name in denoisers} - {None}:
-            self._undo += watch_over(getattr(pipe, str(key)))
+        keys = {name: scheduler_of(pipe, name) for name in denoisers}
+        for key in set(keys.values()) - {None}:
+            scheduler, turns = getattr(pipe, str(key)), Turns()
+            self._undo += watch_over(scheduler, turns)
+            for number, name in enumerate(name for name, own in keys.items() if own == key):
+                handle = cast(CacheHandle, self._handles[name])
+                handle.hold = partial(turns.forward, scheduler, denoiser=number)
 
     def _plan(
         self, pipe: Any, denoisers: dict[str, nn.Module], config: PlannedConfig, trace: Watch

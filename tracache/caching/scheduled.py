@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tracache.caching.beside import BlocksBeside
 from tracache.caching.checks import require_no_wrapper
 from tracache.caching.correct import require_linear
+from tracache.caching.discover import Arguments
 from tracache.caching.hooks import Detour, hook_module, is_hooked, unhook
 from tracache.caching.methods.base import Call, Watch
 from tracache.caching.methods.planned import OUTPUT, PlannedConfig, PlannedRun
@@ -85,6 +86,7 @@ class ScheduledHandle:
         #: What each companion returned last.
         self._stand_ins: dict[int, Any] = {}
         self._turns = Turns()
+        self._arguments = [_arguments_of(denoiser) for denoiser in denoisers]
         self._undo: list[Callable[[], None]] = []
         try:
             self._attach(denoisers, companions)
@@ -139,7 +141,9 @@ class ScheduledHandle:
         return inner(*args, **kwargs)
 
     def _denoise(self, index: int, call: Call) -> Any:
-        with self._turns.forward(self._scheduler, (*call.args, *call.kwargs.values())):
+        reads, inputs = self._arguments[index], (*call.args, *call.kwargs.values())
+        time = None if reads is None else reads.named(call.args, call.kwargs).get(reads.time)
+        with self._turns.forward(self._scheduler, inputs, time, index):
             return self._answer(index, call)
 
     def _answer(self, index: int, call: Call) -> Any:
@@ -277,6 +281,14 @@ class ScheduledHandle:
         for index, trace in enumerate(self.traces.values()):
             if trace is not self.trace and index in self._called:
                 trace.record(*step)
+
+
+def _arguments_of(denoiser: nn.Module) -> Arguments | None:
+    """How a denoiser's calls are read; None where nothing in them speaks of time."""
+    try:
+        return Arguments(denoiser)
+    except TypeError:
+        return None
 
 
 def _stand_in(output: Any) -> Any:

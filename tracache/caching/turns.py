@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
+from tracache.caching.clock import read_timestep
 from tracache.caching.threads import Owner
 from tracache.caching.wrapping import wrap_method
 
@@ -39,11 +40,16 @@ class Turns:
         self._left: int | None = 0
         #: Whether the run's forwards are handed entries of the scheduler's own timesteps.
         self._own_times: bool | None = None
+        #: What time it was at the first forward of the coming step, for each denoiser.
+        self._times: dict[int, Any] = {}
+        #: Whether it was another at a later one, where that is not to be read on the way.
+        self._differs: Tensor | None = None
 
     def begin(self) -> None:
         """A run begins; that of another thread, if it is not at its end, cannot go on."""
         self._owner.begin(pushes=self._left != 0)
-        self._left, self._own_times = None, None
+        self._left, self._own_times, self._differs = None, None, None
+        self._times.clear()
         self._number += 1
 
     def step(self, scheduler: Any) -> None:
@@ -52,17 +58,37 @@ class Turns:
         Raises
         ------
         RuntimeError
-            If another thread has begun a run meanwhile.
+            If another thread has begun a run meanwhile; at the last step, if forwards of another
+            scheduler's run came in between and could not be told before.
         """
         self._owner.go_on()
+        self._times.clear()
         if self._left is None:
             first = getattr(scheduler, "begin_index", None) or 0
             self._left = len(scheduler.timesteps) - first
         self._left = max(0, self._left - 1)
+        differs = self._differs
+        if self._left == 0 and differs is not None:
+            self._differs = None
+            if bool(differs):
+                raise RuntimeError(_WITHIN)
 
     @contextmanager
-    def forward(self, scheduler: Any, inputs: Iterable[Any]) -> Iterator[None]:
-        """Hold the denoiser for one forward of the run.
+    def forward(
+        self, scheduler: Any, inputs: Iterable[Any], time: Any = None, denoiser: int = 0
+    ) -> Iterator[None]:
+        """Hold a denoiser for one forward of the run.
+
+        Parameters
+        ----------
+        scheduler
+            Whose run it is.
+        inputs : iterable
+            What the forward is called with.
+        time : Tensor or float, optional
+            The time among them.
+        denoiser : int, default 0
+            Which of the run's denoisers it is of.
 
         Raises
         ------
@@ -78,12 +104,33 @@ class Turns:
             if self._own_times and not own and self._left != 0:
                 raise RuntimeError(_WITHIN)
             self._own_times = own
+            self._compare(time, denoiser)
             number = self._number
             yield
             if number != self._number:
                 raise RuntimeError(_THREADS)
         finally:
             self._busy.release()
+
+    def _compare(self, time: Any, denoiser: int) -> None:
+        """At one step it is one time, whatever units a denoiser is handed it in."""
+        # Before the first step a pipeline may look at what it begins with.
+        if time is None or not self._left:
+            return
+        first = self._times.setdefault(denoiser, time)
+        if first is time or self._own_times:
+            return
+        if _on_host(time):
+            if read_timestep(first) != read_timestep(time):
+                raise RuntimeError(_WITHIN)
+        elif time.shape == first.shape:
+            # Told at the last step, since reading it here would hold up the device.
+            other = (time != first).any()
+            self._differs = other if self._differs is None else self._differs | other
+
+
+def _on_host(time: Any) -> bool:
+    return not isinstance(time, Tensor) or time.device.type == "cpu"
 
 
 def _shares(timesteps: Any, inputs: Iterable[Any]) -> bool:
@@ -99,9 +146,8 @@ def _shares(timesteps: Any, inputs: Iterable[Any]) -> bool:
     )
 
 
-def watch_over(scheduler: Any) -> list[Callable[[], None]]:
-    """Refuse two runs on a scheduler at the same time; return what ends that."""
-    turns = Turns()
+def watch_over(scheduler: Any, turns: Turns) -> list[Callable[[], None]]:
+    """Tell turns of a scheduler's runs and steps; return what ends that."""
 
     def begin(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         turns.begin()
