@@ -79,6 +79,12 @@ def test_nothing_is_told_to_those_who_have_not_logged_in(guarded, path):
     assert "log in" in text
 
 
+def test_who_has_asked_for_nothing_has_nothing_to_hear(server):
+    status, text, _ = send(f"{server}/gradio_api/queue/data?session_hash=nobody")
+    assert status == 404
+    assert "Nothing was asked for" in text
+
+
 def test_an_agent_is_asked_before_anything_else(guarded):
     for method in ("initialize", "tools/list"):
         body = {**INITIALIZE, "method": method}
