@@ -57,6 +57,18 @@ def test_the_main_job(open_page):
     expect(page.locator(".tc-gallery li")).to_have_count(1)
 
 
+def test_the_page_stays_where_it_was_scrolled_to(open_page):
+    """Results grow above the footer, which the browser would otherwise keep in view."""
+    page = open_page(width=1440, height=900)
+    page.locator("#generate").scroll_into_view_if_needed()
+    before = page.evaluate("scrollY")
+    assert before > 0
+    press(page, "Generate")
+    expect(page.locator("#status")).to_contain_text("Done.")
+    expect(page.locator("#heatmap")).to_contain_text("timestep")
+    assert abs(page.evaluate("scrollY") - before) < 100
+
+
 @pytest.mark.slow
 def test_a_preview_shows_before_the_picture(open_page, server):
     page = open_page(address=long_run(server, seed=101))

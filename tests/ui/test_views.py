@@ -10,7 +10,8 @@ from tracache.compare.means import Means
 from tracache.compare.report import ArmResult
 from tracache.compare.rounds import Timing
 from tracache.compare.words import verdict_of
-from tracache.models.vocabulary import SceneWords
+from tracache.models.vocabulary import SceneWords, load_vocabulary
+from tracache.settings import assets_folder
 from tracache.ui.numbers import whole
 from tracache.ui.progress import ArmProgress, Progress
 from tracache.ui.views.headline import beside, headline
@@ -176,6 +177,18 @@ def test_words_that_are_all_known_raise_no_warning():
     assert "tc-warn" not in note
     assert "Describe a scene" in vocabulary_note("  ", VOCABULARY)
     assert vocabulary_note("anything", None) == ""
+
+
+def test_the_note_says_how_near_words_are_read():
+    vocabulary = load_vocabulary(assets_folder() / "scenes-t2i")
+    note = vocabulary_note("a crimson ball, <u>bleu</u>", vocabulary)
+    assert "Understood as “a red sphere u bleu u”." in note
+    assert "“bleu”" in note
+    assert "crimson" not in note
+    # At the result the request holds what was read; what was written is known beside it.
+    read = "a red sphere on water"
+    assert vocabulary_note(read, vocabulary) == ""
+    assert f"Understood as “{read}”." in vocabulary_note(read, vocabulary, "a ball on the lake")
 
 
 def test_a_page_of_words_makes_a_short_note():

@@ -120,6 +120,8 @@ def _compare(args: argparse.Namespace) -> None:
         who=HOST,
         **given_settings(args),
     )
+    if request.asked:
+        print(f"understood as: {request.prompt}", file=sys.stderr)
     if args.plan:
         for line in estimate(request, _settings(args)).describe():
             print(line)

@@ -27,6 +27,7 @@ from tracache.media import VideoSize, pixels_of
 from tracache.models.presets import CUSTOM
 from tracache.models.registry import find_model, sizes_shown
 from tracache.models.spec import ModelSpec
+from tracache.models.vocabulary import vocabulary_of
 from tracache.settings import Settings
 
 #: What the declarations say of videos.
@@ -42,7 +43,7 @@ class Request:
     model : str
         A key of the registry.
     prompt : str
-        What the image shows; the class's name where the model takes classes.
+        What the image shows, as the model reads it; the class's name where the model takes classes.
     seed : int
         Of the initial noise, 0 … 2³² − 1.
     steps : int
@@ -74,6 +75,8 @@ class Request:
         is then labelled as reused. A speed-up never comes from its time.
     timed : bool
         Whether the arms are timed together for a speed-up.
+    asked : str
+        The prompt as it was written, where the model reads other words for it.
     """
 
     model: str
@@ -92,6 +95,7 @@ class Request:
     negative_prompt: str = ""
     reuse_baseline: bool = False
     timed: bool = True
+    asked: str = ""
 
     @property
     def subject(self) -> str | int:
@@ -257,13 +261,15 @@ def make_request(
         about |= {"steps": chosen.steps, "scheduler": chosen.scheduler}
         given = chosen.cache.to_dict()
     text, number = check_subject(spec, prompt, class_label, environment)
+    words = vocabulary_of(spec, environment or Settings.from_environment())
+    read = text if words is None or number is not None else words.understand(text)
     sampling = check_sampling(spec, about)
     if not given.keys() & set(SCHEDULES):
         given["compute"] = PlannedConfig().budget(sampling["steps"])
     cache = replace(spec.cache, **given)
     request = Request(
         model=spec.id,
-        prompt=text,
+        prompt=read,
         **sampling,
         cache=cache,
         arms=check_arms(arms, spec, cache.decides_as_it_runs),
@@ -275,6 +281,7 @@ def make_request(
         negative_prompt=check_negative(spec, about["negative_prompt"], sampling["guidance_scale"]),
         reuse_baseline=require_bool("reuse_baseline", reuse_baseline),
         timed=require_bool("timed", timed),
+        asked="" if read == text else text,
     )
     check_cost(spec, request.size, request.steps, environment)
     for arm in request.arms:

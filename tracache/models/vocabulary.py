@@ -1,17 +1,24 @@
-"""What words a model with a small grammar knows, and what to try instead of the others."""
+"""What words a model with a small grammar knows, what it reads for near ones, and what to try."""
 
 from __future__ import annotations
 
 import difflib
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from tracache.models.spec import ModelSpec
+from tracache.settings import Settings
+
 #: Words that hold a caption together.
-GLUE = ("a", "an", "the")
+GLUE = ("a", "an", "and", "the", "with")
+_WORD = r"[^\W_]+(?:['’-][^\W_]+)*"
+#: What may stand before a place or a time; the grammars know one for each.
+_BEFORE = r"(?:on|in|at|by|over|during|under|near|beside)(?: an?| the)?"
 
 
 class Vocabulary:
@@ -19,6 +26,10 @@ class Vocabulary:
 
     #: What the picture is of; tried where nothing is spelt alike.
     solids: tuple[str, ...]
+    #: Where that may be.
+    grounds: tuple[str, ...]
+    #: Word or phrase of the grammar → what is read as it.
+    near: Mapping[str, tuple[str, ...]]
 
     @property
     def phrases(self) -> tuple[str, ...]:
@@ -30,9 +41,33 @@ class Vocabulary:
         """Every single word that the model has learned."""
         return frozenset([*" ".join(self.phrases).split(), "on", "a"])
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Whatever a caption may end with: where, and when."""
+        return tuple(f"on {ground}" for ground in self.grounds)
+
+    def understand(self, prompt: str) -> str:
+        """Return a prompt as the model reads it: near words as those that it has learned.
+
+        What holds words together is set right along with them ("by the lake" is "on water"), and
+        several of a solid are one. Words that are not near any stay. A prompt with nothing to be
+        understood comes back as it is.
+        """
+        plain = text = " ".join(re.findall(_WORD, prompt.lower()))
+        own = {solid: (solid,) for solid in self.solids}
+        read = {near: word for words in (self.near, own) for word in words for near in words[word]}
+        for near in sorted(read, key=len, reverse=True):
+            text = re.sub(rf"\b{re.escape(near)}(?:e?s)?\b", read[near], text)
+        for place in self.places:
+            what = place.split(" ", 1)[1]
+            text = re.sub(rf"\b{_BEFORE} {what}\b", place, text)
+        if text == plain:
+            return prompt
+        return re.sub(r"\b(?:an|the|one|some)\b(?! left\b| right\b)", "a", text)
+
     def split(self, prompt: str) -> tuple[list[str], list[str]]:
         """Return the prompt's (known, unknown) words, each once, in the order they come."""
-        words = list(dict.fromkeys(re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", prompt.lower())))
+        words = list(dict.fromkeys(re.findall(_WORD, prompt.lower())))
         known = [word for word in words if word in self.words]
         unknown = [word for word in words if word not in self.words and word not in GLUE]
         return known, unknown
@@ -54,6 +89,8 @@ class SceneWords(Vocabulary):
         What a caption may say.
     flat_tops : tuple of str
         Solids that something can stand on.
+    near : mapping of str to tuple of str
+        What is read as a word or phrase of these.
     """
 
     finishes: tuple[str, ...]
@@ -63,6 +100,12 @@ class SceneWords(Vocabulary):
     times: tuple[str, ...]
     relations: tuple[str, ...]
     flat_tops: tuple[str, ...]
+    near: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Whatever a caption may end with: where, and when."""
+        return (*super().places, *self.times)
 
     @property
     def phrases(self) -> tuple[str, ...]:
@@ -118,6 +161,8 @@ class ClipWords(Vocabulary):
         Verb → solids that can do it.
     single, orbit : str
         The sentences, to be formatted.
+    near : mapping of str to tuple of str
+        What is read as a word or phrase of these.
     """
 
     colours: tuple[str, ...]
@@ -128,6 +173,7 @@ class ClipWords(Vocabulary):
     centres: tuple[str, ...]
     single: str
     orbit: str
+    near: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def phrases(self) -> tuple[str, ...]:
@@ -178,6 +224,12 @@ class ClipWords(Vocabulary):
         )
 
 
+def vocabulary_of(spec: ModelSpec, settings: Settings) -> Vocabulary | None:
+    """Return the vocabulary of an embedded model; None if a model reads whatever is written."""
+    return load_vocabulary(settings.assets / spec.source) if spec.embedded else None
+
+
+@lru_cache
 def load_vocabulary(folder: Path) -> Vocabulary | None:
     """Read ``grammar.json`` from a model's folder; None if the model has no such grammar."""
     file = folder / "grammar.json"

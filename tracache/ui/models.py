@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import gradio as gr
@@ -16,7 +15,7 @@ from tracache.models.presets import CUSTOM
 from tracache.models.registry import MODELS, find_model
 from tracache.models.sources import labels_of
 from tracache.models.spec import ModelSpec
-from tracache.models.vocabulary import Vocabulary, load_vocabulary
+from tracache.models.vocabulary import vocabulary_of
 from tracache.serving.backend import Backend
 from tracache.settings import Settings
 from tracache.ui.offer import offered
@@ -64,7 +63,7 @@ def add_model(spec: ModelSpec, settings: Settings, backend: Backend) -> Subject:
             max_lines=4,
         )
         words = gr.HTML(
-            vocabulary_note(_first_example(spec), _vocabulary(spec, settings)),
+            vocabulary_note(_first_example(spec), vocabulary_of(spec, settings)),
             padding=False,
             elem_id="vocabulary",
         )
@@ -79,7 +78,7 @@ def add_model(spec: ModelSpec, settings: Settings, backend: Backend) -> Subject:
             interactive=True,
         )
     prompt.change(
-        lambda text, chosen: vocabulary_note(text, _vocabulary(find_model(chosen), settings)),
+        lambda text, chosen: vocabulary_note(text, vocabulary_of(find_model(chosen), settings)),
         [prompt, model],
         words,
         show_progress="hidden",
@@ -105,7 +104,7 @@ def add_help(subject: Subject, spec: ModelSpec, settings: Settings) -> None:
 def add_builders(subject: Subject, spec: ModelSpec, settings: Settings) -> None:
     """Add drop-downs that write a prompt, for models with a small grammar."""
     for entry in offered(settings):
-        vocabulary = _vocabulary(entry, settings)
+        vocabulary = vocabulary_of(entry, settings)
         if vocabulary is not None:
             name = f"builder_{entry.id}"
             subject.outputs[name] = add_builder(vocabulary, subject.prompt, entry is spec)
@@ -195,7 +194,7 @@ def model_changes(
         "generate": gr.update(interactive=not reason),
         "live": gr.update(visible=runs_live(spec)) | ({} if runs_live(spec) else {"value": False}),
         "prompt_box": gr.update(visible=not classes),
-        "words": vocabulary_note(prompt, _vocabulary(spec, settings)),
+        "words": vocabulary_note(prompt, vocabulary_of(spec, settings)),
         "prompt": prompt,
         "class_box": gr.update(visible=classes),
         "class_label": gr.update(choices=choices, value=choices[0][1] if choices else None),
@@ -244,12 +243,3 @@ def _defaults(spec: ModelSpec) -> dict[str, Any]:
 def _first_example(spec: ModelSpec) -> str:
     takes_prompt = spec.task != "class-to-image"
     return spec.example_prompts[0] if spec.example_prompts and takes_prompt else ""
-
-
-def _vocabulary(spec: ModelSpec, settings: Settings) -> Vocabulary | None:
-    return _load_vocabulary(spec, settings) if spec.embedded else None
-
-
-@lru_cache
-def _load_vocabulary(spec: ModelSpec, settings: Settings) -> Vocabulary | None:
-    return load_vocabulary(settings.assets / spec.source)

@@ -14,9 +14,11 @@ from tracache.compare.means import means_for
 from tracache.compare.report import ArmResult, Report
 from tracache.compare.request import Request
 from tracache.compare.saving import course_file
+from tracache.models.vocabulary import vocabulary_of
 from tracache.settings import Settings
 from tracache.ui.job import Job, Snapshot
 from tracache.ui.views.headline import beside, beside_so_far, headline, headline_so_far
+from tracache.ui.views.notes import vocabulary_note
 from tracache.ui.views.results import filmstrip, table
 from tracache.ui.widgets.heatmap import show_orders
 from tracache.ui.widgets.inspector import block_choices, show_candidates
@@ -31,8 +33,9 @@ def certain(job: Job, now: Snapshot, settings: Settings) -> Changes:
     """Return what is known of a job's pictures without its times."""
     arms, all_done = now.results, len(now.results) == len(job.request.arms)
     means = means_for(job.request, settings.assets)
+    verdict = _verdict(job.request, arms) if all_done else ""
     return {
-        "headline": headline_so_far(arms, _verdict(job.request, arms) if all_done else ""),
+        "headline": headline_so_far(arms, verdict) + _reading(job.request, settings),
         "beside": beside_so_far(arms, means),
     }
 
@@ -43,7 +46,8 @@ def finished(job: Job, now: Snapshot, settings: Settings) -> Changes:
     report: Report = now.report
     sheets = {c.arm: file_url(job.folder / course_file(c.arm)) for c in report.courses}
     changes: Changes = {
-        "headline": headline(report.arms, _verdict(report.request, report.arms)),
+        "headline": headline(report.arms, _verdict(report.request, report.arms))
+        + _reading(report.request, settings),
         "beside": beside(report.arms, means_for(report.request, settings.assets)),
         "table": table(report),
         "scrubber": show_courses(report, sheets),
@@ -72,3 +76,10 @@ def _verdict(request: Request, arms: Sequence[ArmResult]) -> str:
     """Say what a card's comparison has shown; nothing where the request is no card's."""
     card = card_of(request)
     return card.verdict(arms) if card is not None else ""
+
+
+def _reading(request: Request, settings: Settings) -> str:
+    """Say how the model has read the prompt, where that is not what was written."""
+    if request.class_label is not None:
+        return ""
+    return vocabulary_note(request.prompt, vocabulary_of(request.spec, settings), request.asked)

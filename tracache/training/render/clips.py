@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tracache.training.render.scenes import draw_distinct, read_words
+from tracache.training.render.synonyms import near_words
 
 COLOURS = ("red", "yellow", "green", "blue", "purple", "pink")
 SOLIDS = ("sphere", "cube", "cylinder", "cone", "ring")
@@ -174,4 +175,5 @@ def grammar() -> dict[str, object]:
         "centres": list(CENTRES),
         "single": "a {colour} {solid} {verb} {direction} on {ground}",
         "orbit": "a {colour} {solid} orbits {direction} around a {colour} {solid} on {ground}",
+        "near": near_words((*COLOURS, *SOLIDS, *GROUNDS, *map(" ".join, MOTIONS), *WAYS)),
     }

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracache.settings import assets_folder
+from tracache.training.render.synonyms import near_words
 
 FINISHES = ("shiny", "matte")
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white")
@@ -207,4 +208,5 @@ def grammar() -> dict[str, object]:
         "single": "a {finish} {colour} {solid} on {ground} {time}",
         "pair": "a {finish} {colour} {solid} {relation} a {finish} {colour} {solid} "
         "on {ground} {time}",
+        "near": near_words((*FINISHES, *COLOURS, *SOLIDS, *GROUNDS, *TIMES, *RELATIONS)),
     }

@@ -74,15 +74,29 @@ def preset_note(preset: str, spec: ModelSpec) -> str:
     return f'<div class="tc-words tc-quiet"><p>{escape(spec.presets[preset].about)}</p></div>'
 
 
-def vocabulary_note(prompt: str, vocabulary: Vocabulary | None) -> str:
-    """Say which words of a prompt the model does not know, and what to try for them, as HTML."""
+def vocabulary_note(prompt: str, vocabulary: Vocabulary | None, asked: str = "") -> str:
+    """Say how a prompt is read, which words the model does not know, and what to try for them.
+
+    Parameters
+    ----------
+    prompt : str
+        As it was written, or as the model reads it.
+    vocabulary : Vocabulary or None
+        The model's, if it has one.
+    asked : str, default ""
+        As it was written, where ``prompt`` is not that.
+    """
     if vocabulary is None:
         return ""
-    known, unknown = vocabulary.split(prompt)
+    read = vocabulary.understand(prompt)
+    understood = ""
+    if read != (asked or prompt):
+        understood = f'<p class="tc-words tc-quiet">Understood as “{escape(read)}”.</p>'
+    known, unknown = vocabulary.split(read)
     if not known and not unknown:
         return '<p class="tc-words tc-quiet">Describe a scene, or build one below.</p>'
     if not unknown:
-        return ""
+        return understood
     by_tip: dict[tuple[str, ...], list[str]] = {}
     for word in unknown[:MAX_WORDS_NAMED]:
         by_tip.setdefault(vocabulary.suggest(word), []).append(f"“{escape(word[:30])}”")
@@ -96,4 +110,4 @@ def vocabulary_note(prompt: str, vocabulary: Vocabulary | None) -> str:
     shown = ", ".join(known[:16]) + (" …" if len(known) > 16 else "")
     lines.append(f"Known: {escape(shown)}." if known else "It knows none of these words.")
     words = "".join(f"<p>{line}</p>" for line in lines)
-    return f'<div class="tc-words tc-warn">{words}</div>'
+    return f'{understood}<div class="tc-words tc-warn">{words}</div>'
