@@ -6,6 +6,7 @@ import pytest
 import torch
 from diffusers import DiTPipeline
 
+from tracache.models.sources import weights_digest
 from tracache.training.denoise import hidden
 from tracache.training.fit import Budget, Effort
 from tracache.training.images.class_dit import (
@@ -24,7 +25,6 @@ from tracache.training.images.evaluate import generate_classes, score_classes
 from tracache.training.images.export import export_class
 from tracache.training.images.vae import LATENTS, build_vae
 from tracache.training.optim import split_optimisers
-from tracache.training.pipelines import weights_digest
 from tracache.training.render.scenes import Scene
 
 

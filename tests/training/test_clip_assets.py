@@ -3,8 +3,9 @@
 import json
 
 from tracache.models.families.opensora.pipeline import OpenSoraPipeline
+from tracache.models.sources import weights_digest
 from tracache.training.clips.evaluate import evaluate, generate_clips
-from tracache.training.pipelines import load_pipeline, weights_digest
+from tracache.training.pipelines import load_pipeline
 from tracache.training.render.clips import MOTIONS, PROMPT_LISTS, grammar
 from tracache.training.render.scenes import ASSETS, read_prompts
 

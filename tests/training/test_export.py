@@ -6,9 +6,10 @@ import numpy as np
 import torch
 
 from tracache.metrics.judges.images import load_classifier
+from tracache.models.sources import weights_digest
 from tracache.training.images.classifier import HEADS, labels, score
 from tracache.training.images.evaluate import generate, generate_classes, score_classes
-from tracache.training.pipelines import LARGEST_FILE, load_pipeline, weights_digest
+from tracache.training.pipelines import LARGEST_FILE, load_pipeline
 from tracache.training.render.scenes import ASSETS, Scene, grammar, read_prompts
 
 FOLDER = ASSETS / "scenes-t2i"

@@ -145,9 +145,10 @@ def test_clips_of_one_caption_have_one_text():
 
 def test_exported_folder_loads_as_a_pipeline(work, monkeypatch):
     from tracache.models.families.opensora.pipeline import OpenSoraPipeline
+    from tracache.models.sources import weights_digest
     from tracache.training.clips.evaluate import generate_clips, sheet
     from tracache.training.clips.export import build_pipeline, export_t2v
-    from tracache.training.pipelines import load_pipeline, weights_digest
+    from tracache.training.pipelines import load_pipeline
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     train_t2v(work, Effort(Budget(steps=1), batch=2), depth=1)

@@ -150,6 +150,13 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     examples.add_argument("--output", type=Path, help="folder (that of the assets)")
     examples.set_defaults(run=runs["examples"])
 
+    again = commands.add_parser("refresh", help="make figures again that are of older weights")
+    again.add_argument("--list", action="store_true", help="say what is out of date, and stop")
+    again.add_argument("--all", action="store_true", help="make all of them again")
+    again.add_argument("--only", nargs="+", metavar="NAME", help="of these, by name")
+    again.add_argument("--work", type=Path, metavar="FOLDER", help="goes on where it was")
+    again.set_defaults(run=runs["refresh"])
+
     tune = commands.add_parser("tune", help="find which steps to compute for a budget")
     _add_common(tune)
     tune.add_argument("--steps", type=int, help="denoising steps (the model's default)")

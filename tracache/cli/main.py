@@ -14,6 +14,7 @@ from tracache.cli.analyse import run_comparing, run_watching
 from tracache.cli.arguments import build_parser, given_cache_settings, given_settings, options_of
 from tracache.cli.bench import run_bench
 from tracache.cli.outputs import require_outputs
+from tracache.cli.refresh import run_refresh
 from tracache.cli.sweep import run_sweep
 from tracache.cli.tune import run_tune
 from tracache.compare.comparison import compare
@@ -185,6 +186,7 @@ RUNS = {
     "sweep": _sweep,
     "tune": _tune,
     "examples": _examples,
+    "refresh": run_refresh,
     "watch": _watch,
     "answer": _answer,
 }

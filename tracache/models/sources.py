@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -116,3 +117,11 @@ def _disk(spec: ModelSpec, sources: Sequence[Path | str]) -> str:
         f"and {free / GB:.1f} GB are free in {root}; free some space, or set HF_HOME to a folder "
         "on another disk"
     )
+
+
+def weights_digest(folder: Path) -> str:
+    """Return the SHA-256 of a transformer's weights: what ties figures to what they are of."""
+    digest = hashlib.sha256()
+    for part in sorted(folder.glob("transformer/*.safetensors")):
+        digest.update(part.read_bytes())
+    return digest.hexdigest()

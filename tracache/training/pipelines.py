@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -75,14 +74,6 @@ def load_pipeline(folder: Path, kind: type[DiffusionPipeline] = DiffusionPipelin
     pipe: Any = kind.from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(pick_device())
-
-
-def weights_digest(folder: Path) -> str:
-    """SHA-256 of the transformer's weights: ties a report to the weights it was measured on."""
-    digest = hashlib.sha256()
-    for part in sorted(folder.glob("transformer/*.safetensors")):
-        digest.update(part.read_bytes())
-    return digest.hexdigest()
 
 
 def draw_samples(pipe: Any, asked: list, seed: int, batch: int, **settings: Any) -> np.ndarray:

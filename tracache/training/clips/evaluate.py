@@ -16,11 +16,12 @@ from PIL import Image
 
 from tracache.metrics.judges.clips import load_judge
 from tracache.models.families.opensora.pipeline import OpenSoraPipeline
+from tracache.models.sources import weights_digest
 from tracache.training.clips.codec import measure_clips
 from tracache.training.clips.data import fresh_clips
 from tracache.training.clips.judge import score
 from tracache.training.images.evaluate import grid
-from tracache.training.pipelines import draw_samples, load_pipeline, weights_digest
+from tracache.training.pipelines import draw_samples, load_pipeline
 from tracache.training.render.clips import PROMPT_LISTS, Clip
 from tracache.training.render.motion import FPS, FRAMES, SIZE
 from tracache.training.render.scenes import ASSETS, read_prompts

@@ -17,10 +17,11 @@ from diffusers import DiTPipeline
 from PIL import Image
 
 from tracache.metrics.judges.images import load_classifier
+from tracache.models.sources import weights_digest
 from tracache.training.images.class_dit import CLASSES
 from tracache.training.images.classifier import HEADS, label_tensor, score
 from tracache.training.images.vae import measure_vae
-from tracache.training.pipelines import draw_samples, load_pipeline, weights_digest
+from tracache.training.pipelines import draw_samples, load_pipeline
 from tracache.training.render.scenes import ASSETS, COLOURS, SOLIDS, Scene, read_prompts
 
 SETTINGS = {"captions": (20, 2.5), "classes": (50, 1.5)}
