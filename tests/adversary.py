@@ -49,7 +49,8 @@ def main() -> None:
     args = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
-        start_app(Path(folder), TRACACHE_WORKERS="2", TRACACHE_TIMING="0") as server,
+        # It may have runs to finish, on a machine that is busy.
+        start_app(Path(folder), patience=90, TRACACHE_WORKERS="2", TRACACHE_TIMING="0") as server,
     ):
         found = Attack(server).go_on(args.minutes * 60)
         log = (Path(folder) / "log.txt").read_text()
@@ -77,7 +78,7 @@ class Attack:
         self._server = server
         self._process = psutil.Process(server.pid)
         self._draw = random.Random(0)
-        self._client = Client(server, verbose=False)
+        self._client = Client(server, verbose=False, httpx_kwargs={"timeout": 60})
         self._known: dict[tuple[str, int], bytes] = {}
         self._counts: Counter[str] = Counter()
         self._statuses: Counter[int] = Counter()

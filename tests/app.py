@@ -24,10 +24,10 @@ class Server(str):
 
 
 @contextmanager
-def start_app(folder, port=None, script="app.py", **environment):
+def start_app(folder, port=None, script="app.py", patience=20, **environment):
     """Start the app as a user starts it, from another folder; yields its :class:`Server`.
 
-    Another script of the repository may stand in for it.
+    Another script of the repository may stand in for it. It has ``patience`` seconds to end.
     """
     if port is None:
         with socket.socket() as probe:
@@ -58,7 +58,7 @@ def start_app(folder, port=None, script="app.py", **environment):
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=20)
+        process.wait(timeout=patience)
 
 
 def wait_for(address, process, log, seconds=120):

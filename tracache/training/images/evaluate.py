@@ -20,6 +20,7 @@ from tracache.metrics.judges.images import load_classifier
 from tracache.models.sources import weights_digest
 from tracache.training.images.class_dit import CLASSES
 from tracache.training.images.classifier import HEADS, label_tensor, score
+from tracache.training.images.outlines import compare_outlines, outline_scenes
 from tracache.training.images.vae import measure_vae
 from tracache.training.pipelines import draw_samples, load_pipeline
 from tracache.training.render.scenes import ASSETS, COLOURS, SOLIDS, Scene, read_prompts
@@ -164,6 +165,9 @@ def evaluate_captions(pipe: Any, args: argparse.Namespace) -> dict[str, Any]:
         print("\n".join(captions[i] for i in chosen))
     right = score(load_classifier().read(images), label_tensor(scenes))
     figures = {"count": len(captions), **settings, "percent_right": right}
+    clear = outline_scenes()
+    pictures = generate(pipe, [scene.caption for scene in clear], *drawn)
+    figures["outlines"] = compare_outlines(pipe.vae, pictures, clear)
     return {"prompts": args.prompts, **figures}
 
 
