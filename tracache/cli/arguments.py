@@ -66,6 +66,14 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     )
     _add_settings(compare)
     _add_options(compare)
+    compare.add_argument(
+        "--assert",
+        dest="conditions",
+        nargs="+",
+        default=[],
+        metavar="CONDITION",
+        help="end with status 1 where one does not hold, as psnr>=28 or speed_up_macs>=2",
+    )
     then = compare.add_mutually_exclusive_group(required=True)
     then.add_argument("--output", type=Path, help="folder for what is written")
     then.add_argument(

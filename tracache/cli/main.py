@@ -18,6 +18,7 @@ from tracache.cli.refresh import run_refresh
 from tracache.cli.sweep import run_sweep
 from tracache.cli.tune import run_tune
 from tracache.compare.comparison import compare
+from tracache.compare.conditions import broken, read_conditions
 from tracache.compare.estimate import estimate
 from tracache.compare.events import ArmDone, ArmStarted, Finished, Stage, StepDone
 from tracache.compare.examples import FOLDER, record_cards, record_examples
@@ -34,20 +35,24 @@ from tracache.settings import Settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; return the exit status: 0, or 2 where the input was not allowed."""
+    """Run a command; return the exit status.
+
+    That is 0, 1 where what a command was asked to check does not hold, 2 where its input was not
+    allowed, and 130 where it was stopped.
+    """
     args = build_parser(RUNS).parse_args(argv)
     try:
         require_outputs(args)
         if is_brought(getattr(args, "model", None) or ""):
             args.model = bring(args.model, Settings.from_environment()).id
-        args.run(args)
+        status = args.run(args)
     except (ValueError, ModelUnavailableError, OSError) as error:
         print(f"tracache: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("tracache: stopped", file=sys.stderr)
         return 130
-    return 0
+    return status or 0
 
 
 def _load(args: argparse.Namespace) -> LoadedModel:
@@ -111,7 +116,8 @@ def _examples(args: argparse.Namespace) -> None:
     print(f"written to {folder}")
 
 
-def _compare(args: argparse.Namespace) -> None:
+def _compare(args: argparse.Namespace) -> int:
+    conditions = read_conditions(args.conditions)
     request = make_request(
         args.model,
         args.prompt,
@@ -126,7 +132,7 @@ def _compare(args: argparse.Namespace) -> None:
     if args.plan:
         for line in estimate(request, _settings(args)).describe():
             print(line)
-        return
+        return 0
     args.output.mkdir(parents=True, exist_ok=True)
     report, bar = None, None
     model = _load(args)
@@ -152,6 +158,10 @@ def _compare(args: argparse.Namespace) -> None:
     for line in (timing_of(report), *(f"{a.title}: {a.doubt}." for a in report.arms if a.doubt)):
         print(f"\n{line}")
     print(f"\nwritten to {args.output}")
+    failed = broken(conditions, report.arms)
+    for line in failed:
+        print(f"tracache: {line}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _expected(request: Request, settings: Settings) -> list[str]:

@@ -102,9 +102,7 @@ def sharpness(picture: NDArray[np.uint8], mask: Mask) -> float:
 def _grow(mask: Mask, steps: int) -> Mask:
     for _ in range(steps):
         padded = np.pad(mask, 1)
-        mask = (
-            mask | padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
-        )
+        mask = mask | padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
     return mask
 
 
