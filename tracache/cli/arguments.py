@@ -24,7 +24,7 @@ from tracache.models.loading import DEVICES
 from tracache.models.registry import DEFAULT_MODEL, MODELS
 
 #: What a command runs.
-Run = Callable[[argparse.Namespace], None]
+Run = Callable[[argparse.Namespace], int | None]
 
 #: Of commands that make many numbers of computed steps.
 _COMPUTE = "computed steps, in place of strides"
