@@ -10,6 +10,7 @@ from tracache.caching.config import TraCacheConfig
 from tracache.caching.methods.adacache import AdaCacheConfig
 from tracache.caching.methods.delta_dit import DeltaDiTConfig
 from tracache.caching.methods.fastercache import FasterCacheConfig
+from tracache.caching.methods.first_block import FirstBlockConfig
 from tracache.caching.methods.gates import GatesConfig
 from tracache.caching.methods.pab import PABConfig
 from tracache.caching.methods.planned import PlannedConfig
@@ -20,6 +21,7 @@ __all__ = [
     "AdaCacheConfig",
     "DeltaDiTConfig",
     "FasterCacheConfig",
+    "FirstBlockConfig",
     "GatesConfig",
     "PABConfig",
     "PlannedConfig",

@@ -20,6 +20,7 @@ from tracache.methods import (
     AdaCacheConfig,
     DeltaDiTConfig,
     FasterCacheConfig,
+    FirstBlockConfig,
     PABConfig,
     TeaCacheConfig,
     ToCaConfig,
@@ -119,6 +120,7 @@ def test_what_has_no_blocks_or_no_time_is_refused():
         (AdaCacheConfig(), "attentions and MLPs"),
         (FasterCacheConfig(), "which half"),
         (DeltaDiTConfig(), "hidden states alone"),
+        (FirstBlockConfig(), "hidden states alone"),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -18,6 +18,7 @@ from tracache.caching.methods import (
     AdaCacheConfig,
     DeltaDiTConfig,
     FasterCacheConfig,
+    FirstBlockConfig,
     GatesConfig,
     PABConfig,
     TeaCacheConfig,
@@ -90,6 +91,7 @@ ARMS = {
     "delta-dit": (DeltaDiTConfig(share=0.5), DeltaDiTConfig(interval=1)),
     "pab": (PABConfig(), PABConfig(self_range=1, cross_range=1, mlp_range=1, temporal_range=1)),
     "teacache": (TeaCacheConfig(threshold=1.0), TeaCacheConfig(threshold=0.0)),
+    "first-block": (FirstBlockConfig(threshold=1.2), FirstBlockConfig(threshold=0.0)),
     "adacache": (AdaCacheConfig(scale=4.0), AdaCacheConfig(scale=0.0)),
     "fastercache": (FasterCacheConfig(), FasterCacheConfig(start=0.0)),
     "fastercache-unguided": (

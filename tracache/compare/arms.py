@@ -14,6 +14,7 @@ from tracache.caching.methods import (
     AdaCacheConfig,
     DeltaDiTConfig,
     FasterCacheConfig,
+    FirstBlockConfig,
     GatesConfig,
     PABConfig,
     TeaCacheConfig,
@@ -159,6 +160,15 @@ ARMS: dict[str, Arm] = {
             TeaCacheConfig,
             caveat="No rescaling coefficients are published for this architecture: changes count "
             "as they are. Waits for the device at every step.",
+            refusal=_needs_parts,
+        ),
+        Arm(
+            "first-block",
+            "FirstBlockCache",
+            "The first block always runs; the others do once what it changes has changed enough.",
+            _own(FirstBlockConfig),
+            FirstBlockConfig,
+            caveat="Waits for the device at every step.",
             refusal=_needs_parts,
         ),
         Arm(

@@ -15,6 +15,7 @@ from tracache.caching.methods.base import Method, Stack, Watch
 from tracache.caching.methods.delta_dit import DeltaDiT, DeltaDiTConfig
 from tracache.caching.methods.discovered import LiveForecast
 from tracache.caching.methods.fastercache import FasterCache, FasterCacheConfig
+from tracache.caching.methods.first_block import FirstBlock, FirstBlockConfig
 from tracache.caching.methods.gates import Gates, GatesConfig
 from tracache.caching.methods.pab import PAB, PABConfig
 from tracache.caching.methods.teacache import TeaCache, TeaCacheConfig
@@ -33,6 +34,7 @@ _METHODS: dict[type[MethodConfig], Callable[..., Method]] = {
     DeltaDiTConfig: DeltaDiT,
     PABConfig: PAB,
     TeaCacheConfig: TeaCache,
+    FirstBlockConfig: FirstBlock,
     AdaCacheConfig: AdaCache,
     FasterCacheConfig: FasterCache,
     ToCaConfig: ToCa,
