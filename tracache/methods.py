@@ -12,6 +12,7 @@ from tracache.caching.methods.delta_dit import DeltaDiTConfig
 from tracache.caching.methods.fastercache import FasterCacheConfig
 from tracache.caching.methods.first_block import FirstBlockConfig
 from tracache.caching.methods.gates import GatesConfig
+from tracache.caching.methods.magcache import MagCacheConfig
 from tracache.caching.methods.pab import PABConfig
 from tracache.caching.methods.planned import PlannedConfig
 from tracache.caching.methods.teacache import TeaCacheConfig
@@ -23,6 +24,7 @@ __all__ = [
     "FasterCacheConfig",
     "FirstBlockConfig",
     "GatesConfig",
+    "MagCacheConfig",
     "PABConfig",
     "PlannedConfig",
     "TeaCacheConfig",

@@ -1,5 +1,6 @@
 """Methods that decide as they run, each held against an independent account of it."""
 
+import json
 from contextlib import contextmanager
 
 import pytest
@@ -8,13 +9,18 @@ from diffusers.hooks import (
     FirstBlockCacheConfig,
     HookRegistry,
     apply_first_block_cache,
+    apply_mag_cache,
+)
+from diffusers.hooks import (
+    MagCacheConfig as TheirMagCacheConfig,
 )
 from diffusers.hooks.hooks import CacheContext, _set_cache_context
 
 import tracache
 from tests.tiny import denoise, dit, pixart, scheduler, stdit3
 from tracache.caching.layouts import find_blocks, find_parts
-from tracache.caching.methods import FirstBlockConfig
+from tracache.caching.magnitudes import mean_ratios, record_ratios
+from tracache.caching.methods import FirstBlockConfig, MagCacheConfig
 
 MODELS = {"pixart": pixart, "dit": dit}
 STEPS = 12
@@ -90,3 +96,65 @@ def test_of_a_video_the_first_block_is_the_first_over_space():
     _, ran, trace = ours(stdit3(), FirstBlockConfig(100.0))
     assert ran == [list(range(STEPS)), [0], [0], [0]]
     assert trace.orders[1].tolist() == [-1, 0, 0, 0]
+
+
+# MagCache
+
+#: Measured on nothing: some grow, some shrink, the last a lot.
+RATIOS = (1.0, 1.21, 1.117, 1.0625, 1.031, 1.039, 1.023, 0.98, 1.0, 1.008, 0.965, 0.89)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"threshold": 0.06},
+        {"threshold": 0.2, "retention": 0.0},
+        {"threshold": 9.0, "max_skips": 2, "retention": 0.4},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("count", [12, 17, 5])
+def test_magnitudes_decide_as_in_diffusers(how, count):
+    ratios = [RATIOS[i % 12] for i in range(count)]
+    latents, ran, trace = ours(pixart(), MagCacheConfig(tuple(ratios), **how))
+    names = {"max_skips": "max_skip_steps", "retention": "retention_ratio"}
+    given = {names.get(name, name): value for name, value in how.items()}
+    config = TheirMagCacheConfig(mag_ratios=ratios, num_inference_steps=STEPS, **given)
+    expected, theirs_ran = theirs(pixart(), apply_mag_cache, config)
+    assert ran == theirs_ran
+    assert torch.equal(latents, expected)
+    planned = MagCacheConfig(tuple(ratios), **how).plan_steps(STEPS)
+    assert trace.computed.nonzero()[0].tolist() == ran[0] == list(planned)
+    assert len(planned) < STEPS
+
+
+def test_ratios_are_measured_as_in_diffusers(model, capsys, tmp_path):
+    runs = []
+    for _ in range(2):
+        with record_ratios(model) as ratios:
+            expected = denoise(model, num_steps=STEPS)
+        runs.append(ratios)
+    assert runs[0] == runs[1]
+    assert mean_ratios(runs) == pytest.approx(runs[0])
+    config = TheirMagCacheConfig(calibrate=True, num_inference_steps=STEPS)
+    latents, _ = theirs(model, apply_mag_cache, config)
+    (printed,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("[1.0")]
+    assert json.loads(printed) == pytest.approx(runs[0], rel=1e-6)
+    assert torch.equal(latents, expected)
+    (tmp_path / "ratios.json").write_text(printed)
+    assert MagCacheConfig(file=str(tmp_path / "ratios.json")).ratios == tuple(json.loads(printed))
+
+
+def test_ratios_that_are_none_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"mag needs ratios calibrated.*--option mag.file=PATH"):
+        MagCacheConfig()
+    with pytest.raises(ValueError, match=r"ratios must be a number from 1e-06 to 1e.06, got 0"):
+        MagCacheConfig((1.0, 0.0))
+    (tmp_path / "ratios.json").write_text('{"1": 1.0}')
+    with pytest.raises(ValueError, match=r"ratios.json is no list of numbers"):
+        MagCacheConfig(file=str(tmp_path / "ratios.json"))
+    with pytest.raises(ValueError, match="MagCache needs the number of steps: pass num_steps"):
+        tracache.attach(pixart(), MagCacheConfig(RATIOS))
+    for runs in ([], [[1.0], [1.0, 2.0]]):
+        with pytest.raises(ValueError, match="runs of equally many steps"):
+            mean_ratios(runs)

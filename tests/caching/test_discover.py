@@ -21,6 +21,7 @@ from tracache.methods import (
     DeltaDiTConfig,
     FasterCacheConfig,
     FirstBlockConfig,
+    MagCacheConfig,
     PABConfig,
     TeaCacheConfig,
     ToCaConfig,
@@ -121,6 +122,7 @@ def test_what_has_no_blocks_or_no_time_is_refused():
         (FasterCacheConfig(), "which half"),
         (DeltaDiTConfig(), "hidden states alone"),
         (FirstBlockConfig(), "hidden states alone"),
+        (MagCacheConfig((1.0,)), "hidden states alone"),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -20,6 +20,7 @@ from tracache.caching.methods import (
     FasterCacheConfig,
     FirstBlockConfig,
     GatesConfig,
+    MagCacheConfig,
     PABConfig,
     TeaCacheConfig,
     ToCaConfig,
@@ -35,6 +36,7 @@ CHECKERED = tuple(
 )
 OPEN = ((True,) * BLOCKS,) * STEPS
 LEARNED = tuple((0.98, -3.0 - step)[: 1 + (step > 3)] for step in range(STEPS))
+RATIOS = (1.0, 1.2, 1.1, 1.05, 1.0, 0.95, 1.02, 0.98, 1.1, 0.9, 1.0, 0.8)
 
 #: Arm → (settings that leave something out, settings that leave out nothing).
 ARMS = {
@@ -92,6 +94,7 @@ ARMS = {
     "pab": (PABConfig(), PABConfig(self_range=1, cross_range=1, mlp_range=1, temporal_range=1)),
     "teacache": (TeaCacheConfig(threshold=1.0), TeaCacheConfig(threshold=0.0)),
     "first-block": (FirstBlockConfig(threshold=1.2), FirstBlockConfig(threshold=0.0)),
+    "mag": (MagCacheConfig(RATIOS, threshold=0.2), MagCacheConfig(RATIOS, threshold=0.0)),
     "adacache": (AdaCacheConfig(scale=4.0), AdaCacheConfig(scale=0.0)),
     "fastercache": (FasterCacheConfig(), FasterCacheConfig(start=0.0)),
     "fastercache-unguided": (
@@ -304,6 +307,8 @@ CLAIMS = {
     "module-per-sample": whole({0, 3, 6, 9}),
     "mean-window": whole({0, 2, 4, 6, 8, 10}),
     "chosen-steps": whole({0, 1, 4, 9}),
+    # By hand: two are retained; .1 is let pass, .1 + .155 is not; then twice three skips in a row.
+    "mag": whole({0, 1, 3, 7, 11}),
     "delta-dit": delta,
     "pab": pab,
     "fastercache": faster(True),

@@ -17,7 +17,7 @@ from tracache.models.loading import load_model
 
 PROMPT = "a shiny red sphere on water at sunset"
 #: Every arm that needs no file, the reference first.
-RUNNABLE = [arm for arm in ARMS if arm != "gates"]
+RUNNABLE = [arm for arm in ARMS if not ARMS[arm].for_host_only]
 #: Arms whose skipped steps run no block.
 WHOLE = ("tracache", "published", "reuse", "taylorseer", "tracache-fixed", "hicache")
 STEPS = 10  # of which stride 3 computes the first, the last and two between

@@ -16,6 +16,7 @@ from tracache.caching.methods import (
     FasterCacheConfig,
     FirstBlockConfig,
     GatesConfig,
+    MagCacheConfig,
     PABConfig,
     TeaCacheConfig,
     ToCaConfig,
@@ -169,6 +170,18 @@ ARMS: dict[str, Arm] = {
             _own(FirstBlockConfig),
             FirstBlockConfig,
             caveat="Waits for the device at every step.",
+            refusal=_needs_parts,
+        ),
+        Arm(
+            "mag",
+            "MagCache",
+            "Blocks run once the calibrated ratios of what they change from step to step have "
+            "gone far enough from 1.",
+            _own(MagCacheConfig),
+            MagCacheConfig,
+            caveat="Calibrated: needs the ratios of this model and scheduler. Measure them with "
+            "tracache.caching.magnitudes, and give a file on the command line "
+            "(--option mag.file=PATH) or ratios in Python (MagCacheConfig).",
             refusal=_needs_parts,
         ),
         Arm(

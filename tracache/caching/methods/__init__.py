@@ -17,6 +17,7 @@ from tracache.caching.methods.discovered import LiveForecast
 from tracache.caching.methods.fastercache import FasterCache, FasterCacheConfig
 from tracache.caching.methods.first_block import FirstBlock, FirstBlockConfig
 from tracache.caching.methods.gates import Gates, GatesConfig
+from tracache.caching.methods.magcache import MagCache, MagCacheConfig
 from tracache.caching.methods.pab import PAB, PABConfig
 from tracache.caching.methods.teacache import TeaCache, TeaCacheConfig
 from tracache.caching.methods.toca import ToCa, ToCaConfig
@@ -35,6 +36,7 @@ _METHODS: dict[type[MethodConfig], Callable[..., Method]] = {
     PABConfig: PAB,
     TeaCacheConfig: TeaCache,
     FirstBlockConfig: FirstBlock,
+    MagCacheConfig: MagCache,
     AdaCacheConfig: AdaCache,
     FasterCacheConfig: FasterCache,
     ToCaConfig: ToCa,
