@@ -9,6 +9,7 @@ The methods themselves, and what each setting means, are in :mod:`tracache.cachi
 from tracache.caching.config import TraCacheConfig
 from tracache.caching.methods.adacache import AdaCacheConfig
 from tracache.caching.methods.delta_dit import DeltaDiTConfig
+from tracache.caching.methods.easycache import EasyCacheConfig
 from tracache.caching.methods.fastercache import FasterCacheConfig
 from tracache.caching.methods.first_block import FirstBlockConfig
 from tracache.caching.methods.gates import GatesConfig
@@ -21,6 +22,7 @@ from tracache.caching.methods.toca import ToCaConfig
 __all__ = [
     "AdaCacheConfig",
     "DeltaDiTConfig",
+    "EasyCacheConfig",
     "FasterCacheConfig",
     "FirstBlockConfig",
     "GatesConfig",

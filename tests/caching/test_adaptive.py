@@ -15,12 +15,16 @@ from diffusers.hooks import (
     MagCacheConfig as TheirMagCacheConfig,
 )
 from diffusers.hooks.hooks import CacheContext, _set_cache_context
+from torch import nn
+from torch.utils import _pytree as pytree
 
 import tracache
+from tests.caching.zoo import Inputs, make
 from tests.tiny import denoise, dit, pixart, scheduler, stdit3
+from tracache.caching.discover import Arguments
 from tracache.caching.layouts import find_blocks, find_parts
 from tracache.caching.magnitudes import mean_ratios, record_ratios
-from tracache.caching.methods import FirstBlockConfig, MagCacheConfig
+from tracache.caching.methods import EasyCacheConfig, FirstBlockConfig, MagCacheConfig
 
 MODELS = {"pixart": pixart, "dit": dit}
 STEPS = 12
@@ -59,6 +63,10 @@ def ours(model, config, **settings):
         latents = denoise(model, made=made, num_steps=STEPS, **settings)
     handle.detach()
     return latents, ran, handle.trace
+
+
+def leaves(output):
+    return pytree.tree_leaves(output)
 
 
 def theirs(model, apply, config):
@@ -158,3 +166,78 @@ def test_ratios_that_are_none_are_refused(tmp_path):
     for runs in ([], [[1.0], [1.0, 2.0]]):
         with pytest.raises(ValueError, match="runs of equally many steps"):
             mean_ratios(runs)
+
+
+# EasyCache
+
+
+class Threefold(nn.Module):
+    """Its output follows its input three times as fast."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Identity()])
+
+    def forward(self, x, timestep):
+        return 3.0 * self.layers[0](x)
+
+
+def test_the_rate_of_change_decides_as_by_hand():
+    """K = 3, so that the output is taken to change as its input does, relative to it."""
+    model = Threefold()
+    handle = tracache.attach(model, EasyCacheConfig(threshold=0.2), num_steps=8)
+    found = []
+    for step in range(8):
+        x = torch.full((1, 2, 3), 1.0 + 0.1 * step)
+        found.append(model(x, torch.tensor([900.0 - 100 * step])).unique().item())
+    # .1/1.1 and twice that are below .2, thrice is not; of 1.4 one .1 is, then two, then the last.
+    assert handle.trace.computed.tolist() == [True, True, False, False, True, False, False, True]
+    # Skipped: the input, and what the output last was beyond it.
+    assert found == pytest.approx([3.0, 3.3, 1.2 + 2.2, 1.3 + 2.2, 4.2, 1.5 + 2.8, 1.6 + 2.8, 5.1])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "FluxTransformer2DModel",
+        "ZImageTransformer2DModel",
+        "UNet2DConditionModel",
+        "WanTransformer3DModel",
+        "LTX2VideoTransformer3DModel",
+    ],
+)
+def test_any_denoiser_will_do(name):
+    model = make(name)
+    inputs, latents = Inputs(name, model), Arguments(model).latents
+    given = inputs(1.0)
+
+    def call(share):
+        # What a run conditions on stays; times and latents change.
+        times = {k: v for k, v in inputs(share).items() if k == "t" or "time" in k}
+        scaled = pytree.tree_map(lambda x: (1.0 + share) * x, given[latents])
+        return model(**{**given, **times, latents: scaled})
+
+    shares = (0.9, 0.6, 0.3)
+    expected = [call(share) for share in shares]
+    handle = tracache.attach(model, EasyCacheConfig(threshold=100.0))
+    found = [call(share) for share in shares]
+    assert handle.trace.computed.tolist() == [True, True, False]
+    for x, y in zip(found[:2], expected[:2], strict=True):
+        assert all(map(torch.equal, leaves(x), leaves(y)))
+    assert type(found[2]) is type(expected[2])
+    assert [x.shape for x in leaves(found[2])] == [x.shape for x in leaves(expected[2])]
+    assert not any(map(torch.equal, leaves(found[2]), leaves(expected[2])))
+
+
+def test_a_learned_variance_is_repeated():
+    """DiT returns eight channels for four: the first four follow the input."""
+    model = dit()
+    handle = tracache.attach(model, EasyCacheConfig(threshold=100.0))
+    label, seen = torch.tensor([1]), []
+    for seed, time in enumerate((900, 600, 300)):
+        x = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(seed))
+        seen.append((x, model(x, timestep=torch.tensor([time]), class_labels=label).sample))
+    assert handle.trace.computed.tolist() == [True, True, False]
+    (_, _), (before, computed), (after, skipped) = seen
+    torch.testing.assert_close(skipped[:, :4], after + computed[:, :4] - before)
+    assert torch.equal(skipped[:, 4:], computed[:, 4:])

@@ -17,6 +17,7 @@ from tracache.caching.layouts import (
 from tracache.caching.methods import (
     AdaCacheConfig,
     DeltaDiTConfig,
+    EasyCacheConfig,
     FasterCacheConfig,
     FirstBlockConfig,
     GatesConfig,
@@ -95,6 +96,7 @@ ARMS = {
     "teacache": (TeaCacheConfig(threshold=1.0), TeaCacheConfig(threshold=0.0)),
     "first-block": (FirstBlockConfig(threshold=1.2), FirstBlockConfig(threshold=0.0)),
     "mag": (MagCacheConfig(RATIOS, threshold=0.2), MagCacheConfig(RATIOS, threshold=0.0)),
+    "easy": (EasyCacheConfig(threshold=1.0), EasyCacheConfig(threshold=0.0)),
     "adacache": (AdaCacheConfig(scale=4.0), AdaCacheConfig(scale=0.0)),
     "fastercache": (FasterCacheConfig(), FasterCacheConfig(start=0.0)),
     "fastercache-unguided": (
@@ -331,7 +333,7 @@ def test_what_it_computes_is_what_it_claims(model, name):
         assert tuple(np.flatnonzero(handle.trace.computed)) == planned
 
 
-@pytest.mark.parametrize("name", ["auto", "module-auto", "teacache", "adacache"])
+@pytest.mark.parametrize("name", ["auto", "module-auto", "teacache", "easy", "adacache"])
 def test_what_an_adaptive_arm_computes_is_what_its_trace_says(model, name):
     made = scheduler("ddim")
     handle = attach(model, ARMS[name][0], made)

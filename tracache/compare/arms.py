@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tracache.caching.methods import (
     AdaCacheConfig,
     DeltaDiTConfig,
+    EasyCacheConfig,
     FasterCacheConfig,
     FirstBlockConfig,
     GatesConfig,
@@ -183,6 +184,14 @@ ARMS: dict[str, Arm] = {
             "tracache.caching.magnitudes, and give a file on the command line "
             "(--option mag.file=PATH) or ratios in Python (MagCacheConfig).",
             refusal=_needs_parts,
+        ),
+        Arm(
+            "easy",
+            "EasyCache",
+            "The denoiser runs once its input has changed so much that its output should have too.",
+            _own(EasyCacheConfig),
+            EasyCacheConfig,
+            caveat="Waits for the device at every step.",
         ),
         Arm(
             "adacache",

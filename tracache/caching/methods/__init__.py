@@ -14,6 +14,7 @@ from tracache.caching.methods.adacache import AdaCache, AdaCacheConfig
 from tracache.caching.methods.base import Method, Stack, Watch
 from tracache.caching.methods.delta_dit import DeltaDiT, DeltaDiTConfig
 from tracache.caching.methods.discovered import LiveForecast
+from tracache.caching.methods.easycache import EasyCache, EasyCacheConfig
 from tracache.caching.methods.fastercache import FasterCache, FasterCacheConfig
 from tracache.caching.methods.first_block import FirstBlock, FirstBlockConfig
 from tracache.caching.methods.gates import Gates, GatesConfig
@@ -37,6 +38,7 @@ _METHODS: dict[type[MethodConfig], Callable[..., Method]] = {
     TeaCacheConfig: TeaCache,
     FirstBlockConfig: FirstBlock,
     MagCacheConfig: MagCache,
+    EasyCacheConfig: EasyCache,
     AdaCacheConfig: AdaCache,
     FasterCacheConfig: FasterCache,
     ToCaConfig: ToCa,
