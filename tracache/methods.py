@@ -16,6 +16,7 @@ from tracache.caching.methods.gates import GatesConfig
 from tracache.caching.methods.magcache import MagCacheConfig
 from tracache.caching.methods.pab import PABConfig
 from tracache.caching.methods.planned import PlannedConfig
+from tracache.caching.methods.seacache import SeaCacheConfig
 from tracache.caching.methods.teacache import TeaCacheConfig
 from tracache.caching.methods.toca import ToCaConfig
 
@@ -29,6 +30,7 @@ __all__ = [
     "MagCacheConfig",
     "PABConfig",
     "PlannedConfig",
+    "SeaCacheConfig",
     "TeaCacheConfig",
     "ToCaConfig",
     "TraCacheConfig",

@@ -10,9 +10,13 @@ from diffusers.hooks import (
     HookRegistry,
     apply_first_block_cache,
     apply_mag_cache,
+    apply_sea_cache,
 )
 from diffusers.hooks import (
     MagCacheConfig as TheirMagCacheConfig,
+)
+from diffusers.hooks import (
+    SeaCacheConfig as TheirSeaCacheConfig,
 )
 from diffusers.hooks.hooks import CacheContext, _set_cache_context
 from torch import nn
@@ -21,10 +25,17 @@ from torch.utils import _pytree as pytree
 import tracache
 from tests.caching.zoo import Inputs, make
 from tests.tiny import denoise, dit, pixart, scheduler, stdit3
+from tracache.caching.abscissa import noise_over_signal
 from tracache.caching.discover import Arguments
 from tracache.caching.layouts import find_blocks, find_parts
 from tracache.caching.magnitudes import mean_ratios, record_ratios
-from tracache.caching.methods import EasyCacheConfig, FirstBlockConfig, MagCacheConfig
+from tracache.caching.methods import (
+    EasyCacheConfig,
+    FirstBlockConfig,
+    MagCacheConfig,
+    SeaCacheConfig,
+)
+from tracache.caching.methods.seacache import keep_signal
 
 MODELS = {"pixart": pixart, "dit": dit}
 STEPS = 12
@@ -241,3 +252,62 @@ def test_a_learned_variance_is_repeated():
     (_, _), (before, computed), (after, skipped) = seen
     torch.testing.assert_close(skipped[:, :4], after + computed[:, :4] - before)
     assert torch.equal(skipped[:, 4:], computed[:, 4:])
+
+
+# SeaCache
+
+
+def as_diffusers_wants(model, args, kwargs):
+    """Latents one by one, as [channels, frames, height, width]."""
+    return [x[:, None] for x in kwargs.get("hidden_states", args[0] if args else None)]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"threshold": 0.8},
+        {"threshold": 0.6, "order": 0, "power": 2.0},
+        {"threshold": 9.0, "max_skips": 3},
+    ],
+    ids=str,
+)
+def test_filtered_latents_decide_as_in_diffusers(model, how):
+    latents, ran, trace = ours(model, SeaCacheConfig(**how))
+    names = {
+        "order": "residual_order",
+        "max_skips": "max_consecutive_cached",
+        "power": "power_exp",
+    }
+    given = {names.get(name, name): value for name, value in how.items()}
+    made = scheduler("ddim")
+    made.set_timesteps(STEPS)
+    sigma, step = noise_over_signal(made, ""), iter(range(STEPS))
+
+    def tell(*_):
+        i = next(step)
+        noise = sigma(float(made.timesteps[i]))
+        # Theirs is the share of noise in a rectified flow.
+        where = {"sigma": noise / (1.0 + noise), "num_inference_steps": STEPS}
+        _set_cache_context(model, CacheContext("run", step_index=i, **where))
+
+    model.register_forward_pre_hook(tell)
+    config = TheirSeaCacheConfig(raw_vision_callback=as_diffusers_wants, **given)
+    expected, theirs_ran = theirs(model, apply_sea_cache, config)
+    assert ran == theirs_ran
+    assert 1 < len(ran[0]) < STEPS
+    assert trace.computed.nonzero()[0].tolist() == ran[0]
+    torch.testing.assert_close(latents, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_filter_keeps_what_is_alike_and_drops_what_is_fine():
+    even = torch.ones(1, 1, 8, 8)
+    fine = torch.tensor([1.0, -1.0]).repeat(4).expand(1, 1, 8, 8)
+    kept = [keep_signal(even + fine, sigma, 3.0) for sigma in (1e-3, 1.0, 100.0)]
+    shares = [(x.std() / x.mean()).item() for x in kept]
+    # Wiener's, by hand: 1 / (1 + σ² f³) of the finest, f = 1/2, beside the whole mean.
+    assert shares == pytest.approx([8 / 8.000001, 8 / 9, 8 / 10008], rel=0.02)
+
+
+def test_without_a_noise_schedule_it_is_refused():
+    with pytest.raises(ValueError, match="SeaCache needs the noise schedule: pass scheduler="):
+        tracache.attach(pixart(), SeaCacheConfig())

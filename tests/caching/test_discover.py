@@ -23,6 +23,7 @@ from tracache.methods import (
     FirstBlockConfig,
     MagCacheConfig,
     PABConfig,
+    SeaCacheConfig,
     TeaCacheConfig,
     ToCaConfig,
 )
@@ -123,6 +124,7 @@ def test_what_has_no_blocks_or_no_time_is_refused():
         (DeltaDiTConfig(), "hidden states alone"),
         (FirstBlockConfig(), "hidden states alone"),
         (MagCacheConfig((1.0,)), "hidden states alone"),
+        (SeaCacheConfig(), "hidden states alone"),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -23,6 +23,7 @@ from tracache.caching.methods import (
     GatesConfig,
     MagCacheConfig,
     PABConfig,
+    SeaCacheConfig,
     TeaCacheConfig,
     ToCaConfig,
 )
@@ -97,6 +98,7 @@ ARMS = {
     "first-block": (FirstBlockConfig(threshold=1.2), FirstBlockConfig(threshold=0.0)),
     "mag": (MagCacheConfig(RATIOS, threshold=0.2), MagCacheConfig(RATIOS, threshold=0.0)),
     "easy": (EasyCacheConfig(threshold=1.0), EasyCacheConfig(threshold=0.0)),
+    "sea": (SeaCacheConfig(threshold=1.0), SeaCacheConfig(threshold=0.0)),
     "adacache": (AdaCacheConfig(scale=4.0), AdaCacheConfig(scale=0.0)),
     "fastercache": (FasterCacheConfig(), FasterCacheConfig(start=0.0)),
     "fastercache-unguided": (
@@ -333,7 +335,7 @@ def test_what_it_computes_is_what_it_claims(model, name):
         assert tuple(np.flatnonzero(handle.trace.computed)) == planned
 
 
-@pytest.mark.parametrize("name", ["auto", "module-auto", "teacache", "easy", "adacache"])
+@pytest.mark.parametrize("name", ["auto", "module-auto", "teacache", "easy", "sea", "adacache"])
 def test_what_an_adaptive_arm_computes_is_what_its_trace_says(model, name):
     made = scheduler("ddim")
     handle = attach(model, ARMS[name][0], made)

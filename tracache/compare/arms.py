@@ -19,6 +19,7 @@ from tracache.caching.methods import (
     GatesConfig,
     MagCacheConfig,
     PABConfig,
+    SeaCacheConfig,
     TeaCacheConfig,
     ToCaConfig,
 )
@@ -192,6 +193,16 @@ ARMS: dict[str, Arm] = {
             _own(EasyCacheConfig),
             EasyCacheConfig,
             caveat="Waits for the device at every step.",
+        ),
+        Arm(
+            "sea",
+            "SeaCache",
+            "Blocks run once what is no noise in the latents, told by its spectrum, has changed "
+            "enough since they last did.",
+            _own(SeaCacheConfig),
+            SeaCacheConfig,
+            caveat="Waits for the device at every step.",
+            refusal=_needs_parts,
         ),
         Arm(
             "adacache",

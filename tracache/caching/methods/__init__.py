@@ -20,6 +20,7 @@ from tracache.caching.methods.first_block import FirstBlock, FirstBlockConfig
 from tracache.caching.methods.gates import Gates, GatesConfig
 from tracache.caching.methods.magcache import MagCache, MagCacheConfig
 from tracache.caching.methods.pab import PAB, PABConfig
+from tracache.caching.methods.seacache import SeaCache, SeaCacheConfig
 from tracache.caching.methods.teacache import TeaCache, TeaCacheConfig
 from tracache.caching.methods.toca import ToCa, ToCaConfig
 from tracache.caching.methods.tracache import ModuleForecast
@@ -39,6 +40,7 @@ _METHODS: dict[type[MethodConfig], Callable[..., Method]] = {
     FirstBlockConfig: FirstBlock,
     MagCacheConfig: MagCache,
     EasyCacheConfig: EasyCache,
+    SeaCacheConfig: SeaCache,
     AdaCacheConfig: AdaCache,
     FasterCacheConfig: FasterCache,
     ToCaConfig: ToCa,
