@@ -52,6 +52,10 @@ ARMS = {
         TraCacheConfig(stride=3, rule="hermite", order="fixed", abscissa="step"),
         TraCacheConfig(stride=1, rule="hermite", order="fixed", abscissa="step"),
     ),
+    "spectrum": tuple(
+        TraCacheConfig(stride=s, rule="chebyshev", order="fixed", abscissa="step", max_order=4)
+        for s in (3, 1)
+    ),
     "learned": (
         TraCacheConfig(stride=3, rule="learned", weights=LEARNED),
         TraCacheConfig(stride=1, rule="learned", weights=LEARNED),
@@ -303,7 +307,16 @@ def toca(step, block, part):
 
 CLAIMS = {
     **dict.fromkeys(
-        ["tracache", "reuse", "taylorseer", "hicache", "learned", "module", "per-image"],
+        [
+            "tracache",
+            "reuse",
+            "taylorseer",
+            "hicache",
+            "spectrum",
+            "learned",
+            "module",
+            "per-image",
+        ],
         whole({0, 3, 6, 9}),
     ),
     "power": whole({0, 3, 6, 9}),

@@ -146,7 +146,7 @@ def test_classes_that_are_not_here_say_why(tmp_path):
         make_request("scenes-class", class_label=0, environment=here)
 
 
-FORECASTS = ("published", "reuse", "taylorseer", "tracache-fixed", "hicache", "toca")
+FORECASTS = ("published", "reuse", "taylorseer", "tracache-fixed", "hicache", "spectrum", "toca")
 FEWER = ("fewer-steps", "dpm-solver++", "ddim", "deis", "ddpm")
 
 

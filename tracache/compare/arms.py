@@ -140,6 +140,15 @@ ARMS: dict[str, Arm] = {
             _cached(**_FORECAST, rule="hermite", abscissa="step"),
         ),
         Arm(
+            "spectrum",
+            "Spectrum",
+            "Skipped steps follow Chebyshev polynomials, ridge-fitted to all computed steps, half "
+            "blended with a line.",
+            _cached(**_FORECAST, rule="chebyshev", abscissa="step", max_order=4),
+            caveat="On the schedule of the arms beside it, where its own computes the first steps "
+            "and then ever fewer. Keeps every computed step.",
+        ),
+        Arm(
             "delta-dit",
             "Δ-DiT",
             "Skipped steps repeat what half of the blocks changed: back ones first, then front.",
