@@ -9,20 +9,28 @@ The methods themselves, and what each setting means, are in :mod:`tracache.cachi
 from tracache.caching.config import TraCacheConfig
 from tracache.caching.methods.adacache import AdaCacheConfig
 from tracache.caching.methods.delta_dit import DeltaDiTConfig
+from tracache.caching.methods.easycache import EasyCacheConfig
 from tracache.caching.methods.fastercache import FasterCacheConfig
+from tracache.caching.methods.first_block import FirstBlockConfig
 from tracache.caching.methods.gates import GatesConfig
+from tracache.caching.methods.magcache import MagCacheConfig
 from tracache.caching.methods.pab import PABConfig
 from tracache.caching.methods.planned import PlannedConfig
+from tracache.caching.methods.seacache import SeaCacheConfig
 from tracache.caching.methods.teacache import TeaCacheConfig
 from tracache.caching.methods.toca import ToCaConfig
 
 __all__ = [
     "AdaCacheConfig",
     "DeltaDiTConfig",
+    "EasyCacheConfig",
     "FasterCacheConfig",
+    "FirstBlockConfig",
     "GatesConfig",
+    "MagCacheConfig",
     "PABConfig",
     "PlannedConfig",
+    "SeaCacheConfig",
     "TeaCacheConfig",
     "ToCaConfig",
     "TraCacheConfig",

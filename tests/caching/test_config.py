@@ -28,7 +28,7 @@ from tracache.caching.steps import computed_steps, computes
         ("order", "best", "dynamic, fixed"),
         ("local_extrapolation", "yes", "True or False"),
         ("criterion", "variance", "std"),
-        ("rule", None, "lagrange, taylor, hermite, learned, reuse"),
+        ("rule", None, "lagrange, taylor, hermite, chebyshev, learned, reuse"),
     ],
 )
 def test_a_bad_value_names_the_field_the_value_and_what_is_allowed(field, value, allowed):
@@ -75,5 +75,5 @@ def test_the_last_step_needs_the_number_of_steps():
 
 
 def test_choices_are_those_of_the_rooms_that_serve_them():
-    assert set(config.RULES) == {*rules.RULES, "learned"}
+    assert set(config.RULES) == {*rules.RULES, "chebyshev", "learned"}
     assert config.ABSCISSAE == noise.ABSCISSAE

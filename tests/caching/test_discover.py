@@ -20,7 +20,10 @@ from tracache.methods import (
     AdaCacheConfig,
     DeltaDiTConfig,
     FasterCacheConfig,
+    FirstBlockConfig,
+    MagCacheConfig,
     PABConfig,
+    SeaCacheConfig,
     TeaCacheConfig,
     ToCaConfig,
 )
@@ -119,6 +122,9 @@ def test_what_has_no_blocks_or_no_time_is_refused():
         (AdaCacheConfig(), "attentions and MLPs"),
         (FasterCacheConfig(), "which half"),
         (DeltaDiTConfig(), "hidden states alone"),
+        (FirstBlockConfig(), "hidden states alone"),
+        (MagCacheConfig((1.0,)), "hidden states alone"),
+        (SeaCacheConfig(), "hidden states alone"),
     ],
     ids=lambda value: type(value).__name__,
 )

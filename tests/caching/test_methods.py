@@ -17,9 +17,13 @@ from tracache.caching.layouts import (
 from tracache.caching.methods import (
     AdaCacheConfig,
     DeltaDiTConfig,
+    EasyCacheConfig,
     FasterCacheConfig,
+    FirstBlockConfig,
     GatesConfig,
+    MagCacheConfig,
     PABConfig,
+    SeaCacheConfig,
     TeaCacheConfig,
     ToCaConfig,
 )
@@ -34,6 +38,7 @@ CHECKERED = tuple(
 )
 OPEN = ((True,) * BLOCKS,) * STEPS
 LEARNED = tuple((0.98, -3.0 - step)[: 1 + (step > 3)] for step in range(STEPS))
+RATIOS = (1.0, 1.2, 1.1, 1.05, 1.0, 0.95, 1.02, 0.98, 1.1, 0.9, 1.0, 0.8)
 
 #: Arm → (settings that leave something out, settings that leave out nothing).
 ARMS = {
@@ -46,6 +51,10 @@ ARMS = {
     "hicache": (
         TraCacheConfig(stride=3, rule="hermite", order="fixed", abscissa="step"),
         TraCacheConfig(stride=1, rule="hermite", order="fixed", abscissa="step"),
+    ),
+    "spectrum": tuple(
+        TraCacheConfig(stride=s, rule="chebyshev", order="fixed", abscissa="step", max_order=4)
+        for s in (3, 1)
     ),
     "learned": (
         TraCacheConfig(stride=3, rule="learned", weights=LEARNED),
@@ -90,6 +99,10 @@ ARMS = {
     "delta-dit": (DeltaDiTConfig(share=0.5), DeltaDiTConfig(interval=1)),
     "pab": (PABConfig(), PABConfig(self_range=1, cross_range=1, mlp_range=1, temporal_range=1)),
     "teacache": (TeaCacheConfig(threshold=1.0), TeaCacheConfig(threshold=0.0)),
+    "first-block": (FirstBlockConfig(threshold=1.2), FirstBlockConfig(threshold=0.0)),
+    "mag": (MagCacheConfig(RATIOS, threshold=0.2), MagCacheConfig(RATIOS, threshold=0.0)),
+    "easy": (EasyCacheConfig(threshold=1.0), EasyCacheConfig(threshold=0.0)),
+    "sea": (SeaCacheConfig(threshold=1.0), SeaCacheConfig(threshold=0.0)),
     "adacache": (AdaCacheConfig(scale=4.0), AdaCacheConfig(scale=0.0)),
     "fastercache": (FasterCacheConfig(), FasterCacheConfig(start=0.0)),
     "fastercache-unguided": (
@@ -294,7 +307,16 @@ def toca(step, block, part):
 
 CLAIMS = {
     **dict.fromkeys(
-        ["tracache", "reuse", "taylorseer", "hicache", "learned", "module", "per-image"],
+        [
+            "tracache",
+            "reuse",
+            "taylorseer",
+            "hicache",
+            "spectrum",
+            "learned",
+            "module",
+            "per-image",
+        ],
         whole({0, 3, 6, 9}),
     ),
     "power": whole({0, 3, 6, 9}),
@@ -302,6 +324,8 @@ CLAIMS = {
     "module-per-sample": whole({0, 3, 6, 9}),
     "mean-window": whole({0, 2, 4, 6, 8, 10}),
     "chosen-steps": whole({0, 1, 4, 9}),
+    # By hand: two are retained; .1 is let pass, .1 + .155 is not; then twice three skips in a row.
+    "mag": whole({0, 1, 3, 7, 11}),
     "delta-dit": delta,
     "pab": pab,
     "fastercache": faster(True),
@@ -324,7 +348,7 @@ def test_what_it_computes_is_what_it_claims(model, name):
         assert tuple(np.flatnonzero(handle.trace.computed)) == planned
 
 
-@pytest.mark.parametrize("name", ["auto", "module-auto", "teacache", "adacache"])
+@pytest.mark.parametrize("name", ["auto", "module-auto", "teacache", "easy", "sea", "adacache"])
 def test_what_an_adaptive_arm_computes_is_what_its_trace_says(model, name):
     made = scheduler("ddim")
     handle = attach(model, ARMS[name][0], made)

@@ -82,7 +82,16 @@ def test_seconds_are_known_once_full_compute_has_been_timed(settings):
 
 
 def test_what_the_run_decides_is_left_to_it(settings):
-    arms = ["published", "teacache", "adacache", "tracache", "fewer-steps"]
+    arms = [
+        "published",
+        "teacache",
+        "first-block",
+        "easy",
+        "sea",
+        "adacache",
+        "tracache",
+        "fewer-steps",
+    ]
     request = make_request("scenes-t2v", "a red cube", stride="auto", arms=arms)
     found = {arm.arm: arm for arm in estimate(request, settings).arms}
     assert found["full"].share == 1

@@ -70,6 +70,7 @@ def test_white_space_of_the_prompt_is_tidied():
         ({"colour": "red"}, ["unknown setting colour"]),
         ({"preset": "best"}, ["preset", "'best'"]),
         ({"arms": ["gates"]}, ["gates needs a table"]),
+        ({"arms": ["mag"]}, ["mag needs ratios calibrated"]),
         ({"arms": ["gates"], "options": {"gates": {"file": 3}}}, ["file must be text, got 3"]),
         (
             {"who": "anyone", "options": {"gates": {"file": "x"}}},
@@ -145,7 +146,7 @@ def test_classes_that_are_not_here_say_why(tmp_path):
         make_request("scenes-class", class_label=0, environment=here)
 
 
-FORECASTS = ("published", "reuse", "taylorseer", "tracache-fixed", "hicache", "toca")
+FORECASTS = ("published", "reuse", "taylorseer", "tracache-fixed", "hicache", "spectrum", "toca")
 FEWER = ("fewer-steps", "dpm-solver++", "ddim", "deis", "ddpm")
 
 
@@ -164,7 +165,7 @@ def test_arms_meet_at_equal_cost(arm, last_step):
 def test_arms_differ_in_what_they_should():
     config = TraCacheConfig(stride=4, max_order=3)
     asked = Given(20, config)
-    setups = {arm: ARMS[arm].setup(asked) for arm in ARMS if arm != "gates"}
+    setups = {arm: ARMS[arm].setup(asked) for arm in ARMS if not ARMS[arm].for_host_only}
     assert setups["full"] == Setup(20)
     assert setups["fewer-steps"] == Setup(5)
     assert setups["deis"] == Setup(5, scheduler="deis")

@@ -253,7 +253,7 @@ def test_estimates_are_what_the_run_then_counts(settings, monkeypatch, model_id)
 
 
 def test_what_needs_parts_of_blocks_is_refused():
-    for arm in ("pab", "delta-dit", "teacache", "toca"):
+    for arm in ("pab", "delta-dit", "teacache", "first-block", "toca"):
         with pytest.raises(ValueError, match=f"{ARMS[arm].title} is not for this model"):
             ask("flux.1-dev", arms=[arm])
 

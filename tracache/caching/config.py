@@ -24,7 +24,7 @@ SPREADS = ("batch", "per_image", "per_sample")
 #: What of a denoiser may have a trajectory; what a scheduler is handed is for PlannedConfig.
 BLOCKS, MODULES = "blocks", "modules"
 ABSCISSAE = ("timestep", "step", "log-snr", "sigma")
-RULES = ("lagrange", "taylor", "hermite", "learned", "reuse")
+RULES = ("lagrange", "taylor", "hermite", "chebyshev", "learned", "reuse")
 
 #: Groups in which the page shows settings: how many steps compute, when, and how to predict and
 #: choose.
@@ -80,9 +80,11 @@ class TraCacheConfig(MethodConfig):
         MLP, between which norms, gates and residual additions still run. For trajectories of the
         denoiser's output, or where the scheduler sees them, there is
         :class:`~tracache.methods.PlannedConfig`.
-    rule : {"lagrange", "taylor", "hermite", "learned", "reuse"}, default "lagrange"
+    rule : {"lagrange", "taylor", "hermite", "chebyshev", "learned", "reuse"}, default "lagrange"
         How the history becomes a prediction: the interpolating polynomial (Eq. 6), TaylorSeer's
-        formula, HiCache's, ``weights`` fitted beforehand, or the newest point.
+        formula, HiCache's, Spectrum's fit to all computed steps (which keeps them all, and takes
+        ``order="fixed"`` and ``abscissa="step"``), ``weights`` fitted beforehand, or the newest
+        point.
     weights : tuple of tuple of float, default ()
         For ``rule="learned"``: one row per step of the run, ``(c_0, c_1, …)`` of
         ``Σ c_n · D_n``; see :mod:`tracache.caching.fit`.
@@ -260,10 +262,20 @@ class TraCacheConfig(MethodConfig):
         object.__setattr__(self, "weights", tuple(map(tuple, self.weights)))
         if (self.rule == "learned") != bool(self.weights):
             raise ValueError("rule='learned' and weights go together: give both or neither")
+        if self.rule == "chebyshev" and (self.order, self.abscissa) != ("fixed", "step"):
+            raise ValueError(
+                "rule='chebyshev' chooses no order and goes along the steps: set order='fixed' "
+                "and abscissa='step'"
+            )
         if self.decides_as_it_runs and self.max_order == 0:
             raise ValueError("stride='auto' estimates errors by differences: max_order must be ≥ 1")
-        if self.decides_as_it_runs and (self.criterion == "power" or self.rule == "learned"):
-            raise ValueError("stride='auto' needs the spreads that std and mean measure")
+        if self.decides_as_it_runs and (
+            self.criterion == "power" or self.rule in ("learned", "chebyshev")
+        ):
+            raise ValueError(
+                "stride='auto' needs the spreads that std and mean measure, which neither a "
+                "fitted rule nor Chebyshev's has: give a whole number"
+            )
 
     @property
     def decides_as_it_runs(self) -> bool:
@@ -279,6 +291,8 @@ class TraCacheConfig(MethodConfig):
     @property
     def needs_num_steps(self) -> str:
         """What of it needs to know the number of steps beforehand; empty if nothing does."""
+        if self.rule == "chebyshev":
+            return "rule='chebyshev'"
         if self.full_steps is not None:
             return ""
         if self.compute is not None:
@@ -315,7 +329,8 @@ class TraCacheConfig(MethodConfig):
 
     def for_counting(self) -> Self:
         """Return what computes the same without a scheduler."""
-        return replace(self, abscissa="timestep")
+        along_steps = self.rule == "chebyshev"
+        return self if along_steps else replace(self, abscissa="timestep")
 
     def plain(self) -> Self:
         """Return the same without what does not matter to it: reuse knows no order."""

@@ -13,9 +13,13 @@ from typing import TYPE_CHECKING, Any
 from tracache.caching.methods import (
     AdaCacheConfig,
     DeltaDiTConfig,
+    EasyCacheConfig,
     FasterCacheConfig,
+    FirstBlockConfig,
     GatesConfig,
+    MagCacheConfig,
     PABConfig,
+    SeaCacheConfig,
     TeaCacheConfig,
     ToCaConfig,
 )
@@ -136,6 +140,15 @@ ARMS: dict[str, Arm] = {
             _cached(**_FORECAST, rule="hermite", abscissa="step"),
         ),
         Arm(
+            "spectrum",
+            "Spectrum",
+            "Skipped steps follow Chebyshev polynomials, ridge-fitted to all computed steps, half "
+            "blended with a line.",
+            _cached(**_FORECAST, rule="chebyshev", abscissa="step", max_order=4),
+            caveat="On the schedule of the arms beside it, where its own computes the first steps "
+            "and then ever fewer. Keeps every computed step.",
+        ),
+        Arm(
             "delta-dit",
             "Δ-DiT",
             "Skipped steps repeat what half of the blocks changed: back ones first, then front.",
@@ -159,6 +172,45 @@ ARMS: dict[str, Arm] = {
             TeaCacheConfig,
             caveat="No rescaling coefficients are published for this architecture: changes count "
             "as they are. Waits for the device at every step.",
+            refusal=_needs_parts,
+        ),
+        Arm(
+            "first-block",
+            "FirstBlockCache",
+            "The first block always runs; the others do once what it changes has changed enough.",
+            _own(FirstBlockConfig),
+            FirstBlockConfig,
+            caveat="Waits for the device at every step.",
+            refusal=_needs_parts,
+        ),
+        Arm(
+            "mag",
+            "MagCache",
+            "Blocks run once the calibrated ratios of what they change from step to step have "
+            "gone far enough from 1.",
+            _own(MagCacheConfig),
+            MagCacheConfig,
+            caveat="Calibrated: needs the ratios of this model and scheduler. Measure them with "
+            "tracache.caching.magnitudes, and give a file on the command line "
+            "(--option mag.file=PATH) or ratios in Python (MagCacheConfig).",
+            refusal=_needs_parts,
+        ),
+        Arm(
+            "easy",
+            "EasyCache",
+            "The denoiser runs once its input has changed so much that its output should have too.",
+            _own(EasyCacheConfig),
+            EasyCacheConfig,
+            caveat="Waits for the device at every step.",
+        ),
+        Arm(
+            "sea",
+            "SeaCache",
+            "Blocks run once what is no noise in the latents, told by its spectrum, has changed "
+            "enough since they last did.",
+            _own(SeaCacheConfig),
+            SeaCacheConfig,
+            caveat="Waits for the device at every step.",
             refusal=_needs_parts,
         ),
         Arm(

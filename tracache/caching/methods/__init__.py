@@ -14,9 +14,13 @@ from tracache.caching.methods.adacache import AdaCache, AdaCacheConfig
 from tracache.caching.methods.base import Method, Stack, Watch
 from tracache.caching.methods.delta_dit import DeltaDiT, DeltaDiTConfig
 from tracache.caching.methods.discovered import LiveForecast
+from tracache.caching.methods.easycache import EasyCache, EasyCacheConfig
 from tracache.caching.methods.fastercache import FasterCache, FasterCacheConfig
+from tracache.caching.methods.first_block import FirstBlock, FirstBlockConfig
 from tracache.caching.methods.gates import Gates, GatesConfig
+from tracache.caching.methods.magcache import MagCache, MagCacheConfig
 from tracache.caching.methods.pab import PAB, PABConfig
+from tracache.caching.methods.seacache import SeaCache, SeaCacheConfig
 from tracache.caching.methods.teacache import TeaCache, TeaCacheConfig
 from tracache.caching.methods.toca import ToCa, ToCaConfig
 from tracache.caching.methods.tracache import ModuleForecast
@@ -33,6 +37,10 @@ _METHODS: dict[type[MethodConfig], Callable[..., Method]] = {
     DeltaDiTConfig: DeltaDiT,
     PABConfig: PAB,
     TeaCacheConfig: TeaCache,
+    FirstBlockConfig: FirstBlock,
+    MagCacheConfig: MagCache,
+    EasyCacheConfig: EasyCache,
+    SeaCacheConfig: SeaCache,
     AdaCacheConfig: AdaCache,
     FasterCacheConfig: FasterCache,
     ToCaConfig: ToCa,

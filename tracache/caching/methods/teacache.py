@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
 from tracache.caching.checks import require_number
 from tracache.caching.declare import setting
 from tracache.caching.method_config import MethodConfig
-from tracache.caching.methods.base import Call, Method, Stack, Step, Watch
+from tracache.caching.methods.base import Call
+from tracache.caching.methods.residual import Residual, relative_change
 
 
 @dataclass(frozen=True)
@@ -50,53 +50,24 @@ class TeaCacheConfig(MethodConfig):
         return value
 
 
-class TeaCache(Method):
+class TeaCache(Residual):
     """Keeps the change over all blocks. Reads one number back from the device at every step."""
 
     needs = "how its first block's input is modulated"
 
-    def __init__(self, config: TeaCacheConfig, stack: Stack, watch: Watch = "all") -> None:
-        super().__init__(config, stack, watch)
-        self.clear()
-
     def clear(self) -> None:
+        super().clear()
         self._signal: Tensor | None = None
         self._total = 0.0
-        self._entered: Tensor | None = None
-        self._change: Tensor | None = None
-        self._skipping = False
 
-    def begin(self, step: Step) -> None:
-        self._step = step
-
-    def block(self, index: int, call: Call) -> Tensor:
-        if index == 0:
-            self._skipping = not self._decide(call)
-            self._entered = call.hidden_states
-            if self._skipping:
-                assert self._change is not None
-                return call.hidden_states + self._change
-        if self._skipping:
-            return call.hidden_states
-        output = call()
-        if index == self.stack.depth - 1:
-            assert self._entered is not None
-            self._change, self._entered = output - self._entered, None
-        return output
-
-    def _decide(self, call: Call) -> bool:
-        """Whether the blocks run."""
+    def decide(self, call: Call) -> bool:
         signal = self.stack.layout.modulated(self.stack.blocks[0], call.hidden_states, call.kwargs)
         previous, self._signal = self._signal, signal
-        if previous is None or self._change is None or self._step.is_last:
+        if previous is None or self.change is None or self.step.is_last:
             self._total = 0.0
             return True
-        change = ((signal - previous).abs().mean() / previous.abs().mean()).item()
-        self._total += self.config.rescale(change)
+        self._total += self.config.rescale(relative_change(signal, previous))
         if self._total < self.config.threshold:
             return False
         self._total = 0.0
         return True
-
-    def row(self) -> Any:
-        return 0 if self._skipping else None

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tracache.caching.abscissa import make_abscissa, noise_over_signal, step_weight
+from tracache.caching.chebyshev import Series
 from tracache.caching.config import TraCacheConfig
 from tracache.caching.methods.base import Call, Method, Stack, Step, Watch
 from tracache.caching.steps import computes, remaining_steps
@@ -39,6 +40,8 @@ class Forecast(Method):
 
     def _new_trajectory(self) -> Trajectory:
         config = self.config
+        if config.rule == "chebyshev":
+            return Series(config.max_order)
         return Trajectory(
             0 if config.rule == "reuse" else config.max_order,
             # Fitted weights are coefficients of the divided differences.
@@ -76,6 +79,10 @@ class Forecast(Method):
             self._along = make_abscissa(self.config.abscissa, self.stack.scheduler)
         self.step = step
         self._point = self._along(step.timestep, step.index)
+        if self.config.rule == "chebyshev":
+            if step.num_steps is None:
+                raise ValueError("rule='chebyshev' needs the number of steps: pass num_steps")
+            self._point = 2.0 * self._point / step.num_steps - 1.0
         self._start = step.timestep if self._start is None else self._start
         self.skipping = not self._is_full(step)
         self._skips = self._skips + 1 if self.skipping else 0
