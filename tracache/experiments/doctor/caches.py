@@ -100,6 +100,7 @@ def of_diffusers(
 def _put_on(
     make: Make, apply: Callable[[nn.Module, Any], None], subject: Subject, steps: int
 ) -> Iterator[None]:
+    denoiser: Any
     with ExitStack() as stack:
         for denoiser in subject.denoisers:
             now = _Now(denoiser)
@@ -133,13 +134,15 @@ def _registry(denoiser: nn.Module) -> HookRegistry:
 
 def _hooks_of(denoiser: nn.Module) -> set[tuple[str, str]]:
     """Return the hooks that are on a denoiser's modules, by path and name."""
-    registries = (
-        (path, getattr(m, "_diffusers_hook", None)) for path, m in denoiser.named_modules()
-    )
-    return {(path, name) for path, registry in registries if registry for name in registry.hooks}
+    return {
+        (path, name)
+        for path, module in denoiser.named_modules()
+        if hasattr(module, "_diffusers_hook")
+        for name in module._diffusers_hook.hooks
+    }
 
 
-def _take_off(denoiser: nn.Module, before: set[tuple[str, str]]) -> None:
+def _take_off(denoiser: Any, before: set[tuple[str, str]]) -> None:
     """Take off as a user does; where there is no such way, or it fails half-way, hook by hook."""
     if getattr(denoiser, "is_cache_enabled", False):
         denoiser.disable_cache()
@@ -195,7 +198,8 @@ def _published(settings: Settings) -> Cache:
 
 def _taylorseer(settings: Settings) -> Cache:
     def make(denoiser: Any, steps: int, now: Now) -> Any:
-        return hooks.TaylorSeerCacheConfig(**{"taylor_factors_dtype": denoiser.dtype} | settings)
+        usual: Settings = {"taylor_factors_dtype": denoiser.dtype}
+        return hooks.TaylorSeerCacheConfig(**usual | settings)
 
     name = "diffusers' TaylorSeer" + ", lite" * bool(settings.get("use_lite_mode"))
     order = settings.get("max_order", hooks.TaylorSeerCacheConfig().max_order)
@@ -206,7 +210,7 @@ def _mag(settings: Settings) -> Cache:
     def make(
         denoiser: Any, steps: int, now: Now, threshold: Settings = settings
     ) -> hooks.MagCacheConfig:
-        usual = {"num_inference_steps": steps, "mag_ratios": [1.0] * steps}
+        usual: Settings = {"num_inference_steps": steps, "mag_ratios": [1.0] * steps}
         return hooks.MagCacheConfig(**usual | threshold)
 
     given = "mag_ratios" in settings
@@ -232,7 +236,10 @@ def _first_block(settings: Settings) -> Cache:
 
 def _pab(settings: Settings) -> Cache:
     def make(denoiser: Any, steps: int, now: Now) -> hooks.PyramidAttentionBroadcastConfig:
-        usual = {"spatial_attention_block_skip_range": 2, "current_timestep_callback": now}
+        usual: Settings = {
+            "spatial_attention_block_skip_range": 2,
+            "current_timestep_callback": now,
+        }
         return hooks.PyramidAttentionBroadcastConfig(**usual | settings)
 
     name = "diffusers' PyramidAttentionBroadcast"
@@ -241,7 +248,7 @@ def _pab(settings: Settings) -> Cache:
 
 def _faster(settings: Settings) -> Cache:
     def make(denoiser: Any, steps: int, now: Now) -> hooks.FasterCacheConfig:
-        usual = {"is_guidance_distilled": True, "current_timestep_callback": now}
+        usual: Settings = {"is_guidance_distilled": True, "current_timestep_callback": now}
         return hooks.FasterCacheConfig(**usual | settings)
 
     note = "as for a distilled model: attentions alone"
@@ -314,8 +321,8 @@ def find_cache(name: str, settings: Settings | None = None) -> Cache:
     """
     if name not in CACHES:
         raise ValueError(f"unknown cache {name!r}; choose from {', '.join(CACHES)}")
-    known = _FIELDS.get(name)
-    unknown = set(settings or ()) - set(known or settings or ())
+    known = _FIELDS.get(name, list(settings or ()))
+    unknown = set(settings or ()) - set(known)
     if unknown:
         raise ValueError(f"{name} has no {', '.join(sorted(unknown))}: it has {', '.join(known)}")
     try:

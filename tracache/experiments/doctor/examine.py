@@ -290,9 +290,12 @@ class _Exam:
 
     def _with_features(self, attach: Attach | None, drift: Drift | None = None) -> list[Call]:
         parts, cached = self.subject.denoisers, attach is not None
-        with watch(parts, counted=cached, kept=True) as seen, frozen(parts, seen, drift):
-            with self.attached(attach) if cached else nullcontext():
-                self.subject.run(self.ask)
+        with (
+            watch(parts, counted=cached, kept=True) as seen,
+            frozen(parts, seen, drift),
+            nullcontext() if attach is None else self.attached(attach),
+        ):
+            self.subject.run(self.ask)
         return seen.calls
 
     def _half(self, idle: bool) -> Finding:
@@ -317,9 +320,9 @@ class _Exam:
         )
 
     def _in(self, dtype: torch.dtype, cached: bool) -> list[Tensor]:
-        with in_format(self.subject.denoisers, dtype):
-            with self.attached() if cached else nullcontext():
-                return _leaves(self.subject.run(self.ask))
+        put_on = self.attached() if cached else nullcontext()
+        with in_format(self.subject.denoisers, dtype), put_on:
+            return _leaves(self.subject.run(self.ask))
 
     def _verdict(self, first: _Made, share: float) -> Finding:
         fewer = max(round(share * self.steps), 1)

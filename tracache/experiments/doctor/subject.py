@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tracache.caching.pipeline import denoisers_of
+from tracache.compare.sampling import NOISE_SEED
 from tracache.media import VideoSize
 from tracache.models.loading import LoadedModel
 from tracache.models.schedulers import make_scheduler
@@ -84,9 +85,8 @@ def of_model(model: LoadedModel, prompt: str | int) -> Subject:
         if ask.batch not in read:
             read[ask.batch] = model.reader.read(prompts, guidance, spec.max_tokens, None)
         noise = spec.family.noise(pipe, list(seeds), size)
-        drawn = [
-            torch.Generator().manual_seed(seed + 2**32 * (noise is not None)) for seed in seeds
-        ]
+        after = 0 if noise is None else NOISE_SEED
+        drawn = [torch.Generator().manual_seed(seed + after) for seed in seeds]
         given = read[ask.batch]
         return spec.family.denoise(pipe, given, noise, ask.steps, guidance, size, drawn)
 

@@ -179,7 +179,8 @@ def frozen(
 
     def around(denoiser: nn.Module) -> Any:
         own, reads = denoiser.forward, Arguments(denoiser)
-        signature, first = inspect.signature(own), {}
+        signature = inspect.signature(own)
+        first: dict[Any, tuple[tuple, dict]] = {}
 
         @wraps(own)
         def forward(*args: Any, **kwargs: Any) -> Any:
@@ -249,7 +250,8 @@ def in_format(denoisers: Sequence[nn.Module], dtype: torch.dtype) -> Iterator[No
 @contextmanager
 def _bordered(denoiser: nn.Module, dtype: torch.dtype) -> Iterator[None]:
     """Cast what goes into a denoiser, and what comes out of it back to what went in."""
-    reads, came = Arguments(denoiser), []
+    reads = Arguments(denoiser)
+    came: list[torch.dtype] = []
     # What is the same tensor at every call stays so: by that, runs are told apart.
     known: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
