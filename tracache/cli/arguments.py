@@ -162,6 +162,7 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     what.add_argument("--prompt", default="a red cube on grass", help="what the image should show")
     what.add_argument("--class-label", metavar="CLASS", help="name or number, in place of it")
     doctor.add_argument("--steps", type=int, help="denoising steps (the model's, 20 at most)")
+    doctor.add_argument("--size", type=int, help="side of the picture, in pixels (the model's)")
     doctor.add_argument("--device", help=f"{', '.join(DEVICES)}; the best there is by default")
     doctor.add_argument("--json", type=Path, metavar="FILE", help="write the findings here too")
     doctor.set_defaults(run=runs["doctor"])

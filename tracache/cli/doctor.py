@@ -31,6 +31,10 @@ def run_doctor(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> Dia
     cache = find_cache(args.cache, settings_of(args.set))
     steps = min(spec.steps, _STEPS) if args.steps is None else args.steps
     require_integer("steps", steps, 4, MAX_STEPS)
+    if args.size is not None:
+        require_integer("size", args.size, 8, 4096)
+        if not isinstance(spec.size, int):
+            raise ValueError("--size is for pictures: videos have the size of their model")
     subject: dict[str, Any] = {"prompt": args.prompt}
     if spec.task == "class-to-image":
         subject = {"class_label": 0 if args.class_label is None else args.class_label}
@@ -41,7 +45,7 @@ def run_doctor(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> Dia
     model = load()
     print(f"examining {cache.name} on {spec.title}: some twenty runs", file=sys.stderr)
     with model.lock:
-        diagnosis = examine(of_model(model, request.subject), cache, steps)
+        diagnosis = examine(of_model(model, request.subject, args.size), cache, steps)
     print("\n".join(diagnosis.lines()))
     return diagnosis
 

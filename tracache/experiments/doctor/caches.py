@@ -17,14 +17,13 @@ from torch import nn
 
 from tracache.caching.attach import attach, make_config
 from tracache.caching.config import TraCacheConfig
-from tracache.caching.discover import Arguments
 from tracache.caching.method_config import MethodConfig
 from tracache.caching.methods.planned import PlannedConfig
 from tracache.caching.pipeline import PipelineHandle
 from tracache.caching.scheduled import ScheduledHandle
 from tracache.experiments.doctor.examine import Attach, Cache
 from tracache.experiments.doctor.subject import Subject
-from tracache.experiments.doctor.watching import time_of
+from tracache.experiments.doctor.watching import reads_of, time_of
 from tracache.experiments.peers import cache_dit
 
 #: So large that any change is below it.
@@ -56,7 +55,7 @@ def ours(name: str, config: MethodConfig) -> Cache:
             yield
 
     if not isinstance(config, TraCacheConfig) or config.abscissa not in ("timestep", "step"):
-        return Cache(name, put_on)
+        return Cache(name, put_on, at_scheduler=config.at_scheduler)
     # A dynamic order is the lower of two neighbours, both of which take their points.
     order = max(config.max_order - (config.order == "dynamic"), 0)
     along = "time" if config.abscissa == "timestep" else "step"
@@ -178,7 +177,7 @@ class _Now:
     """The time of the newest call, which some caches ask for, in thousandths."""
 
     def __init__(self, denoiser: nn.Module) -> None:
-        self._reads, self._time = Arguments(denoiser), 1000.0
+        self._reads, self._time = reads_of(denoiser), 1000.0
         self.forget = denoiser.register_forward_pre_hook(self._note, with_kwargs=True).remove
 
     def _note(self, _: Any, args: tuple, kwargs: dict) -> None:

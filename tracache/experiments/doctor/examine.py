@@ -15,7 +15,14 @@ from torch.utils import _pytree as pytree
 from tracache.experiments.doctor import judgements as judge
 from tracache.experiments.doctor.findings import FAULT, HEALTHY, UNKNOWN, Diagnosis, Finding
 from tracache.experiments.doctor.subject import Ask, Subject
-from tracache.experiments.doctor.watching import Call, Drift, frozen, in_format, watch
+from tracache.experiments.doctor.watching import (
+    Call,
+    Drift,
+    frozen,
+    in_format,
+    watch,
+    watch_scheduler,
+)
 from tracache.metrics.memory import peak_memory
 from tracache.metrics.timing import synchronize
 
@@ -43,6 +50,8 @@ class Cache:
         As ``attach``, with the loosest threshold, where it has one.
     reset : callable, optional
         Makes it forget a run, where that has to be asked for.
+    at_scheduler : bool, default False
+        Whether a scheduler is handed what it forecasts, in place of what the denoiser returns.
     note : str, default ""
         What to know of its settings.
     """
@@ -54,6 +63,7 @@ class Cache:
     along: str = "step"
     loose: Attach | None = None
     reset: Callable[[Subject], None] | None = None
+    at_scheduler: bool = False
     note: str = ""
 
 
@@ -262,12 +272,13 @@ class _Exam:
 
     def _features(self) -> Iterator[Finding]:
         """Features that stand still, and features that move straight."""
+        self._handed: list[list[list[Tensor]]] = []
         plain, cached = (self._with_features(a) for a in (None, self.cache.attach))
         whole = self.plain.work
         if all(s >= judge.COMPUTED for s in judge.shares([c.macs for c in cached], whole)):
             yield Finding("constant features", UNKNOWN, "nothing is skipped even then")
         else:
-            errors = [judge.distance(a.outputs, b.outputs) for a, b in _zip(cached, plain)]
+            errors = [judge.distance(a, b) for a, b in zip(*self._handed, strict=True)]
             kinds = len({call.who for call in plain if call.who[0] == 0})
             yield judge.judge_constant(errors, kinds, 5e-2 if self.half else 1e-4)
         if self.cache.order == 0:
@@ -290,12 +301,15 @@ class _Exam:
 
     def _with_features(self, attach: Attach | None, drift: Drift | None = None) -> list[Call]:
         parts, cached = self.subject.denoisers, attach is not None
+        beneath = self.cache.at_scheduler
         with (
+            watch_scheduler(self.subject.scheduler) if beneath else nullcontext([]) as steps,
             watch(parts, counted=cached, kept=True) as seen,
             frozen(parts, seen, drift),
             nullcontext() if attach is None else self.attached(attach),
         ):
             self.subject.run(self.ask)
+        self._handed.append(steps if beneath else [call.outputs for call in seen.calls])
         return seen.calls
 
     def _half(self, idle: bool) -> Finding:

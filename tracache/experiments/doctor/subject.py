@@ -72,8 +72,12 @@ def of_pipeline(pipe: Any, call: Callable[[Ask], Any], name: str | None = None) 
     return Subject(call, denoisers, called, getattr(pipe, "scheduler", None), pipe)
 
 
-def of_model(model: LoadedModel, prompt: str | int) -> Subject:
-    """Return a loaded model as a subject: one prompt, or class, in noises of their own."""
+def of_model(model: LoadedModel, prompt: str | int, size: int | VideoSize | None = None) -> Subject:
+    """Return a loaded model as a subject: one prompt, or class, in noises of their own.
+
+    Its pictures have the model's own size, or another.
+    """
+    usual = model.spec.size if size is None else size
     spec, pipe = model.spec, model.pipe
     pipe.scheduler = make_scheduler(spec.schedulers[0], model.scheduler_config)
     guidance = spec.guidance_scale
@@ -81,7 +85,7 @@ def of_model(model: LoadedModel, prompt: str | int) -> Subject:
 
     def call(ask: Ask) -> Tensor:
         prompts, seeds = [prompt] * ask.batch, range(ask.batch)
-        size = resized(spec.size) if ask.resized else spec.size
+        size = resized(usual) if ask.resized else usual
         if ask.batch not in read:
             read[ask.batch] = model.reader.read(prompts, guidance, spec.max_tokens, None)
         noise = spec.family.noise(pipe, list(seeds), size)

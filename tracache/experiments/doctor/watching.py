@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from torch.utils import _pytree as pytree
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from tracache.caching.discover import Arguments
+from tracache.caching.wrapping import wrap_method
 from tracache.metrics.macs import Macs, count_macs
 
 
@@ -88,7 +90,7 @@ def watch(
     hooks = []
 
     def put_on(number: int, denoiser: nn.Module) -> None:
-        reads = Arguments(denoiser)
+        reads = reads_of(denoiser)
 
         def before(_: Any, args: tuple, kwargs: dict) -> None:
             call = watched.begin(number, time_of(reads.named(args, kwargs).get(reads.time)))
@@ -111,6 +113,33 @@ def watch(
         inside.close()
         for hook in hooks:
             hook.remove()
+
+
+@contextmanager
+def watch_scheduler(scheduler: Any) -> Iterator[list[list[Tensor]]]:
+    """Note what a scheduler is handed at each step, beneath what acts there."""
+    handed: list[list[Tensor]] = []
+
+    def step(inner: Callable[..., Any], output: Any, *args: Any, **kwargs: Any) -> Any:
+        handed.append([leaf.detach().clone() for leaf in _floats(output)])
+        return inner(output, *args, **kwargs)
+
+    undo = wrap_method(scheduler, "step", step)
+    try:
+        yield handed
+    finally:
+        undo()
+
+
+#: How denoisers are called: read before a cache is on, which may stand in for the forward.
+_READS: WeakKeyDictionary[nn.Module, Arguments] = WeakKeyDictionary()
+
+
+def reads_of(denoiser: nn.Module) -> Arguments:
+    """Return how a denoiser is called, as it was when it was first seen."""
+    if denoiser not in _READS:
+        _READS[denoiser] = Arguments(denoiser)
+    return _READS[denoiser]
 
 
 def time_of(value: Any) -> float:
@@ -178,7 +207,7 @@ def frozen(
     motion = Motion(drift)
 
     def around(denoiser: nn.Module) -> Any:
-        own, reads = denoiser.forward, Arguments(denoiser)
+        own, reads = denoiser.forward, reads_of(denoiser)
         signature = inspect.signature(own)
         first: dict[Any, tuple[tuple, dict]] = {}
 
@@ -250,7 +279,7 @@ def in_format(denoisers: Sequence[nn.Module], dtype: torch.dtype) -> Iterator[No
 @contextmanager
 def _bordered(denoiser: nn.Module, dtype: torch.dtype) -> Iterator[None]:
     """Cast what goes into a denoiser, and what comes out of it back to what went in."""
-    reads = Arguments(denoiser)
+    reads = reads_of(denoiser)
     came: list[torch.dtype] = []
     # What is the same tensor at every call stays so: by that, runs are told apart.
     known: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
