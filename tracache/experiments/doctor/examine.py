@@ -166,7 +166,7 @@ class _Exam:
         yield self._detached()
         yield from self._after_others(first, second, found, last)
         idle = skips.figures.get("skipped", 0) == 0
-        yield from self._features()
+        yield from self._features(first)
         yield self._half(idle)
         yield judge.judge_memory(second.kind, self.timed.growth, second.growth)
         share = skips.figures.get("share_of_macs", 1.0)
@@ -270,47 +270,52 @@ class _Exam:
     def _equals(self, ends: list[Tensor] | str, others: list[Tensor]) -> bool:
         return not isinstance(ends, str) and judge.distance(ends, others) <= self.allowed
 
-    def _features(self) -> Iterator[Finding]:
+    def _features(self, first: _Made) -> Iterator[Finding]:
         """Features that stand still, and features that move straight."""
-        self._handed: list[list[list[Tensor]]] = []
-        plain, cached = (self._with_features(a) for a in (None, self.cache.attach))
         whole = self.plain.work
-        if all(s >= judge.COMPUTED for s in judge.shares([c.macs for c in cached], whole)):
+        plain, wanted = self._with_features(None)
+        cached, handed = self._with_features(self.cache.attach)
+        # Where a threshold decides, other features are skipped than those of the first run.
+        work = first.work if self.cache.loose is None else [call.macs for call in cached]
+        if all(share >= judge.COMPUTED for share in judge.shares(work, whole)):
             yield Finding("constant features", UNKNOWN, "nothing is skipped even then")
         else:
-            errors = [judge.distance(a, b) for a, b in zip(*self._handed, strict=True)]
+            errors = [judge.distance(a, b) for a, b in zip(handed, wanted, strict=True)]
             kinds = len({call.who for call in plain if call.who[0] == 0})
             yield judge.judge_constant(errors, kinds, 5e-2 if self.half else 1e-4)
-        if self.cache.order == 0:
-            return
+        if self.cache.order > 0:
+            yield self._straight(judge.shares(work, whole))
+
+    def _straight(self, shares: Sequence[float]) -> Finding:
         about = "linear series"
         if self.half:
-            yield Finding(about, UNKNOWN, "too fine to be seen in half precision")
-            return
+            return Finding(about, UNKNOWN, "too fine to be seen in half precision")
         for size in (1e-2, 1e-3, 1e-4):
             drift = Drift(self.cache.along, size)
-            plain = self._with_features(None, drift)
+            plain, _ = self._with_features(None, drift)
             if bend(plain) <= judge.STRAIGHT:
                 break
         else:
-            yield Finding(about, UNKNOWN, "this denoiser makes nothing straight of what is")
-            return
-        cached = self._with_features(self.cache.attach, drift)
-        misses = _misses(cached, plain, whole, self.cache.points)
-        yield judge.judge_linear(misses, self.cache.points, self.cache.order)
+            return Finding(about, UNKNOWN, "this denoiser makes nothing straight of what is")
+        cached, _ = self._with_features(self.cache.attach, drift)
+        points = self.cache.points
+        return judge.judge_linear(_misses(cached, plain, shares, points), points, self.cache.order)
 
-    def _with_features(self, attach: Attach | None, drift: Drift | None = None) -> list[Call]:
-        parts, cached = self.subject.denoisers, attach is not None
+    def _with_features(
+        self, attach: Attach | None, drift: Drift | None = None
+    ) -> tuple[list[Call], list[list[Tensor]]]:
+        """Run with frozen inputs; return the calls, and what is to be compared of each step."""
+        parts, scheduler = self.subject.denoisers, self.subject.scheduler
         beneath = self.cache.at_scheduler
+        counted = attach is not None and self.cache.loose is not None
         with (
-            watch_scheduler(self.subject.scheduler) if beneath else nullcontext([]) as steps,
-            watch(parts, counted=cached, kept=True) as seen,
+            watch_scheduler(scheduler) if beneath else nullcontext([]) as steps,
+            watch(parts, counted=counted, kept=True) as seen,
             frozen(parts, seen, drift),
             nullcontext() if attach is None else self.attached(attach),
         ):
             self.subject.run(self.ask)
-        self._handed.append(steps if beneath else [call.outputs for call in seen.calls])
-        return seen.calls
+        return seen.calls, steps if beneath else [call.outputs for call in seen.calls]
 
     def _half(self, idle: bool) -> Finding:
         if idle:
@@ -375,25 +380,21 @@ def bend(calls: Sequence[Call]) -> float:
 
 
 def _misses(
-    cached: Sequence[Call], plain: Sequence[Call], whole: Sequence[int], points: int
+    cached: Sequence[Call], plain: Sequence[Call], shares: Sequence[float], points: int
 ) -> list[float]:
     """Return what each forecast misses, in steps of the motion; reuse misses one and more."""
     computed: dict[tuple[int, int], int] = {}
     before: dict[tuple[int, int], Call] = {}
     misses = []
-    for (mine, full), work in zip(_zip(cached, plain), whole, strict=True):
+    for mine, full, share in zip(cached, plain, shares, strict=True):
         last = before.get(full.who)
         before[full.who] = full
-        if mine.macs >= judge.COMPUTED * work:
+        if share >= judge.COMPUTED:
             computed[full.who] = computed.get(full.who, 0) + 1
         elif last is not None and computed.get(full.who, 0) >= points:
             moved = judge.distance(last.outputs, full.outputs)
             misses.append(judge.distance(mine.outputs, full.outputs) / moved if moved else 0.0)
     return misses
-
-
-def _zip(cached: Sequence[Call], plain: Sequence[Call]) -> list[tuple[Call, Call]]:
-    return list(zip(cached, plain, strict=True))
 
 
 def _name(ask: Ask, usual: Ask) -> str:
