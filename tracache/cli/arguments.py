@@ -15,6 +15,7 @@ from tracache.cli.sweep import spans
 from tracache.compare.arm import PUBLISHED, TRACACHE
 from tracache.compare.arms import ARMS
 from tracache.compare.request import SETTINGS
+from tracache.experiments.doctor import CACHES
 from tracache.experiments.peers import PEERS
 from tracache.experiments.questions import QUESTIONS
 from tracache.metrics.clip_score import VIT_G_14
@@ -23,7 +24,7 @@ from tracache.metrics.lpips import NETWORKS
 from tracache.models.loading import DEVICES
 from tracache.models.registry import DEFAULT_MODEL, MODELS
 
-#: What a command runs.
+#: What a command runs; it returns its exit status, or None for 0.
 Run = Callable[[argparse.Namespace], int | None]
 
 #: Of commands that make many numbers of computed steps.
@@ -148,6 +149,31 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     _add_settings(sweep)
     _add_options(sweep)
     sweep.set_defaults(run=runs["sweep"])
+
+    doctor = commands.add_parser("doctor", help="what is wrong with a cache, ours or another's")
+    doctor.add_argument(
+        "--pipe",
+        dest="model",
+        required=True,
+        metavar="PIPELINE",
+        help=f"folder of a pipeline, or hub:owner/name; or a model: {', '.join(MODELS)}",
+    )
+    doctor.add_argument("--cache", default=TRACACHE, help=f"{', '.join(CACHES)} (tracache)")
+    doctor.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a field of the cache's configuration, as threshold=0.2",
+    )
+    what = doctor.add_mutually_exclusive_group()
+    what.add_argument("--prompt", default="a red cube on grass", help="what the image should show")
+    what.add_argument("--class-label", metavar="CLASS", help="name or number, in place of it")
+    doctor.add_argument("--steps", type=int, help="denoising steps (the model's, 20 at most)")
+    doctor.add_argument("--size", type=int, help="side of the picture, in pixels (the model's)")
+    doctor.add_argument("--device", help=f"{', '.join(DEVICES)}; the best there is by default")
+    doctor.add_argument("--json", type=Path, metavar="FILE", help="write the findings here too")
+    doctor.set_defaults(run=runs["doctor"])
 
     _add_analyse(
         commands.add_parser("analyse", help="what the paper's figures and tables show"), runs

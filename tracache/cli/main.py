@@ -13,6 +13,7 @@ from tracache.caching.declare import HOST
 from tracache.cli.analyse import run_comparing, run_watching
 from tracache.cli.arguments import build_parser, given_cache_settings, given_settings, options_of
 from tracache.cli.bench import run_bench
+from tracache.cli.doctor import run_doctor
 from tracache.cli.outputs import require_outputs
 from tracache.cli.refresh import run_refresh
 from tracache.cli.sweep import run_sweep
@@ -27,6 +28,7 @@ from tracache.compare.report import Report
 from tracache.compare.request import Request, make_request
 from tracache.compare.saving import save_report
 from tracache.compare.words import factor_of, nearness_of, range_of, timing_of
+from tracache.experiments.doctor import FAULT
 from tracache.experiments.workers import this_worker
 from tracache.models.bring import bring, is_brought
 from tracache.models.loading import LoadedModel, ModelUnavailableError, load_model
@@ -37,22 +39,21 @@ from tracache.settings import Settings
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status.
 
-    That is 0, 1 where what a command was asked to check does not hold, 2 where its input was not
-    allowed, and 130 where it was stopped.
+    That is 0, 1 where what a command was asked to check does not hold or where ``doctor`` finds a
+    fault, 2 where its input was not allowed, and 130 where it was stopped.
     """
     args = build_parser(RUNS).parse_args(argv)
     try:
         require_outputs(args)
         if is_brought(getattr(args, "model", None) or ""):
             args.model = bring(args.model, Settings.from_environment()).id
-        status = args.run(args)
+        return args.run(args) or 0
     except (ValueError, ModelUnavailableError, OSError) as error:
         print(f"tracache: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("tracache: stopped", file=sys.stderr)
         return 130
-    return status or 0
 
 
 def _load(args: argparse.Namespace) -> LoadedModel:
@@ -106,6 +107,13 @@ def _tune(args: argparse.Namespace) -> None:
     presets = run_tune(args, lambda: _load(args))
     if args.json is not None:
         write_json(args.json, presets)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    diagnosis = run_doctor(args, lambda: _load(args))
+    if args.json is not None:
+        write_json(args.json, diagnosis.to_dict())
+    return int(diagnosis.status == FAULT)
 
 
 def _examples(args: argparse.Namespace) -> None:
@@ -197,6 +205,7 @@ RUNS = {
     "tune": _tune,
     "examples": _examples,
     "refresh": run_refresh,
+    "doctor": _doctor,
     "watch": _watch,
     "answer": _answer,
 }
