@@ -172,6 +172,9 @@ def test_ratios_that_are_none_are_refused(tmp_path):
     (tmp_path / "ratios.json").write_text('{"1": 1.0}')
     with pytest.raises(ValueError, match=r"ratios.json is no list of numbers"):
         MagCacheConfig(file=str(tmp_path / "ratios.json"))
+    (tmp_path / "ratios.json").write_text("1.0, 0.9")
+    with pytest.raises(ValueError, match=r"ratios.json is no JSON list of ratios"):
+        MagCacheConfig(file=str(tmp_path / "ratios.json"))
     with pytest.raises(ValueError, match="MagCache needs the number of steps: pass num_steps"):
         tracache.attach(pixart(), MagCacheConfig(RATIOS))
     for runs in ([], [[1.0], [1.0, 2.0]]):

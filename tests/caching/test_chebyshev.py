@@ -34,17 +34,17 @@ def test_without_a_ridge_polynomials_are_exact():
     assert found.item() == pytest.approx(2.0 - 0.7 + 3.0 * 0.7**3 - 0.7**4, abs=1e-8)
 
 
-@pytest.mark.parametrize("steps, off", [(20, 0.115), (50, 0.061)])
+@pytest.mark.parametrize("steps, off", [(20, 0.146), (50, 0.079)])
 def test_how_far_off_the_ridge_leaves_a_line(steps, off):
-    """The manual's numbers; half of a prediction is the line itself, and exact."""
+    """The manual's numbers: no line between −1 and 1 is missed by more than these two are."""
     series, errors = Series(4), []
     for step in range(steps):
         t = 2.0 * step / steps - 1.0
-        line = torch.tensor([1.0 + t, 3.0], dtype=torch.float64)
+        line = torch.tensor([t, 1.0], dtype=torch.float64)
         if step % 3 == 0:
             series.observe(t, line)
         elif len(series.points) > 1:
-            errors.append((series.predict(t, 0) - line)[0].abs().item() / 2.0)
+            errors.append((series.predict(t, 0) - line).abs().max().item())
     assert max(errors) == pytest.approx(off, abs=5e-4)
 
 

@@ -99,7 +99,10 @@ def read_ratios(path: Path) -> tuple[float, ...]:
     OSError
         If it cannot be read.
     """
-    ratios = json.loads(path.read_text("utf-8"))
+    try:
+        ratios = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path.name} is no JSON list of ratios: {error}") from None
     if not isinstance(ratios, list):
         raise ValueError(f"{path.name} is no list of numbers")
     return tuple(ratios)
