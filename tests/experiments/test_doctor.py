@@ -115,7 +115,7 @@ def test_cache_dit_has_to_be_refreshed():
     seen = found("PixArtTransformer2DModel", "cache-dit", steps=STEPS, stride=2, max_order=1)
     assert seen.of("second run").status == FAULT
     assert "; reset its state between runs" in seen.of("second run").sentence
-    for about in ("skipped steps", "detached", "constant features"):
+    for about in ("skipped steps", "detached", "constant features", "linear series"):
         assert seen.of(about).status == HEALTHY
 
 

@@ -275,7 +275,8 @@ def _cache_dit(settings: Settings) -> Cache:
             library.refresh_context(denoiser, num_inference_steps=asked[0])
 
     order = config.max_order
-    return Cache("cache-dit", put_on, order=order, points=order + 1, reset=reset)
+    # Its first forecast is short of a point: every one after it is straight.
+    return Cache("cache-dit", put_on, order=order, points=order + 2, reset=reset)
 
 
 def _none(settings: Settings) -> Cache:
