@@ -110,6 +110,15 @@ def test_what_leaks_where_nobody_resets():
         assert seen.of(about).status == HEALTHY
 
 
+def test_cache_dit_has_to_be_refreshed():
+    pytest.importorskip("cache_dit")
+    seen = found("PixArtTransformer2DModel", "cache-dit", steps=STEPS, stride=2, max_order=1)
+    assert seen.of("second run").status == FAULT
+    assert "; reset its state between runs" in seen.of("second run").sentence
+    for about in ("skipped steps", "detached", "constant features", "linear series"):
+        assert seen.of(about).status == HEALTHY
+
+
 def test_a_phase_that_leaks_after_another_number_of_steps():
     """PyramidAttentionBroadcast counts on: a second run of six steps is in step, by chance."""
     seen = found("PixArtTransformer2DModel", "pab")

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -258,15 +259,24 @@ def _cache_dit(settings: Settings) -> Cache:
     if find_spec("cache_dit") is None:
         raise ValueError("cache-dit is not installed: pip install cache-dit")
     config = TraCacheConfig(**settings)
+    asked: list[int] = []
 
     @contextmanager
     def put_on(subject: Subject, steps: int) -> Iterator[None]:
+        asked[:] = [steps]
         with ExitStack() as stack:
             for denoiser in subject.denoisers:
                 stack.enter_context(cache_dit(denoiser, config, steps))
             yield
 
-    return Cache("cache-dit", put_on, order=config.max_order)
+    def reset(subject: Subject) -> None:
+        library = import_module("cache_dit")
+        for denoiser in subject.denoisers:
+            library.refresh_context(denoiser, num_inference_steps=asked[0])
+
+    order = config.max_order
+    # Its first forecast is short of a point: every one after it is straight.
+    return Cache("cache-dit", put_on, order=order, points=order + 2, reset=reset)
 
 
 def _none(settings: Settings) -> Cache:

@@ -308,8 +308,11 @@ class _Exam:
         parts, scheduler = self.subject.denoisers, self.subject.scheduler
         beneath = self.cache.at_scheduler
         counted = attach is not None and self.cache.loose is not None
+        above: AbstractContextManager[list[list[Tensor]]] = nullcontext([])
+        if beneath:
+            above = watch_scheduler(scheduler)
         with (
-            watch_scheduler(scheduler) if beneath else nullcontext([]) as steps,
+            above as steps,
             watch(parts, counted=counted, kept=True) as seen,
             frozen(parts, seen, drift),
             nullcontext() if attach is None else self.attached(attach),
