@@ -161,7 +161,7 @@ def test_browsers_are_told_what_the_page_may_do(server, path):
     assert policy["object-src"] == "'none'"
     assert policy["frame-ancestors"] == "'self' https://huggingface.co https://*.hf.space"
     sources = {source for value in policy.values() for source in value.split(" ")}
-    assert {s for s in sources if "//" in s} == {"https://huggingface.co", "https://*.hf.space"}
+    assert {s for s in sources if "://" in s} == {"https://huggingface.co", "https://*.hf.space"}
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "same-origin"
 
