@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 
 from tracache.experiments.doctor import judgements as judge
 from tracache.experiments.doctor.findings import FAULT, HEALTHY, UNKNOWN, Diagnosis, Finding
+from tracache.experiments.doctor.straight import bend, misses_of
 from tracache.experiments.doctor.subject import Ask, Subject
 from tracache.experiments.doctor.watching import (
     Call,
@@ -299,7 +300,9 @@ class _Exam:
             return Finding(about, UNKNOWN, "this denoiser makes nothing straight of what is")
         cached, _ = self._with_features(self.cache.attach, drift)
         points = self.cache.points
-        return judge.judge_linear(_misses(cached, plain, shares, points), points, self.cache.order)
+        return judge.judge_linear(
+            misses_of(cached, plain, shares, points), points, self.cache.order
+        )
 
     def _with_features(
         self, attach: Attach | None, drift: Drift | None = None
@@ -364,40 +367,6 @@ class _Exam:
             fewer,
             self.steps,
         )
-
-
-def bend(calls: Sequence[Call]) -> float:
-    """Return how far outputs are from a straight line, in steps along it: the most."""
-    most = 0.0
-    for who in {call.who for call in calls}:
-        mine = [call for call in calls if call.who == who]
-        first, last = mine[0], mine[-1]
-        ends = list(zip(first.outputs, last.outputs, strict=True))
-        whole = judge.length([y - x for x, y in ends])
-        for call in mine:
-            part = (call.moved - first.moved) / (last.moved - first.moved or 1.0)
-            line = [x + part * (y - x) for x, y in ends]
-            off = judge.length([x - y for x, y in zip(call.outputs, line, strict=True)])
-            most = max(most, off / whole * (len(mine) - 1) if whole else 0.0)
-    return most
-
-
-def _misses(
-    cached: Sequence[Call], plain: Sequence[Call], shares: Sequence[float], points: int
-) -> list[float]:
-    """Return what each forecast misses, in steps of the motion; reuse misses one and more."""
-    computed: dict[tuple[int, int], int] = {}
-    before: dict[tuple[int, int], Call] = {}
-    misses = []
-    for mine, full, share in zip(cached, plain, shares, strict=True):
-        last = before.get(full.who)
-        before[full.who] = full
-        if share >= judge.COMPUTED:
-            computed[full.who] = computed.get(full.who, 0) + 1
-        elif last is not None and computed.get(full.who, 0) >= points:
-            moved = judge.distance(last.outputs, full.outputs)
-            misses.append(judge.distance(mine.outputs, full.outputs) / moved if moved else 0.0)
-    return misses
 
 
 def _name(ask: Ask, usual: Ask) -> str:
