@@ -113,6 +113,36 @@ def test_a_pipeline_within_anothers_callback_is_refused(made, config, after, rea
         assert torch.equal(run(pipe), alone)
 
 
+@pytest.mark.parametrize("made", [sd15, flux, sd3, z_image, lumina])
+def test_without_a_scheduler_a_run_within_anothers_is_one_of_its_own(made):
+    """Even where it begins at a time that could continue the other; which then computes anew."""
+    pipe, given, size = made()
+    inner = type(pipe)(**{**pipe.components, "scheduler": copy.deepcopy(pipe.scheduler)})
+    given = {**given, "height": size, "width": size}
+
+    def run(which, steps, **more):
+        which.set_progress_bar_config(disable=True)
+        draws = torch.manual_seed(0)
+        more["num_inference_steps"] = steps
+        return which(**given, **more, generator=draws, output_type="latent").images
+
+    def after_two(what):
+        def called(_, step, timestep, kwargs):
+            if step == 1:
+                what()
+            return kwargs
+
+        return called
+
+    denoiser = getattr(pipe, "transformer", None) or pipe.unet
+    handle = tracache.attach(denoiser, TraCacheConfig(stride=3))
+    alone, found = run(inner, 3), []
+    mixed = run(pipe, 9, callback_on_step_end=after_two(lambda: found.append(run(inner, 3))))
+    assert torch.equal(found[0], alone)
+    assert torch.equal(mixed, run(pipe, 9, callback_on_step_end=after_two(handle.reset)))
+    handle.detach()
+
+
 def test_a_second_run_on_the_same_scheduler_ends_the_first():
     model, made = pixart(), scheduler("ddim")
     tracache.attach(model, PlannedConfig(4), scheduler=made)
