@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from tracache.models.sources import weights_digest
 from tracache.training.images.class_dit import CLASSES
 from tracache.training.images.classifier import HEADS, label_tensor, score
 from tracache.training.images.outlines import compare_outlines, outline_scenes
+from tracache.training.images.sets import PICTURES, compare_sets
+from tracache.training.images.statistics import class_scenes
 from tracache.training.images.vae import measure_vae
 from tracache.training.pipelines import draw_samples, load_pipeline
 from tracache.training.render.scenes import ASSETS, COLOURS, SOLIDS, Scene, read_prompts
@@ -121,6 +124,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, default=ASSETS / "scenes-t2i", help="the model")
     parser.add_argument("--prompts", default="heldout.txt", help="a list in demo_assets/prompts")
     parser.add_argument("--count", type=int, default=256, help="pictures, if it draws classes")
+    parser.add_argument(
+        "--set", type=int, default=PICTURES, help="pictures of the set held to renders; 0: none"
+    )
     parser.add_argument("--steps", type=int, help=f"sampling steps, unlike the first of {SETTINGS}")
     parser.add_argument("--guidance", type=float, help="guidance scale, unlike the second")
     parser.add_argument("--seed", type=int, default=0, help="noise of the first picture")
@@ -168,6 +174,12 @@ def evaluate_captions(pipe: Any, args: argparse.Namespace) -> dict[str, Any]:
     clear = outline_scenes()
     pictures = generate(pipe, [scene.caption for scene in clear], *drawn)
     figures["outlines"] = compare_outlines(pipe.vae, pictures, clear)
+    if args.set:
+        # Every caption as often, its pictures from other noises than those above.
+        asked = [captions[i % len(captions)] for i in range(args.set)]
+        made = generate(pipe, asked, *drawn[:2], args.seed + len(captions), args.batch)
+        wanted = [Scene.from_caption(caption) for caption in asked]
+        figures["set"] = compare_sets("scenes-t2i", made, wanted)
     return {"prompts": args.prompts, **figures}
 
 
@@ -181,6 +193,13 @@ def evaluate_classes(pipe: Any, args: argparse.Namespace) -> dict[str, Any]:
         grid(images[: len(CLASSES)], len(COLOURS)).save(args.grid, optimize=True)
     found = load_classifier().read(images)
     figures = score_classes(found, classes)
+    if args.set:
+        # In any order, so that a part of them has all that a class leaves open alike.
+        every = random.Random(args.seed).sample(class_scenes(), len(class_scenes()))
+        wanted = [every[i % len(every)] for i in range(args.set)]
+        asked = [CLASSES.index(f"{s.first.colour} {s.first.solid}") for s in wanted]
+        made = generate_classes(pipe, asked, *drawn[:2], args.seed + args.count, args.batch)
+        figures["set"] = compare_sets("scenes-class", made, wanted)
     return {"classes": len(CLASSES), "count": args.count, **settings, **figures}
 
 
