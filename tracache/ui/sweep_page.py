@@ -212,13 +212,14 @@ def run_sweep(
             message = f"Stopped after {settings.deadline_s:g} seconds, the longest allowed here."
             if coming is not None:
                 coming.stop()
-            yield _show(places, found, message)
+            yield _show(places, found, message, plot=bool(found))
             return
         job = coming
         assert job is not None
         for now in job.follow():
             if now.state == "stopped":
-                yield _show(places, found, f"Stopped after {i} of {len(places)} cells.")
+                message = f"Stopped after {i} of {len(places)} cells."
+                yield _show(places, found, message, plot=bool(found))
                 return
             if now.state == "failed":
                 raise fail(now.error)
@@ -226,13 +227,18 @@ def run_sweep(
         found[i] = (job, arm)
         # The next one runs while this one's cell travels to the page.
         coming = start(i + 1)
-        yield _show(places, found, f"{i + 1} of {len(places)} cells …")
+        ends = i + 1 == len(places) or places[i + 1].computed != place.computed
+        yield _show(places, found, f"{i + 1} of {len(places)} cells …", plot=ends)
     yield _show(places, found, f"Done. {_winners(places, found)}")
 
 
 def _show(
-    places: Sequence[Place], found: dict[int, tuple[Job, ArmResult]], message: str
+    places: Sequence[Place],
+    found: dict[int, tuple[Job, ArmResult]],
+    message: str,
+    plot: bool = False,
 ) -> Changes:
+    """Fill the grid, and where told the plot, which takes longer to draw than a cell to make."""
     cells = []
     for i, place in enumerate(places):
         made = found.get(i)
@@ -245,7 +251,7 @@ def _show(
     done = [cell for cell in cells if cell.result is not None]
     status = f'<p class="tc-message" role="status">{message}</p>'
     changes: Changes = {"status": status, "grid": sweep_grid(cells)}
-    if done:
+    if plot:
         points = [
             (
                 f"{ARMS[cell.arm].title}, {cell.computed} computed",

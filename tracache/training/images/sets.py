@@ -36,7 +36,7 @@ def compare_sets(model_id: str, images: np.ndarray, scenes: list[Scene]) -> dict
     precision, recall = precision_and_recall(theirs, ours)
     return {
         "pictures": len(images),
-        "frechet": round(measures[f"Fréchet ({space.name})"](made), 4),
+        "frechet": round(measures[f"Fréchet ({space.name})"](made, ()), 4),
         "precision": round(precision, 4),
         "recall": round(recall, 4),
     }

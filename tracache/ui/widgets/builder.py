@@ -33,7 +33,7 @@ def _add_scene(v: SceneWords, prompt: gr.Textbox) -> None:
         time = _choice(v.times, "When")
     _show_if(relation, more, lambda word: word != ALONE)
     parts = [*first, relation, *second, ground, time]
-    _write(parts, prompt, lambda *words: write_scene(v, *words), [part.input for part in parts])
+    _write(parts, prompt, lambda *words: write_scene(v, *words), parts)
 
 
 def _add_clip(v: ClipWords, prompt: gr.Textbox) -> None:
@@ -56,8 +56,8 @@ def _add_clip(v: ClipWords, prompt: gr.Textbox) -> None:
         follow, [motion, solid], solid, show_progress="hidden", api_visibility="private"
     )
     parts = [colour, solid, motion, other, centre, ground]
-    events: list[Any] = [*(part.input for part in parts if part is not motion), followed.then]
-    _write(parts, prompt, lambda *words: write_clip(v, *words), events)
+    chosen = [part for part in parts if part is not motion]
+    _write(parts, prompt, lambda *words: write_clip(v, *words), chosen, followed)
 
 
 def _choice(words: Sequence[str], label: str, start: int = 0) -> gr.Dropdown:
@@ -92,10 +92,17 @@ def _write(
     parts: Sequence[gr.Dropdown],
     prompt: gr.Textbox,
     write: Callable[..., str],
-    events: Sequence[Callable[..., Any]],
+    chosen: Sequence[gr.Dropdown],
+    *after: Any,
 ) -> None:
-    for event in events:
-        event(write, list(parts), prompt, show_progress="hidden", api_visibility="private")
+    """Write the prompt when something is chosen, or after other events.
+
+    One event for all, since a browser holds each of a page's events to each of its components.
+    """
+    how: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    gr.on([part.input for part in chosen], write, list(parts), prompt, **how)
+    for event in after:
+        event.then(write, list(parts), prompt, **how)
 
 
 def write_scene(vocabulary: SceneWords, *words: str) -> str:
