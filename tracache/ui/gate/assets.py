@@ -31,6 +31,8 @@ _SMALL = 100_000
 _HINTS = 128
 
 _ASSET = re.compile(r"/(assets/[\w./-]+\.(?:js|css))$")
+#: The page that most visitors open, and so the one that most of the files asked for are of.
+FRONT = "/"
 #: What a page begins with.
 _ENTRY = re.compile(r'<script type="module"[^>]* src="\./(assets/[^"]+)"></script>')
 
@@ -131,25 +133,26 @@ class Assets(Guard):
         if kept is not None:
             await kept.send(send, _takes_brotli(headers))
             return
-        start: Any = None
-        body: list[Message] = []
+        found: list[tuple[bytes, bytes]] | None = None
+        parts: list[bytes] = []
 
         async def note(message: Message) -> None:
-            nonlocal start
+            # What is noted are copies, since whoever compresses on the way out writes into these.
+            nonlocal found
             if message["type"] == "http.response.start":
                 said = MutableHeaders(raw=list(message["headers"]))
-                if message["status"] == 200 and _HASHED.search(name):
-                    said["Cache-Control"] = _FOR_GOOD
+                if message["status"] == 200:
+                    if _HASHED.search(name):
+                        said["Cache-Control"] = _FOR_GOOD
+                    found = None if "content-encoding" in said else list(said.raw)
                 message = {**message, "headers": said.raw}
-                # A copy, since whoever compresses on the way out writes into the headers.
-                start = {**message, "headers": list(said.raw)}
             else:
-                body.append(message)
+                parts.append(message.get("body", b""))
+                if found is not None and not message.get("more_body", False):
+                    self._frontend.keep(name, found, b"".join(parts))
             await send(message)
 
         await self._app(scope, receive, note)
-        if start["status"] == 200 and "content-encoding" not in Headers(raw=start["headers"]):
-            self._frontend.keep(name, start["headers"], _body(body))
 
 
 class Pages(Guard):
@@ -170,7 +173,6 @@ class Pages(Guard):
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request pass, and change its answer if that is a page."""
         page: list[Message] = []
-        compressed = _takes_brotli(Headers(scope=scope))
 
         async def change(message: Message) -> None:
             if message["type"] == "http.response.start" and _is_page(message):
@@ -178,16 +180,18 @@ class Pages(Guard):
             elif page:
                 page.append(message)
                 if not message.get("more_body", False):
-                    await self._send(page, compressed, send)
+                    await self._send(page, scope, send)
             else:
                 await send(message)
 
         await self._app(scope, receive, change)
 
-    async def _send(self, page: list[Message], compressed: bool, send: Send) -> None:
-        start, body = page[0], self._hint(_body(page[1:]))
+    async def _send(self, page: list[Message], scope: Scope, send: Send) -> None:
+        start, body = page[0], b"".join(part.get("body", b"") for part in page[1:])
+        if scope["path"] == FRONT:
+            body = self._hint(body)
         headers = MutableHeaders(raw=list(start["headers"]))
-        if compressed:
+        if _takes_brotli(Headers(scope=scope)):
             body = brotli.compress(body, quality=4)
             headers["Content-Encoding"] = "br"
         headers["Content-Length"] = str(len(body))
@@ -220,7 +224,3 @@ def _is_page(start: Any) -> bool:
 def _takes_brotli(headers: Headers) -> bool:
     named = (part.split(";")[0].strip() for part in headers.get("accept-encoding", "").split(","))
     return "br" in named
-
-
-def _body(messages: list[Message]) -> bytes:
-    return b"".join(message.get("body", b"") for message in messages)
