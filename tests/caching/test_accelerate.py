@@ -15,6 +15,7 @@ from tests.app import ROOT
 from tests.caching.test_planned import run
 from tracache.caching.attach import make_config
 from tracache.caching.plan import Bell, Motion, fit_bell
+from tracache.caching.rules.registry import RULES
 from tracache.methods import PlannedConfig, TraCacheConfig
 
 
@@ -38,6 +39,9 @@ def error(got, want):
         ({"space": "output"}, PlannedConfig(space="output")),
         ({"stride": 3}, TraCacheConfig(3)),
         ({"max_order": 1, "compute": 5}, TraCacheConfig(max_order=1, compute=5)),
+        ({"rule": "reuse", "compute": 5}, TraCacheConfig(rule="reuse", compute=5)),
+        ({"rule": "zeus", "compute": 5}, PlannedConfig(5, rule="zeus")),
+        ({"rule": "taylor", "space": "data"}, PlannedConfig(rule="taylor", space="data")),
         ({"space": "modules"}, TraCacheConfig(space="modules")),
         ({"space": "blocks", "compute": 6}, TraCacheConfig(compute=6)),
     ],
@@ -88,6 +92,18 @@ def test_every_space_keeps_its_budget_and_comes_near(pipe, space, placement):
         assert torch.equal(run(pipe, steps=20), want)
 
 
+@pytest.mark.parametrize("rule", sorted(set(RULES) - {"vde"}))
+def test_every_rule_follows_outputs(pipe, rule):
+    """Each half of guidance by itself, as the denoiser returns it."""
+    want = run(pipe, steps=12)
+    with tracache.accelerate(pipe, space="output", rule=rule, compute=6, correct=False) as trace:
+        got = run(pipe, steps=12)
+        assert trace.computed.sum() == 6
+        assert torch.equal(run(pipe, steps=12), got)
+    with tracache.accelerate(pipe, space="output", rule=rule, compute=12):
+        assert torch.equal(run(pipe, steps=12), want)
+
+
 def test_an_output_is_predicted_by_itself(pipe):
     """With reuse, a skipped step returns what the computed one did."""
     returned = []
@@ -96,7 +112,7 @@ def test_an_output_is_predicted_by_itself(pipe):
         returned.append(output[0] if isinstance(output, tuple) else output.sample)
 
     plan = (0, 3, 6, 9)
-    config = PlannedConfig(full_steps=plan, space="output", trend="reuse", correct=False)
+    config = PlannedConfig(full_steps=plan, space="output", rule="reuse", correct=False)
     with tracache.accelerate(pipe, config):
         hook = pipe.transformer.register_forward_hook(look)
         run(pipe, steps=10)

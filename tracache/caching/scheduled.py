@@ -18,7 +18,8 @@ from tracache.caching.correct import require_linear
 from tracache.caching.discover import Arguments
 from tracache.caching.hooks import Detour, hook_module, is_hooked, unhook
 from tracache.caching.methods.base import Call, Watch
-from tracache.caching.methods.planned import OUTPUT, PlannedConfig, PlannedRun
+from tracache.caching.methods.planned import OUTPUT, PlannedConfig
+from tracache.caching.methods.planned_run import PlannedRun
 from tracache.caching.trace import Trace
 from tracache.caching.turns import Turns
 from tracache.caching.wrapping import wrap_method
@@ -230,7 +231,8 @@ class ScheduledHandle:
         scheduler = cast(Any, inner).__self__
         if id(scheduler) not in self._beside_runs:
             # What is measured in the run is measured of what the scheduler itself steps.
-            config = replace(self.config, placement="planned")
+            config = self.config
+            config = replace(config, placement="planned") if config.replans else config
             run = PlannedRun(scheduler, config, _step_index(scheduler, timestep))
             self._beside_runs[id(scheduler)] = scheduler, run
         run = self._beside_runs[id(scheduler)][1]
