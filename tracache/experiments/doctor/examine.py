@@ -99,7 +99,8 @@ def examine(subject: Subject, cache: Cache, steps: int = 12) -> Diagnosis:
     Raises
     ------
     ValueError
-        If there are too few steps, or the loop does not run even without a cache.
+        If there are too few steps, the loop does not run even without a cache, or its work cannot
+        be counted.
     """
     if steps < 4:
         raise ValueError(f"steps must be at least 4, for something to be skipped; got {steps}")
@@ -117,10 +118,15 @@ class _Exam:
         weight = next(subject.denoisers[0].parameters())
         self.device, self.half = weight.device, weight.dtype in (torch.bfloat16, torch.float16)
         try:
+            subject.run(self.ask)
+        except Exception as error:
+            raise ValueError(f"it does not run without a cache either: {_said(error)}") from error
+        try:
             self.plain = self.run(self.ask, counted=True)
             self.timed = self.run(self.ask)
         except Exception as error:
-            raise ValueError(f"it does not run without a cache either: {_said(error)}") from error
+            # PyTorch's counters do not know FlexAttention, say.
+            raise ValueError(f"what it computes cannot be counted: {_said(error)}") from error
         # What two plain runs differ by, no cache can be blamed for.
         self.allowed = max(2 * judge.distance(self.timed.ends, self.plain.ends), 1e-6)
 
