@@ -86,6 +86,10 @@ def test_figures_and_records_go_where_they_are_told(tmp_path):
         *("sweep", "--strides", "2"),
         *ends,
     ]
+    assert arguments_of("python -m tracache league a --json FILE", made, records) == [
+        *("league", "a"),
+        *ends,
+    ]
     assert arguments_of("python -m tracache bench --quality", made, records) == [
         *("bench", "--quality"),
         *ends[:2],

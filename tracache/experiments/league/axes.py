@@ -1,0 +1,78 @@
+"""Three questions, each with one thing varied: which space, which basis, which plan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tracache.caching.method_config import MethodConfig
+from tracache.compare.arm import PUBLISHED, TRACACHE
+from tracache.experiments.league.entrants import Field
+
+#: Question → the settings that belong to it; of several that differ, all must be of one question.
+AXES: dict[str, tuple[str, ...]] = {
+    "space": ("space",),
+    "basis": ("trend", "rule", "order", "max_order", "weights", "abscissa"),
+    "plan": ("placement", "full_steps"),
+}
+
+#: Settings that mean nothing where a number of computed steps is given.
+_IDLE = ("compute", "stride", "warmup", "last_step", "tolerance", "max_skips")
+
+#: Those that others are held beside, each with what is asked of it alone changed.
+ANCHORS = (TRACACHE, PUBLISHED)
+
+
+def axes_of(whole: Field, budget: int) -> dict[str, list[tuple[str, str, str]]]:
+    """Return, by entrant, the questions it answers: (question, beside whom, what it takes).
+
+    Parameters
+    ----------
+    whole : Field
+        Who takes part.
+    budget : int
+        Computed steps, the same for all.
+    """
+    configs: dict[str, MethodConfig] = {}
+    for entrant in whole.entrants:
+        if not entrant.is_searched:
+            setup = whole.setup(entrant, budget, plan=tuple(range(budget)))
+            if setup.cache is not None:
+                configs[entrant.name] = setup.cache
+    found: dict[str, list[tuple[str, str, str]]] = {}
+    for anchor in ANCHORS:
+        if anchor not in configs:
+            continue
+        base = configs[anchor]
+        for name, config in configs.items():
+            if type(config) is not type(base):
+                continue
+            for axis in _axes(base, config):
+                found.setdefault(name, []).append((axis, anchor, _value(config, axis)))
+    return found
+
+
+def _axes(base: MethodConfig, other: MethodConfig) -> list[str]:
+    """Return the questions to which two configurations are two answers; all for the same one."""
+    mine, theirs = _fields(base), _fields(other)
+    differ = {name for name in mine if mine[name] != theirs[name]}
+    return [axis for axis, names in AXES.items() if differ <= set(names)]
+
+
+def _fields(config: MethodConfig) -> dict[str, Any]:
+    return {k: v for k, v in config.plain().to_dict().items() if k not in _IDLE}
+
+
+def _value(config: MethodConfig, axis: str) -> str:
+    """Return what a configuration takes, in words."""
+    fields = config.to_dict()
+    if axis == "plan":
+        if fields.get("full_steps") is not None:
+            return "TraCache's plan"
+        return str(fields.get("placement", "even"))
+    if axis == "space":
+        return str(fields["space"])
+    if "trend" in fields:
+        return str(fields["trend"])
+    order = "chosen" if fields["order"] == "dynamic" else "fixed"
+    rule = str(fields["rule"])
+    return rule if rule == "reuse" else f"{rule}, {order} order"

@@ -1,0 +1,196 @@
+"""Who takes part: the arms and the ways that there are, each at a number of computed steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tracache.compare.arm import REFERENCE, Given, Setup
+from tracache.compare.arms import ARMS, find_arm
+from tracache.experiments.league.calibration import CALIBRATED
+from tracache.experiments.ways import TRACACHE, Circumstances, setup_of, ways_of
+from tracache.models.spec import ModelSpec
+
+ARM, WAY = "arm", "way"
+
+#: The arm that all are held against: as many steps of full compute as others compute.
+RIVAL = "fewer-steps"
+
+#: Stands for every one there is.
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """An arm, or a way that differs from one in one setting.
+
+    Attributes
+    ----------
+    name, title : str
+        In code, unique; and for people.
+    kind : {"arm", "way"}
+        Which of the two.
+    """
+
+    name: str
+    title: str
+    kind: str = ARM
+
+    @property
+    def slug(self) -> str:
+        """The name, fit for a folder."""
+        return "-".join("".join(c if c.isalnum() or c in "+." else " " for c in self.name).split())
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether its own settings decide how much it computes, and have to be found."""
+        if self.kind == WAY:
+            return False
+        arm = ARMS[self.name]
+        return not arm.scheduled and "compute" not in arm.options
+
+    @property
+    def options(self) -> dict[str, tuple[float, ...]]:
+        """Of an arm's own settings those to search among, by name, and the values to try."""
+        declared = ARMS[self.name].options if self.kind == ARM else {}
+        return {name: setting.tries for name, setting in declared.items() if setting.tries}
+
+
+@dataclass(frozen=True)
+class Field:
+    """All who take part in the runs of one model.
+
+    Attributes
+    ----------
+    spec : ModelSpec
+        The model.
+    around : Circumstances
+        What all runs have in common.
+    entrants : tuple of Entrant
+        Fewer steps first, then TraCache, whose steps a way borrows.
+    absent : dict of str to str
+        Of arms that cannot take part, why.
+    fixed : dict
+        Arm → settings of its own that are the same at every budget, such as a calibration.
+    """
+
+    spec: ModelSpec
+    around: Circumstances
+    entrants: tuple[Entrant, ...]
+    absent: dict[str, str]
+    fixed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def setup(
+        self,
+        entrant: Entrant,
+        budget: int,
+        options: Mapping[str, Any] | None = None,
+        plan: Sequence[int] = (),
+    ) -> Setup:
+        """Return what an entrant does.
+
+        Parameters
+        ----------
+        entrant : Entrant
+            Which.
+        budget : int
+            Steps that may compute.
+        options : mapping, optional
+            Of an arm that is searched, its settings.
+        plan : sequence of int
+            The steps that TraCache computed.
+        """
+        if entrant.kind == WAY:
+            return setup_of(entrant.name, self.around, budget, plan)
+        given = dict(self.fixed.get(entrant.name, {})) | dict(options or {})
+        arm = ARMS[entrant.name]
+        if not arm.scheduled and "compute" in arm.options:
+            given = {"compute": budget} | given
+        cache = replace(self.spec.cache, compute=budget, full_steps=None)
+        guided = self.around.guidance_scale > 1.0
+        made = arm.setup(Given(self.around.steps, cache, given, guided))
+        # The scheduler that all have anyhow is no other one.
+        return replace(made, scheduler=None) if made.scheduler == self.around.scheduler else made
+
+
+def field_of(
+    spec: ModelSpec,
+    around: Circumstances,
+    arms: Sequence[str] = (ALL,),
+    ways: Sequence[str] = (ALL,),
+) -> Field:
+    """Return who takes part, of those that are named; fewer steps and TraCache do in any case.
+
+    Of several that come to the same only the first takes part.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The model.
+    around : Circumstances
+        What all runs have in common.
+    arms, ways : sequence of str
+        Names, or "all".
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or a named arm cannot run this model.
+    """
+    named = [name for name in arms if name != ALL]
+    absent = {}
+    chosen = [RIVAL, TRACACHE]
+    for name in dict.fromkeys([*(ARMS if ALL in arms else ()), *named]):
+        if why := why_absent(find_arm(name).id, spec):
+            if name in named:
+                raise ValueError(f"the arm {name} cannot take part: {why}")
+            absent[name] = why
+        elif name != REFERENCE:
+            chosen.append(name)
+    every = [*chosen, *dict.fromkeys(_ways(around.scheduler, ways))]
+    entrants = [Entrant(name, ARMS[name].title) for name in dict.fromkeys(chosen)]
+    there = set(chosen)
+    entrants += [
+        Entrant(name, title_of(name), WAY)
+        for name in every[len(chosen) :]
+        if name not in there and name not in ARMS
+    ]
+    return _distinct(Field(spec, around, tuple(entrants), absent))
+
+
+def why_absent(arm: str, spec: ModelSpec) -> str:
+    """Say why an arm cannot take part; empty if it can."""
+    entry = ARMS[arm]
+    if entry.refusal(spec):
+        return entry.refusal(spec)
+    if entry.for_host_only and arm not in CALIBRATED:
+        return "it needs what only a file can say"
+    return ""
+
+
+def title_of(way: str) -> str:
+    """Return a way in words, as the titles of arms are."""
+    first, *rest = way.split(", ")
+    titles = {"tracache": "TraCache", "published": "As published"}
+    return ", ".join((titles.get(first, first[:1].upper() + first[1:]), *rest))
+
+
+def _ways(scheduler: str, names: Sequence[str]) -> list[str]:
+    named = [name for name in names if name != ALL]
+    found = ways_of(scheduler, named)
+    return found if ALL in names else [way for way in found if way in named]
+
+
+def _distinct(whole: Field) -> Field:
+    """Leave out whoever does at one budget and another what somebody before does."""
+    kept: dict[Any, Entrant] = {}
+    for entrant in whole.entrants:
+        key: Any = entrant.name
+        if not entrant.is_searched and entrant.name not in CALIBRATED:
+            # The steps that a way borrows are TraCache's, which nobody else names.
+            plan = (0, whole.around.steps - 1)
+            made = [whole.setup(entrant, budget, plan=plan) for budget in (2, 3)]
+            key = repr([(s.num_steps, s.scheduler, s.cache and s.cache.plain()) for s in made])
+        kept.setdefault(key, entrant)
+    return replace(whole, entrants=tuple(kept.values()))
