@@ -15,11 +15,12 @@ from tracache.caching.checks import require_integer
 from tracache.compare.report import versions
 from tracache.compare.request import make_request
 from tracache.experiments.league.entrants import ALL, Field, field_of
-from tracache.experiments.league.making import count_tries, make, plays, searched, tune
+from tracache.experiments.league.making import make, plays
 from tracache.experiments.league.pictures import sheet_file, shown_prompts, write_sheet
 from tracache.experiments.league.questions import QUESTIONS, figure_of
 from tracache.experiments.league.standings import Cells, sum_up
 from tracache.experiments.league.tables import report
+from tracache.experiments.league.tuning import count_tries, searched, tune
 from tracache.experiments.output import write_figure
 from tracache.experiments.records import Records
 from tracache.experiments.refresh import PLACE, digest_of

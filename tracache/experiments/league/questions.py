@@ -110,7 +110,7 @@ def figure_of(
     for place, one in enumerate(answers):
         shares = [row["share"] for row in one.rows]
         # Beside one another, or bars would hide each other.
-        aside = 0.06 * (place - (len(answers) - 1) / 2)
+        aside = min(0.06, 0.4 / len(answers)) * (place - (len(answers) - 1) / 2)
         figure.add_trace(
             go.Scatter(
                 x=[row["budget"] + aside for row in one.rows],
@@ -137,7 +137,7 @@ def figure_of(
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"color": GREY},
-        margin={"t": 10, "r": 10, "b": 44, "l": 48},
+        margin={"t": 10, "r": 10, "b": 52, "l": 48},
         height=360,
         showlegend=legend,
         legend={"orientation": "h", "y": -0.22, "x": 0},

@@ -15,8 +15,8 @@ import numpy as np
 from tracache.experiments.league.axes import axes_of
 from tracache.experiments.league.entrants import ARM, RIVAL, Field
 from tracache.experiments.league.intervals import Array, Interval, draw, mean_of, ranks_of, ratio_of
-from tracache.experiments.league.making import Chosen, settings_at
 from tracache.experiments.league.search import within
+from tracache.experiments.league.tuning import Chosen, settings_at
 from tracache.experiments.records import Records
 from tracache.experiments.summary import PairMeasure
 from tracache.metrics.fid import SetMeasure
