@@ -153,6 +153,7 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
 
     league = commands.add_parser("league", help="everybody at equal computed steps, with ranks")
     add_league(league)
+    _add_options(league)
     league.set_defaults(run=runs["league"])
 
     doctor = commands.add_parser("doctor", help="what is wrong with a cache, ours or another's")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,12 @@ from typing import Any
 from tqdm import tqdm
 
 from tracache.caching.checks import require_integer
+from tracache.caching.declare import HOST
+from tracache.compare.arms import find_arm
+from tracache.compare.options import check_options
 from tracache.compare.report import versions
 from tracache.compare.request import make_request
-from tracache.experiments.league.entrants import ALL, Field, field_of
+from tracache.experiments.league.entrants import ALL, WAY, Entrant, Field, field_of
 from tracache.experiments.league.making import make, plays
 from tracache.experiments.league.pictures import sheet_file, shown_prompts, write_sheet
 from tracache.experiments.league.questions import QUESTIONS, figure_of
@@ -125,10 +128,12 @@ def make_plan(args: argparse.Namespace, model: str) -> Plan:
     request = make_request(model, **any_subject(model), seed=0)
     spec = request.spec
     fields, budgets = [], {}
+    options = check_options(args.options, HOST)
     for steps in dict.fromkeys(args.steps):
         require_integer("steps", steps, 2, spec.max_steps)
         around = Circumstances(request.scheduler, request.guidance_scale, steps)
-        fields.append(field_of(spec, around, args.arms, args.ways))
+        variants = [variant_of(words, steps) for words in args.variant]
+        fields.append(field_of(spec, around, args.arms, args.ways, options, variants))
         budgets[steps] = args.compute or sorted({max(2, round(s * steps)) for s in SHARES})
         for budget in budgets[steps]:
             require_integer("compute", budget, 2, steps)
@@ -147,6 +152,34 @@ def make_plan(args: argparse.Namespace, model: str) -> Plan:
     )
 
 
+def variant_of(words: Sequence[str], steps: int) -> Entrant:
+    """Read ``TITLE ARM NAME=VALUE …``: an arm with other settings, under a name of its own.
+
+    Parameters
+    ----------
+    words : sequence of str
+        As on the command line; ``{steps}`` in a value is the number of steps.
+    steps : int
+        Of full compute.
+
+    Raises
+    ------
+    ValueError
+        If that is not what they are, or a setting is not allowed.
+    """
+    if len(words) < 3 or not all("=" in word for word in words[2:]):
+        raise ValueError(f"--variant takes TITLE ARM NAME=VALUE …, got {' '.join(words)}")
+    title, arm, *settings = words
+    given = {}
+    for text in settings:
+        name, _, value = text.partition("=")
+        declared = find_arm(arm).options.get(name)
+        value = value.replace("{steps}", str(steps))
+        # What is unknown is for the check to refuse, in its words.
+        given[name] = value if declared is None else declared.read(value)
+    return Entrant(title, title, WAY, arm, check_options({arm: given}, HOST)[arm])
+
+
 def command_of(args: argparse.Namespace) -> str:
     """Return the command that makes the same figures again."""
     words = ["python", "-m", "tracache", "league", *args.models]
@@ -154,6 +187,10 @@ def command_of(args: argparse.Namespace) -> str:
     for name, values in several.items():
         if values and values != [ALL]:
             words += [f"--{name}", *map(str, values)]
+    for text in args.option:
+        words += ["--option", text]
+    for variant in args.variant:
+        words += ["--variant", *variant]
     for name in ("count", "batch", "tuning", "pictures", "lpips"):
         if getattr(args, name) is not None:
             words += [f"--{name}", str(getattr(args, name))]
@@ -261,6 +298,14 @@ def add_league(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--arms", nargs="+", default=[ALL], metavar="ARM", help="all")
     parser.add_argument("--ways", nargs="+", default=[ALL], metavar="WAY", help="all")
+    parser.add_argument(
+        "--variant",
+        nargs="+",
+        action="append",
+        default=[],
+        metavar="WORD",
+        help="TITLE ARM NAME=VALUE …: an arm with other settings too; {steps} may be in a value",
+    )
     parser.add_argument("--count", type=int, default=64, help="held-out prompts (default 64)")
     parser.add_argument("--batch", type=int, default=32, help="prompts per run (default 32)")
     parser.add_argument(

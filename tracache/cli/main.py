@@ -93,6 +93,7 @@ def _sweep(args: argparse.Namespace) -> None:
 
 def _league(args: argparse.Namespace) -> None:
     settings = _settings(args)
+    args.options = options_of(args)
     figures = run_league(args, lambda model: load_model(model, settings))
     if args.json is not None:
         write_json(args.json, figures)

@@ -8,11 +8,13 @@ import pytest
 from PIL import Image
 
 from tracache.cli.arguments import build_parser
-from tracache.cli.league import command_of
+from tracache.cli.league import command_of, variant_of
 from tracache.cli.main import RUNS, main
 from tracache.compare.arms import ARMS
 from tracache.experiments.league.axes import axes_of
 from tracache.experiments.league.entrants import WAY, field_of
+from tracache.experiments.league.search import options_to_try
+from tracache.experiments.league.tuning import searched
 from tracache.experiments.records import Records
 from tracache.experiments.refresh import digest_of, models_of
 from tracache.experiments.ways import Circumstances, ways_of
@@ -92,6 +94,42 @@ def test_an_arm_can_be_named_and_only_one_that_there_is():
         field_of(spec, AROUND, [], ["magic"])
 
 
+def test_an_arm_with_other_settings_is_a_way_beside_it():
+    spec = find_model("scenes-t2i")
+    line = variant_of(["A line", "tracache", "trend=line"], 20)
+    few = field_of(spec, AROUND, [], [], {"tracache": {"correct": False}}, [line])
+    names = [entrant.name for entrant in few.entrants]
+    assert names == ["fewer-steps", "tracache", "A line"]
+    plain, other = (few.setup(entrant, 5).cache for entrant in few.entrants[1:])
+    assert (plain.correct, other.correct, other.trend) == (False, True, "line")
+    slower = variant_of(["Slower", "sea", "order=0"], 20)
+    assert slower.is_searched
+    assert set(slower.options) == {"threshold", "max_skips"}
+    # The one setting that is given is not searched.
+    assert set(variant_of(["x", "sea", "max_skips=3"], 20).options) == {"threshold"}
+    with pytest.raises(ValueError, match="there is a hicache already"):
+        field_of(
+            spec, AROUND, ["hicache"], [], {}, [variant_of(["hicache", "easy", "warmup=3"], 9)]
+        )
+
+
+def test_a_file_lets_an_arm_take_part_and_may_be_of_a_number_of_steps(tmp_path):
+    (tmp_path / "gates-20.json").write_text(json.dumps([[True] * 11] * 20))
+    mine = variant_of(["Mine", "gates", f"file={tmp_path}/gates-{{steps}}.json"], 20)
+    spec = find_model("scenes-t2i")
+    few = field_of(spec, AROUND, [], [], {}, [mine])
+    assert few.entrants[-1].name == "Mine"
+    # There is nothing to search, so it is tried as it is.
+    assert [e.name for e in searched(few)] == ["Mine"]
+    assert options_to_try(mine.options) == [{}]
+    given = {"gates": {"file": f"{tmp_path}/gates-20.json"}}
+    assert field_of(spec, AROUND, ["gates"], [], given).entrants[-1].name == "gates"
+    with pytest.raises(FileNotFoundError):
+        variant_of(["Mine", "gates", f"file={tmp_path}/gates-{{steps}}.json"], 30)
+    with pytest.raises(ValueError, match="steps"):
+        field_of(spec, Circumstances("dpm-solver++", 2.5, 30), [], [], {}, [mine])
+
+
 def test_a_league_is_played_summed_up_and_gone_on_with(tmp_path, capsys):
     folder, file = tmp_path / "out", tmp_path / "league-small.json"
     argv = [*SMALL, "--output", str(folder), "--json", str(file)]
@@ -153,6 +191,10 @@ def test_the_weights_of_several_models_are_told_apart():
         (["--arms", "gates"], "the arm gates cannot take part: it needs what only a file"),
         (["--pictures", "9"], "pictures must be a whole number from 0 to 8"),
         (["--count", "0"], "count must be a whole number from 1"),
+        (["--variant", "Mine", "tracache"], "--variant takes TITLE ARM NAME=VALUE …"),
+        (["--variant", "Mine", "tracache", "magic=1"], "tracache has no option 'magic'"),
+        (["--variant", "Mine", "tracache", "trend=up"], "trend must be one of"),
+        (["--option", "sea.order=7"], "order must be a whole number from 0 to 1"),
     ],
 )
 def test_refused_before_any_work(more, told, tmp_path, capsys):

@@ -12,7 +12,7 @@ from tracache.experiments.league.entrants import Field
 AXES: dict[str, tuple[str, ...]] = {
     "space": ("space",),
     "basis": ("trend", "rule", "order", "max_order", "weights", "abscissa"),
-    "plan": ("placement", "full_steps"),
+    "plan": ("placement", "full_steps", "plan_file", "calibration"),
 }
 
 #: Settings that mean nothing where a number of computed steps is given.
@@ -71,8 +71,8 @@ def _value(config: MethodConfig, axis: str) -> str:
         return str(fields.get("placement", "even"))
     if axis == "space":
         return str(fields["space"])
-    if "trend" in fields:
-        return str(fields["trend"])
+    rule = str(fields.get("trend") or fields.get("rule"))
+    if rule == "reuse" or "order" not in fields:
+        return rule
     order = "chosen" if fields["order"] == "dynamic" else "fixed"
-    rule = str(fields["rule"])
-    return rule if rule == "reuse" else f"{rule}, {order} order"
+    return f"{rule}, {order} order"

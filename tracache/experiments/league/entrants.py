@@ -31,11 +31,18 @@ class Entrant:
         In code, unique; and for people.
     kind : {"arm", "way"}
         Which of the two.
+    arm : str
+        That it is, or that it is a variant of; empty for a way of
+        :mod:`tracache.experiments.ways`.
+    given : dict
+        Settings of the arm's own that are given.
     """
 
     name: str
     title: str
     kind: str = ARM
+    arm: str = ""
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def slug(self) -> str:
@@ -45,16 +52,17 @@ class Entrant:
     @property
     def is_searched(self) -> bool:
         """Whether its own settings decide how much it computes, and have to be found."""
-        if self.kind == WAY:
+        if not self.arm:
             return False
-        arm = ARMS[self.name]
+        arm = ARMS[self.arm]
         return not arm.scheduled and "compute" not in arm.options
 
     @property
     def options(self) -> dict[str, tuple[float, ...]]:
         """Of an arm's own settings those to search among, by name, and the values to try."""
-        declared = ARMS[self.name].options if self.kind == ARM else {}
-        return {name: setting.tries for name, setting in declared.items() if setting.tries}
+        declared = ARMS[self.arm].options if self.arm else {}
+        free = {name: setting for name, setting in declared.items() if name not in self.given}
+        return {name: setting.tries for name, setting in free.items() if setting.tries}
 
 
 @dataclass(frozen=True)
@@ -71,15 +79,15 @@ class Field:
         Fewer steps first, then TraCache, whose steps a way borrows.
     absent : dict of str to str
         Of arms that cannot take part, why.
-    fixed : dict
-        Arm → settings of its own that are the same at every budget, such as a calibration.
+    calibrated : dict
+        Arm → settings of its own that were measured, the same at every budget.
     """
 
     spec: ModelSpec
     around: Circumstances
     entrants: tuple[Entrant, ...]
     absent: dict[str, str]
-    fixed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    calibrated: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def setup(
         self,
@@ -101,10 +109,11 @@ class Field:
         plan : sequence of int
             The steps that TraCache computed.
         """
-        if entrant.kind == WAY:
+        if not entrant.arm:
             return setup_of(entrant.name, self.around, budget, plan)
-        given = dict(self.fixed.get(entrant.name, {})) | dict(options or {})
-        arm = ARMS[entrant.name]
+        found = self.calibrated.get(entrant.arm, {})
+        given = {**found, **entrant.given, **(options or {})}
+        arm = ARMS[entrant.arm]
         if not arm.scheduled and "compute" in arm.options:
             given = {"compute": budget} | given
         cache = replace(self.spec.cache, compute=budget, full_steps=None)
@@ -119,6 +128,8 @@ def field_of(
     around: Circumstances,
     arms: Sequence[str] = (ALL,),
     ways: Sequence[str] = (ALL,),
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    variants: Sequence[Entrant] = (),
 ) -> Field:
     """Return who takes part, of those that are named; fewer steps and TraCache do in any case.
 
@@ -132,6 +143,10 @@ def field_of(
         What all runs have in common.
     arms, ways : sequence of str
         Names, or "all".
+    options : mapping, optional
+        Arm → settings of its own that are given; with a file that it needs it can take part.
+    variants : sequence of Entrant
+        Arms with other settings, beside them.
 
     Raises
     ------
@@ -140,32 +155,52 @@ def field_of(
     """
     named = [name for name in arms if name != ALL]
     absent = {}
+    given = dict(options or {})
     chosen = [RIVAL, TRACACHE]
     for name in dict.fromkeys([*(ARMS if ALL in arms else ()), *named]):
-        if why := why_absent(find_arm(name).id, spec):
+        if why := why_absent(find_arm(name).id, spec, bool(given.get(name))):
             if name in named:
                 raise ValueError(f"the arm {name} cannot take part: {why}")
             absent[name] = why
         elif name != REFERENCE:
             chosen.append(name)
     every = [*chosen, *dict.fromkeys(_ways(around.scheduler, ways))]
-    entrants = [Entrant(name, ARMS[name].title) for name in dict.fromkeys(chosen)]
+    entrants = [
+        Entrant(name, ARMS[name].title, arm=name, given=given.get(name, {}))
+        for name in dict.fromkeys(chosen)
+    ]
     there = set(chosen)
     entrants += [
         Entrant(name, title_of(name), WAY)
         for name in every[len(chosen) :]
         if name not in there and name not in ARMS
     ]
+    for variant in variants:
+        if variant.name in {entrant.name for entrant in entrants}:
+            raise ValueError(f"there is a {variant.name} already: give the variant another name")
+        if why := why_absent(variant.arm, spec, bool(variant.given)):
+            raise ValueError(f"the variant {variant.name} cannot take part: {why}")
+        entrants.append(variant)
     return _distinct(Field(spec, around, tuple(entrants), absent))
 
 
-def why_absent(arm: str, spec: ModelSpec) -> str:
-    """Say why an arm cannot take part; empty if it can."""
+def why_absent(arm: str, spec: ModelSpec, given: bool = False) -> str:
+    """Say why an arm cannot take part; empty if it can.
+
+    Parameters
+    ----------
+    arm : str
+        Which.
+    spec : ModelSpec
+        The model.
+    given : bool, default False
+        Whether settings of its own are given, which may be what it needs.
+    """
     entry = ARMS[arm]
     if entry.refusal(spec):
         return entry.refusal(spec)
-    if entry.for_host_only and arm not in CALIBRATED:
-        return "it needs what only a file can say"
+    if entry.for_host_only and arm not in CALIBRATED and not given:
+        return "it needs what only a file can say: give it with --option"
     return ""
 
 
@@ -187,10 +222,14 @@ def _distinct(whole: Field) -> Field:
     kept: dict[Any, Entrant] = {}
     for entrant in whole.entrants:
         key: Any = entrant.name
-        if not entrant.is_searched and entrant.name not in CALIBRATED:
-            # The steps that a way borrows are TraCache's, which nobody else names.
-            plan = (0, whole.around.steps - 1)
-            made = [whole.setup(entrant, budget, plan=plan) for budget in (2, 3)]
+        if entrant.arm in CALIBRATED:
+            kept[key] = entrant
+            continue
+        # The steps that a way borrows are TraCache's, which nobody else names. Whatever a setup
+        # refuses is refused here, before any work.
+        plan = (0, whole.around.steps - 1)
+        made = [whole.setup(entrant, budget, plan=plan) for budget in (2, 3)]
+        if not entrant.is_searched:
             key = repr([(s.num_steps, s.scheduler, s.cache and s.cache.plain()) for s in made])
         kept.setdefault(key, entrant)
     return replace(whole, entrants=tuple(kept.values()))

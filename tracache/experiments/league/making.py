@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -61,7 +62,10 @@ def make(
         for budget, entrant in plays(whole, budgets):
             try_ = settings_at(whole, chosen, entrant, budget)
             if not (entrant.is_searched and try_ is None):
-                done = maker.make(entrant, budget, {} if try_ is None else try_.options, plan)
+                found = {} if try_ is None else try_.options
+                # As a record has it, where a tuple is a list.
+                options = json.loads(json.dumps({**entrant.given, **found}))
+                done = maker.make(entrant, budget, options, plan)
                 if entrant.name == TRACACHE:
                     plan = done[0]["which"]
             progress()

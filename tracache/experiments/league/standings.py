@@ -153,8 +153,7 @@ def _in_and_out(
         some = found.get((budget, entrant.name), {})
         why = ""
         if entrant.is_searched and settings_at(whole, chosen, entrant, budget) is None:
-            tried = "none of its settings comes to it on the tuning prompts"
-            why = tried if entrant.options else "no setting of it is known to change its cost"
+            why = "none of its settings comes to it on the tuning prompts"
         elif not some:
             why = "not made yet"
         else:

@@ -94,21 +94,21 @@ def tune(
         return started[count]
 
     steps = whole.around.steps
-    fixed: dict[str, Mapping[str, Any]] = {}
+    found_for: dict[str, Mapping[str, Any]] = {}
     for entrant in whole.entrants:
-        if entrant.name in CALIBRATED:
-            setting = f"tuning, {steps} steps, {entrant.name}, calibrated"
+        if entrant.arm in CALIBRATED and not entrant.given:
+            setting = f"tuning, {steps} steps, {entrant.arm}, calibrated"
             if setting not in known:
-                found = CALIBRATED[entrant.name](model, start().inputs, steps)
+                found = CALIBRATED[entrant.arm](model, start().inputs, steps)
                 known[setting] = {"setting": setting, "index": 0, "options": found}
                 records.append(known[setting])
-            fixed[entrant.name] = known[setting]["options"]
-    whole = replace(whole, fixed=fixed)
+            found_for[entrant.arm] = known[setting]["options"]
+    whole = replace(whole, calibrated=found_for)
     chosen: dict[str, Mapping[int, Try | None]] = {}
     for entrant in searched(whole):
 
         def run(options: dict[str, Any], entrant: Entrant = entrant) -> Try:
-            about = json.dumps(options, sort_keys=True)
+            about = json.dumps({**entrant.given, **options}, sort_keys=True)
             setting = f"tuning, {steps} steps, {entrant.name}, {about}"
             if setting not in known:
                 setup = whole.setup(entrant, steps, options)
@@ -144,8 +144,8 @@ def _tried(
 
 
 def searched(whole: Field) -> list[Entrant]:
-    """Return those whose settings are searched, and can be."""
-    return [e for e in whole.entrants if e.is_searched and e.options]
+    """Return those whose settings are searched; where there are none to try, it is tried as is."""
+    return [entrant for entrant in whole.entrants if entrant.is_searched]
 
 
 def count_tries(whole: Field) -> int:
