@@ -33,6 +33,7 @@ from tracache.experiments.ways import Circumstances
 from tracache.metrics.fid import SetMeasure, measures_for
 from tracache.metrics.lpips import LpipsMeasure
 from tracache.models.loading import LoadedModel
+from tracache.models.sources import labels_of
 from tracache.models.spec import ModelSpec
 from tracache.settings import Settings
 
@@ -59,6 +60,8 @@ class Plan:
         Held-out prompts or classes, and those that settings are chosen on.
     of : str
         Which of the two: "prompts" or "classes".
+    measures : dict
+        Of sets of pictures, by name.
     """
 
     spec: ModelSpec
@@ -67,6 +70,7 @@ class Plan:
     subjects: list[str | int]
     tuning: list[str | int]
     of: str
+    measures: dict[str, SetMeasure]
 
 
 def run_league(args: argparse.Namespace, load: Callable[[str], LoadedModel]) -> dict[str, Any]:
@@ -149,6 +153,7 @@ def make_plan(args: argparse.Namespace, model: str) -> Plan:
         every_nth(heldout, args.count),
         every_nth(tuning, args.tuning),
         of,
+        _distance(spec),
     )
 
 
@@ -259,7 +264,7 @@ def _steps(
             batch=args.batch,
             progress=bar.update,
         )
-    return sum_up(records, whole, chosen, budgets, _distance(plan.spec), pairs)
+    return sum_up(records, whole, chosen, budgets, plan.measures, pairs)
 
 
 def _distance(spec: ModelSpec) -> dict[str, SetMeasure]:
@@ -270,10 +275,12 @@ def _distance(spec: ModelSpec) -> dict[str, SetMeasure]:
 
 
 def _words(plan: Plan, index: int) -> str:
+    """Return a prompt, or the name of a class."""
     subject = plan.subjects[index]
-    if isinstance(subject, str):
-        return subject
-    return f"class {subject}"
+    labels = labels_of(plan.spec, Settings.from_environment()) if plan.of == "classes" else None
+    if labels is None or isinstance(subject, str):
+        return str(subject)
+    return labels.names[subject]
 
 
 def _write_figures(figures: dict[str, Any], folder: Path) -> None:
