@@ -71,6 +71,7 @@ def make_league(model="scenes-t2i"):
                     }
                 ],
                 "subjects": ["a red cube on grass", "a <b>blue</b> cone on snow"],
+                "seeds": [0, 32],
                 "sheets": {"20": {"file": "league-20.webp", "rows": names}},
             }
         ],

@@ -1,5 +1,7 @@
 """The league in a browser: it sorts, shows pictures, fits a phone, and is there for everybody."""
 
+from urllib.parse import parse_qs
+
 import pytest
 from playwright.sync_api import expect
 
@@ -46,11 +48,23 @@ def test_it_sorts_shows_pictures_and_changes_cells(open_page, server):
     expect(row).to_have_attribute("aria-pressed", "true")
     shown = page.locator(".tcl-shown figure")
     expect(shown).to_have_count(2)
-    expect(shown.nth(1).get_by_role("img").first).to_have_accessible_name(
-        "a red cube on grass, by TeaCache"
+    expect(shown.nth(0).get_by_role("img").first).to_have_accessible_name(
+        "a red cube on grass, by Full compute"
     )
+    link = shown.nth(1).get_by_role("link").first
+    expect(link).to_have_accessible_name("a red cube on grass, by TeaCache: compare it yourself")
+    asked = parse_qs(link.get_attribute("href").removeprefix("./?"))
+    assert asked == {
+        "model": ["scenes-t2i"],
+        "steps": ["20"],
+        "compute": ["5"],
+        "prompt": ["a red cube on grass"],
+        "seed": ["0"],
+        "arms": ["teacache"],
+        "teacache.threshold": ["0.3"],
+    }
     # The sheet comes, and the right row of it is shown.
-    line = shown.nth(1).locator(".tcl-line span").first
+    line = shown.nth(1).locator(".tcl-line a").first
     page.wait_for_function(
         "async () => (await fetch(document.querySelector('.tcl').dataset.sheet)).ok"
     )

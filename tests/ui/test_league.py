@@ -3,10 +3,12 @@
 import json
 import re
 from dataclasses import replace
+from html import unescape
 
 import pytest
 
 from tests.leagues import MADE, assets_with, make_league
+from tracache.compare.serialise import from_given, from_query
 from tracache.experiments.league.kept import kept_leagues
 from tracache.settings import Settings
 from tracache.ui.league_page import show_league
@@ -62,6 +64,19 @@ def test_nothing_recorded_and_something_damaged_are_said(tmp_path):
     # It is read again once it is another file.
     file.write_text(json.dumps(make_league()))
     assert list(kept_leagues(bare)) == ["scenes-t2i"]
+
+
+def test_a_picture_leads_to_a_request_that_is_allowed(settings):
+    html = show_league(settings)["table"]
+    asked = unescape(re.search(r'data-asked="([^"]*)"', html)[1]).split(" ")
+    queries = [unescape(query) for query in re.findall(r'data-query="([^"]*)"', html)]
+    # A way is no arm of the front page.
+    assert [bool(query) for query in queries] == [True, True, True, False]
+    for query in queries[:3]:
+        request = from_given(from_query(f"{asked[0]}&{query}"))
+        assert (request.seed, request.steps, request.cache.compute) == (0, 20, 5)
+    assert request.options == {"teacache": {"threshold": 0.3}}
+    assert "blue" in asked[1]
 
 
 def test_a_sheet_outside_the_folder_is_none(settings):

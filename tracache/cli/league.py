@@ -229,6 +229,7 @@ def _run(
     if args.json is not None and args.pictures:
         shown = shown_prompts(len(plan.subjects), args.pictures)
         figures["subjects"] = [_words(plan, index) for index in shown]
+        figures["seeds"] = shown
         figures["sheets"] = {}
         for steps in plan.budgets:
             file = sheet_file(args.json, plan.spec.id, steps)

@@ -70,7 +70,8 @@ def show_league(
     leagues = {name: one for name, one in leagues.items() if one.rows and name in MODELS}
     if not leagues:
         return {"table": EMPTY}
-    league = leagues.get(model) or next(iter(leagues.values()))
+    named = model if isinstance(model, str) else ""
+    league = leagues.get(named) or next(iter(leagues.values()))
     there = whole(steps) if whole(steps) in league.steps else league.steps[0]
     budgets = league.budgets(there)
     computed = whole(budget) if whole(budget) in budgets else budgets[0]

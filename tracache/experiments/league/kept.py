@@ -27,11 +27,14 @@ class Sheet:
         What each row shows; the first is full compute.
     subjects : tuple of str
         What each column shows.
+    seeds : tuple of int
+        Of each column's noise; empty where they were not kept.
     """
 
     file: Path
     rows: tuple[str, ...]
     subjects: tuple[str, ...]
+    seeds: tuple[int, ...] = ()
 
     def place(self, row: Mapping[str, Any]) -> int | None:
         """Return which of its rows shows a standing; None if none does."""
@@ -81,7 +84,8 @@ class League:
         file = self.file.with_name(found["file"])
         if not file.is_file():
             return None
-        return Sheet(file, tuple(found["rows"]), tuple(self.about["subjects"]))
+        seeds = tuple(self.about.get("seeds", ()))
+        return Sheet(file, tuple(found["rows"]), tuple(self.about["subjects"]), seeds)
 
 
 def kept_leagues(assets: Path) -> dict[str, League]:

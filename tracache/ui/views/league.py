@@ -7,6 +7,8 @@ from html import escape
 from typing import Any
 
 from tracache.compare.arm import TRACACHE
+from tracache.compare.arms import ARMS
+from tracache.compare.serialise import to_query
 from tracache.experiments.league.entrants import RIVAL, WAY
 from tracache.experiments.league.kept import League, Sheet
 from tracache.experiments.league.questions import QUESTIONS, answer, answers_of
@@ -38,7 +40,7 @@ def league_table(league: League, steps: int, budget: int) -> str:
     head = "".join(_head(name, place) for place, name in enumerate(names))
     body = "".join(_row(row, more, sheet) for row in rows)
     return (
-        f'<div class="tcl"{_sheet(sheet)}>'
+        f'<div class="tcl"{_sheet(sheet)}{_asked(league, sheet, steps, budget)}>'
         '<div class="tcl-shown" role="status" aria-live="polite"></div>'
         '<div class="tc-scroll" tabindex="0" role="region" aria-label="The league">'
         '<table class="tc-table tcl-table"><thead><tr>'
@@ -59,8 +61,8 @@ def _row(row: Row, more: Sequence[str], sheet: Sheet | None) -> str:
     who = title
     if place is not None:
         who = (
-            f'<button type="button" class="tcl-who" aria-pressed="false" data-place="{place}">'
-            f"{title}</button>"
+            f'<button type="button" class="tcl-who" aria-pressed="false" data-place="{place}"'
+            f' data-query="{escape(_query(row))}">{title}</button>'
         )
     kind = {TRACACHE: " tcl-ours", RIVAL: " tcl-rival"}.get(row["entrant"], "")
     kind += " tcl-way" if row["kind"] == WAY else ""
@@ -103,6 +105,30 @@ def _sheet(sheet: Sheet | None) -> str:
         f' data-sheet="{escape(file_url(sheet.file))}" data-rows="{len(sheet.rows)}"'
         f' data-subjects="{escape(subjects)}"'
     )
+
+
+def _asked(league: League, sheet: Sheet | None, steps: int, budget: int) -> str:
+    """Return what the front page is asked for by a link from a picture: all but the arm."""
+    if sheet is None or not sheet.seeds:
+        return ""
+    what = "class_label" if league.about["of"] == "classes" else "prompt"
+    common = {"model": league.model, "steps": steps, "compute": budget}
+    asked = [
+        to_query({**common, what: subject, "seed": seed})
+        for subject, seed in zip(sheet.subjects, sheet.seeds, strict=True)
+    ]
+    return f' data-asked="{escape(" ".join(asked))}"'
+
+
+def _query(row: Row) -> str:
+    """Return the rest: the arm and its settings; empty where the front page has no such arm."""
+    arm = ARMS.get(row["entrant"])
+    if row["kind"] == WAY or arm is None or arm.for_host_only:
+        return ""
+    given: dict[str, Any] = {"arms": [arm.id]}
+    if row["options"] and row["options"].keys() <= arm.options.keys():
+        given["options"] = {arm.id: row["options"]}
+    return to_query(given)
 
 
 def _notes(league: League, steps: int, budget: int) -> str:

@@ -24,9 +24,10 @@ function sort(button) {
   body.append(...rows);
 }
 
-// One row of the sheet, a picture a prompt.
-function strip(root, place, title) {
+// One row of the sheet, a picture a prompt; where the front page can make it, it leads there.
+function strip(root, place, title, query) {
   const { sheet, rows, subjects } = root.dataset;
+  const asked = query ? (root.dataset.asked ?? "").split(" ").filter(Boolean) : [];
   const names = subjects.split("\n");
   const figure = document.createElement("figure");
   const caption = document.createElement("figcaption");
@@ -34,9 +35,14 @@ function strip(root, place, title) {
   const line = document.createElement("div");
   line.className = "tcl-line";
   names.forEach((name, column) => {
-    const picture = document.createElement("span");
-    picture.setAttribute("role", "img");
+    const picture = document.createElement(asked[column] ? "a" : "span");
     picture.ariaLabel = `${name}, by ${title}`;
+    if (asked[column]) {
+      picture.href = `./?${asked[column]}&${query}`;
+      picture.ariaLabel += ": compare it yourself";
+    } else {
+      picture.setAttribute("role", "img");
+    }
     picture.style.backgroundImage = `url("${sheet}")`;
     picture.style.backgroundSize = `${names.length * 100}% ${rows * 100}%`;
     const along = names.length > 1 ? (100 * column) / (names.length - 1) : 0;
@@ -54,7 +60,7 @@ function show(button) {
   const shown = root.querySelector(".tcl-shown");
   shown.replaceChildren(
     strip(root, 0, "Full compute"),
-    strip(root, +button.dataset.place, button.textContent)
+    strip(root, +button.dataset.place, button.textContent, button.dataset.query)
   );
   shown.scrollIntoView({ block: "nearest" });
 }
