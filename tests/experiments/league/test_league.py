@@ -7,11 +7,12 @@ import shlex
 import pytest
 from PIL import Image
 
+from tracache.caching.methods.planned import PlannedConfig
 from tracache.cli.arguments import build_parser
 from tracache.cli.league import command_of, variant_of
 from tracache.cli.main import RUNS, main
 from tracache.compare.arms import ARMS
-from tracache.experiments.league.axes import axes_of
+from tracache.experiments.league.axes import axes_of, varied
 from tracache.experiments.league.entrants import WAY, field_of
 from tracache.experiments.league.search import options_to_try
 from tracache.experiments.league.tuning import searched
@@ -69,7 +70,7 @@ def test_every_arm_that_decides_by_itself_says_what_to_search(whole):
 
 
 def test_an_axis_varies_one_thing(whole):
-    axes = axes_of(whole, 8)
+    axes = axes_of(whole.configs(8))
     assert ("space", "tracache", "data") in axes["tracache, data"]
     assert [axis for axis, *_ in axes["tracache, even steps"]] == ["plan"]
     assert ("basis", "tracache", "reuse") in axes["tracache, reuse"]
@@ -78,6 +79,19 @@ def test_an_axis_varies_one_thing(whole):
     assert [axis for axis, *_ in axes["tracache"]] == ["space", "basis", "plan"]
     assert "data, even, not back" not in axes
     assert "tracache, not looking back" not in axes
+
+
+def test_every_choice_of_tracaches_is_an_answer(whole):
+    """Also one that nobody has made a way of; what it refuses without more is left out."""
+    choices = varied(ARMS["tracache"].options)
+    assert {name for name, _ in choices} >= {"space", "placement"}
+    taken = [config for config in whole.configs(8).values() if type(config) is PlannedConfig]
+    for name, choice in choices:
+        try:
+            PlannedConfig(**{name: choice})
+        except ValueError:
+            continue
+        assert any(getattr(config, name) == choice for config in taken)
 
 
 def test_an_arm_can_be_named_and_only_one_that_there_is():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from tracache.caching.declare import Setting
 from tracache.caching.method_config import MethodConfig
 from tracache.compare.arm import PUBLISHED, TRACACHE
-from tracache.experiments.league.entrants import Field
 
 #: Question → the settings that belong to it; of several that differ, all must be of one question.
 AXES: dict[str, tuple[str, ...]] = {
@@ -22,29 +23,31 @@ _IDLE = ("compute", "stride", "warmup", "last_step", "tolerance", "max_skips")
 ANCHORS = (TRACACHE, PUBLISHED)
 
 
-def axes_of(whole: Field, budget: int) -> dict[str, list[tuple[str, str, str]]]:
+def varied(settings: Mapping[str, Setting]) -> list[tuple[str, str]]:
+    """Return (setting, choice) for whatever may be chosen where a question is asked.
+
+    Parameters
+    ----------
+    settings : mapping of str to Setting
+        That an anchor declares.
+    """
+    asked = [name for names in AXES.values() for name in names if name in settings]
+    return [(name, choice) for name in asked for choice in settings[name].choices]
+
+
+def axes_of(configs: Mapping[str, MethodConfig]) -> dict[str, list[tuple[str, str, str]]]:
     """Return, by entrant, the questions it answers: (question, beside whom, what it takes).
 
     Parameters
     ----------
-    whole : Field
-        Who takes part.
-    budget : int
-        Computed steps, the same for all.
+    configs : mapping of str to MethodConfig
+        Of entrants, all at the same number of computed steps.
     """
-    configs: dict[str, MethodConfig] = {}
-    for entrant in whole.entrants:
-        if not entrant.is_searched:
-            setup = whole.setup(entrant, budget, plan=tuple(range(budget)))
-            if setup.cache is not None:
-                configs[entrant.name] = setup.cache
     found: dict[str, list[tuple[str, str, str]]] = {}
     for anchor in ANCHORS:
-        if anchor not in configs:
-            continue
-        base = configs[anchor]
+        base = configs.get(anchor)
         for name, config in configs.items():
-            if type(config) is not type(base):
+            if base is None or type(config) is not type(base):
                 continue
             for axis in _axes(base, config):
                 found.setdefault(name, []).append((axis, anchor, _value(config, axis)))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tracache.caching.method_config import MethodConfig
 from tracache.compare.arm import REFERENCE, Given, Setup
 from tracache.compare.arms import ARMS, find_arm
+from tracache.experiments.league.axes import varied
 from tracache.experiments.league.calibration import CALIBRATED
 from tracache.experiments.ways import TRACACHE, Circumstances, setup_of, ways_of
 from tracache.models.spec import ModelSpec
@@ -122,6 +125,16 @@ class Field:
         # The scheduler that all have anyhow is no other one.
         return replace(made, scheduler=None) if made.scheduler == self.around.scheduler else made
 
+    def configs(self, budget: int) -> dict[str, MethodConfig]:
+        """Return the configurations of those that are not searched, by name."""
+        plan = tuple(range(budget))
+        made = {
+            entrant.name: self.setup(entrant, budget, plan=plan).cache
+            for entrant in self.entrants
+            if not entrant.is_searched
+        }
+        return {name: config for name, config in made.items() if config is not None}
+
 
 def field_of(
     spec: ModelSpec,
@@ -181,7 +194,10 @@ def field_of(
         if why := why_absent(variant.arm, spec, bool(variant.given)):
             raise ValueError(f"the variant {variant.name} cannot take part: {why}")
         entrants.append(variant)
-    return _distinct(Field(spec, around, tuple(entrants), absent))
+    whole = Field(spec, around, tuple(entrants), absent)
+    if ALL in ways:
+        whole = replace(whole, entrants=(*whole.entrants, *_varied(whole)))
+    return _distinct(whole)
 
 
 def why_absent(arm: str, spec: ModelSpec, given: bool = False) -> str:
@@ -215,6 +231,18 @@ def _ways(scheduler: str, names: Sequence[str]) -> list[str]:
     named = [name for name in names if name != ALL]
     found = ways_of(scheduler, named)
     return found if ALL in names else [way for way in found if way in named]
+
+
+def _varied(whole: Field) -> list[Entrant]:
+    """Return TraCache with every other choice where a question is asked, but what it refuses."""
+    found = []
+    for setting, choice in varied(ARMS[TRACACHE].options):
+        name = f"{TRACACHE}, {setting} {choice}"
+        entrant = Entrant(name, title_of(name), WAY, TRACACHE, {setting: choice})
+        with suppress(ValueError):
+            whole.setup(entrant, 2)
+            found.append(entrant)
+    return found
 
 
 def _distinct(whole: Field) -> Field:

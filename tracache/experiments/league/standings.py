@@ -179,7 +179,7 @@ def _rows(
     errors = np.array([[float(r["error"]) for r in some] for some in table.values()])
     rival: Array = errors[list(table).index(RIVAL)]
     drawn = draw(errors.shape[1])
-    axes = axes_of(whole, budget)
+    axes = axes_of(whole.configs(budget))
     entrants = {entrant.name: entrant for entrant in whole.entrants}
     rows = []
     # Of an arm there may be many ways, which must not push each other down.
