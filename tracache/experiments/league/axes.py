@@ -75,7 +75,8 @@ def _value(config: MethodConfig, axis: str) -> str:
     if axis == "space":
         return str(fields["space"])
     rule = str(fields.get("trend") or fields.get("rule"))
-    if rule == "reuse" or "order" not in fields:
+    if rule != "lagrange" or "order" not in fields:
         return rule
+    # Of the others there is none to choose.
     order = "chosen" if fields["order"] == "dynamic" else "fixed"
     return f"{rule}, {order} order"

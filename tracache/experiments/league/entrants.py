@@ -215,6 +215,8 @@ def why_absent(arm: str, spec: ModelSpec, given: bool = False) -> str:
     entry = ARMS[arm]
     if entry.refusal(spec):
         return entry.refusal(spec)
+    if varied(entry.options) and arm != TRACACHE and not given:
+        return "what it does is of one's own choice: say it with --option or --variant"
     if entry.for_host_only and arm not in CALIBRATED and not given:
         return "it needs what only a file can say: give it with --option"
     return ""
@@ -236,10 +238,13 @@ def _ways(scheduler: str, names: Sequence[str]) -> list[str]:
 def _varied(whole: Field) -> list[Entrant]:
     """Return TraCache with every other choice where a question is asked, but what it refuses."""
     found = []
+    there = {entrant.name for entrant in whole.entrants}
     for setting, choice in varied(ARMS[TRACACHE].options):
-        name = f"{TRACACHE}, {setting} {choice}"
+        name = f"{TRACACHE}, {choice}"
         entrant = Entrant(name, title_of(name), WAY, TRACACHE, {setting: choice})
         with suppress(ValueError):
+            if name in there:
+                continue
             whole.setup(entrant, 2)
             found.append(entrant)
     return found
