@@ -177,7 +177,7 @@ def field_of(
             absent[name] = why
         elif name != REFERENCE:
             chosen.append(name)
-    every = [*chosen, *dict.fromkeys(_ways(around.scheduler, ways))]
+    every = [*chosen, *dict.fromkeys(_ways(around, ways))]
     entrants = [
         Entrant(name, ARMS[name].title, arm=name, given=given.get(name, {}))
         for name in dict.fromkeys(chosen)
@@ -229,9 +229,15 @@ def title_of(way: str) -> str:
     return ", ".join((titles.get(first, first[:1].upper() + first[1:]), *rest))
 
 
-def _ways(scheduler: str, names: Sequence[str]) -> list[str]:
+def _ways(around: Circumstances, names: Sequence[str]) -> list[str]:
     named = [name for name in names if name != ALL]
-    found = ways_of(scheduler, named)
+    found = ways_of(around.scheduler, named)
+    for name in named:
+        try:
+            setup_of(name, around, 2, (0, 1))
+        except KeyError:
+            message = f"the way {name} is no one setup for all prompts: see bench --nearness"
+            raise ValueError(message) from None
     return found if ALL in names else [way for way in found if way in named]
 
 
