@@ -299,6 +299,7 @@ COMMANDS = {
     "bench": ["bench", "--macs", "--json", "{file}"],
     "nearness": ["bench", "--nearness", "--output", "{folder}", "--json", "{file}"],
     "sweep": ["sweep", "--output", "{folder}", "--json", "{file}"],
+    "league": ["league", "scenes-t2i", "--output", "{folder}", "--json", "{file}"],
     "tune": ["tune", "--json", "{file}"],
     "examples": ["examples", "--output", "{folder}"],
     "trajectories": ["analyse", "trajectories", "--output", "{folder}"],

@@ -13,6 +13,7 @@ from tracache.settings import Settings, assets_folder
 COMMAND = (
     "python -m tracache bench --nearness --steps 3 --budgets 2 --count 1 --batch 1 --ways tracache"
 )
+CLASSIFIER = assets_folder() / "scenes-classifier"
 DIGEST = weights_digest(assets_folder() / "scenes-t2i")
 
 
@@ -86,6 +87,10 @@ def test_figures_and_records_go_where_they_are_told(tmp_path):
         *("sweep", "--strides", "2"),
         *ends,
     ]
+    assert arguments_of("python -m tracache league a --json FILE", made, records) == [
+        *("league", "a"),
+        *ends,
+    ]
     assert arguments_of("python -m tracache bench --quality", made, records) == [
         *("bench", "--quality"),
         *ends[:2],
@@ -97,3 +102,18 @@ def test_what_moved_is_told_farthest_first_without_the_clock():
     new = {"rows": [{"error": 0.3, "psnr": 20.0, "denoising_s": 9.0}, {"error": 1}], "seed": 3}
     found = [(m.where, round(m.factor, 3)) for m in moved(old, new)]
     assert found == [("rows[0].error", 3.0), ("rows[0].psnr", 2.0)]
+
+
+@pytest.mark.slow
+def test_a_league_is_made_again_with_its_pictures(assets, capfd):
+    command = (
+        "python -m tracache league scenes-t2i --steps 3 --compute 2 --arms reuse --ways "
+        "'tracache, line' --count 2 --batch 2 --tuning 1 --pictures 1 --json FILE"
+    )
+    (assets / "scenes-classifier").symlink_to(CLASSIFIER)
+    file = write(assets, "league-small", command=command, weights="gone", models=[])
+    assert main(["refresh", "--work", str(assets / "work")]) == 0
+    made = json.loads(file.read_text())
+    assert (made["weights"], made["command"]) == (DIGEST, command)
+    sheet = made["models"][0]["sheets"]["3"]["file"]
+    assert (file.parent / sheet).is_file()

@@ -50,6 +50,8 @@ class Setting:
         (another setting, its value) without which this one means nothing.
     video : bool
         Whether it means something for videos alone.
+    tries : tuple of float
+        Values to search among where a run is to cost so much; empty where it is left as it is.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Setting:
     shown: tuple[float, float, float] | None = None
     only: tuple[str, str] | None = None
     video: bool = False
+    tries: tuple[float, ...] = ()
 
     @property
     def option(self) -> str:
@@ -160,6 +163,12 @@ class Setting:
         if isinstance(value, bool):
             return str(int(value))
         return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+
+
+def rising(low: float, high: float, count: int) -> tuple[float, ...]:
+    """Return so many values from low to high, each as many times the one before, to try."""
+    factor = (high / low) ** (1 / (count - 1))
+    return tuple(float(f"{low * factor**i:.3g}") for i in range(count))
 
 
 def setting(default: Any, *, kind: str = "", **declared: Any) -> Any:

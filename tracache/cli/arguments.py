@@ -11,6 +11,7 @@ from typing import Any
 from tracache.caching.config import TraCacheConfig
 from tracache.caching.declare import PYTHON, Setting, settings_of
 from tracache.cli.analyse import WATCHING
+from tracache.cli.league import add_league
 from tracache.cli.sweep import spans
 from tracache.compare.arm import OWN, PUBLISHED, TRACACHE
 from tracache.compare.arms import ARMS
@@ -158,6 +159,11 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     _add_settings(sweep)
     _add_options(sweep)
     sweep.set_defaults(run=runs["sweep"])
+
+    league = commands.add_parser("league", help="everybody at equal computed steps, with ranks")
+    add_league(league)
+    _add_options(league)
+    league.set_defaults(run=runs["league"])
 
     doctor = commands.add_parser("doctor", help="what is wrong with a cache, ours or another's")
     doctor.add_argument(

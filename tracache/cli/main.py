@@ -14,6 +14,7 @@ from tracache.cli.analyse import run_comparing, run_watching
 from tracache.cli.arguments import asked_for, build_parser, given_cache_settings, options_of
 from tracache.cli.bench import run_bench
 from tracache.cli.doctor import run_doctor
+from tracache.cli.league import run_league
 from tracache.cli.outputs import require_outputs
 from tracache.cli.refresh import run_refresh
 from tracache.cli.sweep import run_sweep
@@ -89,6 +90,14 @@ def _sweep(args: argparse.Namespace) -> None:
         args, given, options_of(args), worker, lambda: load_model(args.model, settings)
     )
     if figures is not None and args.json is not None:
+        write_json(args.json, figures)
+
+
+def _league(args: argparse.Namespace) -> None:
+    settings = _settings(args)
+    args.options = options_of(args)
+    figures = run_league(args, lambda model: load_model(model, settings))
+    if args.json is not None:
         write_json(args.json, figures)
 
 
@@ -204,6 +213,7 @@ RUNS = {
     "compare": _compare,
     "bench": _bench,
     "sweep": _sweep,
+    "league": _league,
     "tune": _tune,
     "examples": _examples,
     "refresh": run_refresh,

@@ -59,7 +59,7 @@ class Records:
             If a value is NaN or infinite, which JSON does not know.
         """
         line = json.dumps(record, ensure_ascii=False, allow_nan=False)
-        torn = self.file.is_file() and not self.file.read_bytes().endswith(b"\n")
+        torn = _is_torn(self.file)
         with self.file.open("a", encoding="utf-8") as out:
             # What a killed run left of a line stays a line of its own.
             out.write(("\n" if torn else "") + line + "\n")
@@ -158,6 +158,15 @@ class Records:
                 f"{self.folder} holds a run with {name} {there.get(name)!r}, not {header[name]!r}: "
                 "choose another folder, or ask for the same"
             )
+
+
+def _is_torn(file: Path) -> bool:
+    """Whether a file ends within a line; only its end is read, for it is asked at every record."""
+    if not file.is_file() or not file.stat().st_size:
+        return False
+    with file.open("rb") as lines:
+        lines.seek(-1, os.SEEK_END)
+        return lines.read(1) != b"\n"
 
 
 def _fault(record: Any, kinds: dict[str, str]) -> str:

@@ -6,13 +6,16 @@ is out of date can be told, made again and compared, without a list beside the f
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,7 @@ from tracache.settings import Settings
 #: Where a command that is kept says where its figures go.
 PLACE = "FILE"
 #: Commands that keep records in a folder, and go on from them.
-_RECORDS = ("sweep", "analyse", "--nearness")
+_RECORDS = ("sweep", "analyse", "league", "--nearness")
 #: Numbers that the machine decides, not the weights; by how their names end, or begin.
 _CLOCK = ("_s", "seconds", "bytes", "memory", "rss", "measured_at", "share_of_ratio")
 
@@ -42,7 +45,7 @@ class Figures:
     weights : str
         SHA-256 of the transformer it was measured on; empty where it does not say.
     model : str
-        Of the command.
+        Of the command; several with blanks between.
     current : str
         SHA-256 of the transformer that is there now.
     """
@@ -93,12 +96,26 @@ def find_figures(folder: Path, settings: Settings) -> list[Figures]:
         command = data.get("command", "")
         if not command.startswith("python -m tracache "):
             continue
-        words = shlex.split(command)
-        model = words[words.index("--model") + 1] if "--model" in words else DEFAULT_MODEL
-        if model not in digests:
-            digests[model] = weights_digest(settings.assets / find_model(model).source)
-        found.append(Figures(file, command, data.get("weights", ""), model, digests[model]))
+        models = models_of(command)
+        named = " ".join(models)
+        if named not in digests:
+            digests[named] = digest_of(models, settings)
+        found.append(Figures(file, command, data.get("weights", ""), named, digests[named]))
     return found
+
+
+def models_of(command: str) -> list[str]:
+    """Return the models that a kept command runs."""
+    words = shlex.split(command)
+    if words[3:4] == ["league"]:
+        return list(itertools.takewhile(lambda word: not word.startswith("-"), words[4:]))
+    return [words[words.index("--model") + 1] if "--model" in words else DEFAULT_MODEL]
+
+
+def digest_of(models: Sequence[str], settings: Settings) -> str:
+    """Return the SHA-256 of a model's weights, or of several models' digests one after another."""
+    digests = [weights_digest(settings.assets / find_model(model).source) for model in models]
+    return digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
 
 
 def refresh(
@@ -132,6 +149,9 @@ def refresh(
         new = json.loads(made.read_text(encoding="utf-8"))
         old = json.loads(figures.file.read_text(encoding="utf-8"))
         write_json(figures.file, {**new, "command": figures.command, "weights": figures.current})
+        # Pictures that belong to the figures.
+        for sheet in sorted(folder.glob(f"{made.stem}-*.webp")):
+            shutil.copyfile(sheet, figures.file.with_name(sheet.name))
         yield figures, moved(old, new)
 
 

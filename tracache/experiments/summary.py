@@ -190,8 +190,8 @@ def pareto(rows: Sequence[SummaryRow]) -> go.Figure:
     return figure
 
 
-def _thumbnail(picture: Image.Image, side: int) -> Image.Image:
-    """An image, or the middle frame of a video's frames side by side."""
+def thumbnail(picture: Image.Image, side: int) -> Image.Image:
+    """Return an image, or the middle frame of a video's frames side by side, as small as that."""
     frames = max(1, picture.width // picture.height)
     width = picture.width // frames
     left = width * (frames // 2)
@@ -217,5 +217,5 @@ def contact_sheet(
         shown = [r for r in found if r["setting"] == name][:columns]
         for x, record in enumerate(shown):
             with records.picture(record) as picture:
-                sheet.paste(_thumbnail(picture, side), (margin + x * side, y * side))
+                sheet.paste(thumbnail(picture, side), (margin + x * side, y * side))
     return sheet

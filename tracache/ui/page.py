@@ -16,6 +16,7 @@ from tracache.ui.gate.share import RUN
 from tracache.ui.handlers import Handlers
 from tracache.ui.how_page import add_how
 from tracache.ui.jobs import Jobs
+from tracache.ui.league_page import add_league
 from tracache.ui.links import add_address, link_outputs, opener
 from tracache.ui.manual_page import add_manual
 from tracache.ui.offer import offered
@@ -71,6 +72,9 @@ def build_page(
     with page.route("Sweep", "/sweep"):
         gr.Navbar(main_page_name="Compare")
         add_sweep(handlers, settings, **turns)
+    with page.route("League", "/league"):
+        gr.Navbar(main_page_name="Compare")
+        add_league(page, settings)
     with page.route("How it works", "/how"):
         gr.Navbar(main_page_name="Compare")
         add_how()

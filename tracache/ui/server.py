@@ -116,7 +116,10 @@ def _serving(
             ssr_mode=False,
             mcp_server=settings.api,
             run_history=False,
-            allowed_paths=[str(runs), str(settings.assets / "examples")],
+            allowed_paths=[
+                str(runs),
+                *(str(settings.assets / name) for name in ("examples", "benchmarks")),
+            ],
             share=False,
             # A session's copy of the page takes a third of a megabyte, and anybody can open many.
             state_session_capacity=256,

@@ -56,6 +56,7 @@ _SHEETS = (
     "widgets/heatmap.css",
     "widgets/forecast.css",
     "widgets/scrubber.css",
+    "widgets/league.css",
 )
 
 CSS = "\n".join((style_sheet(), *((_UI / name).read_text("utf-8") for name in _SHEETS)))

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from tracache.caching.checks import require_integer, require_number
-from tracache.caching.declare import setting
+from tracache.caching.declare import rising, setting
 from tracache.caching.method_config import MethodConfig
 from tracache.caching.methods.base import Call, Method, Stack, Step, Watch
 
@@ -36,7 +36,7 @@ class AdaCacheConfig(MethodConfig):
         (0.32, 3),
         (0.40, 2),
     )
-    scale: float = setting(0.45, low=0, high=100, label="Patience")
+    scale: float = setting(0.45, low=0, high=100, label="Patience", tries=rising(0.05, 5.0, 16))
     probe: float = setting(0.5, low=0, high=1, label="Depth watched")
 
     @property

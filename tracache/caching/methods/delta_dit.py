@@ -28,8 +28,10 @@ class DeltaDiTConfig(MethodConfig):
         are passed over; from then on the front ones.
     """
 
-    interval: int = setting(3, low=1, high=50, label="Interval")
-    share: float = setting(0.53, low=0, high=1, label="Share of blocks")
+    interval: int = setting(3, low=1, high=50, label="Interval", tries=(2, 3, 4, 5, 6, 8))
+    share: float = setting(
+        0.53, low=0, high=1, label="Share of blocks", tries=(0.53, 0.65, 0.75, 0.85, 0.95)
+    )
     gate: float = setting(0.5, low=0, high=1, label="Outline stage")
 
     @property

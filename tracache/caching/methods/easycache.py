@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from tracache.caching.declare import setting
+from tracache.caching.declare import rising, setting
 from tracache.caching.method_config import MAX_STEPS, MethodConfig
 from tracache.caching.methods.base import Method, Stack, Step, Watch
 from tracache.caching.tail import is_feature, is_plain
@@ -30,7 +30,7 @@ class EasyCacheConfig(MethodConfig):
         Leading steps that compute (1 … 1000). Published are 5 and 10 of 50 steps.
     """
 
-    threshold: float = setting(0.2, low=0, high=100, label="Threshold")
+    threshold: float = setting(0.2, low=0, high=100, label="Threshold", tries=rising(0.02, 2.0, 16))
     warmup: int = setting(2, low=1, high=MAX_STEPS, label="Warm-up", shown=(1, 20, 1))
 
     @property

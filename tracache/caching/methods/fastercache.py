@@ -36,9 +36,11 @@ class FasterCacheConfig(MethodConfig):
         left out.
     """
 
-    attention_range: int = setting(2, low=1, high=50, label="Attention")
-    guidance_range: int = setting(5, low=1, high=50, label="Guidance")
-    start: float = setting(681.0, low=0, high=1000, label="From timestep")
+    attention_range: int = setting(2, low=1, high=50, label="Attention", tries=(2, 4, 8))
+    guidance_range: int = setting(5, low=1, high=50, label="Guidance", tries=(5, 10))
+    start: float = setting(
+        681.0, low=0, high=1000, label="From timestep", tries=(681.0, 850.0, 1000.0)
+    )
     weight: float = setting(1.1, low=0, high=2, label="Weight")
     guided: bool = True
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from tracache.caching.declare import setting
+from tracache.caching.declare import rising, setting
 from tracache.caching.method_config import MethodConfig
 from tracache.caching.methods.base import Call
 from tracache.caching.methods.residual import Residual, relative_change
@@ -28,7 +28,7 @@ class FirstBlockConfig(MethodConfig):
         text-to-image model; with that of diffusers, 0.05, it is 19.
     """
 
-    threshold: float = setting(0.2, low=0, high=100, label="Threshold")
+    threshold: float = setting(0.2, low=0, high=100, label="Threshold", tries=rising(0.02, 2.0, 16))
 
     @property
     def decides_as_it_runs(self) -> bool:

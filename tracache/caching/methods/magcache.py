@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracache.caching.checks import require_number
-from tracache.caching.declare import HOST, setting
+from tracache.caching.declare import HOST, rising, setting
 from tracache.caching.method_config import MAX_STRIDE, MethodConfig
 from tracache.caching.methods.base import Call
 from tracache.caching.methods.residual import Residual
@@ -41,9 +41,11 @@ class MagCacheConfig(MethodConfig):
 
     ratios: tuple[float, ...] = ()
     file: str = setting("", label="Ratios", help="A JSON file with the list of ratios.", who=HOST)
-    threshold: float = setting(0.06, low=0, high=100, label="Threshold")
-    max_skips: int = setting(3, low=1, high=MAX_STRIDE, label="Most skips")
-    retention: float = setting(0.2, low=0, high=1, label="Retention ratio")
+    threshold: float = setting(
+        0.06, low=0, high=100, label="Threshold", tries=rising(0.01, 1.0, 10)
+    )
+    max_skips: int = setting(3, low=1, high=MAX_STRIDE, label="Most skips", tries=(3, 6))
+    retention: float = setting(0.2, low=0, high=1, label="Retention ratio", tries=(0.1, 0.2))
 
     def check(self) -> None:
         """Read the file, if there is one, and raise ValueError where the ratios are none."""

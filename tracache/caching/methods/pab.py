@@ -27,12 +27,12 @@ class PABConfig(MethodConfig):
         Timesteps between which outputs are broadcast; outside, everything computes.
     """
 
-    self_range: int = setting(2, low=1, high=50, label="Self-attention")
+    self_range: int = setting(2, low=1, high=50, label="Self-attention", tries=(2, 4, 6))
     cross_range: int = setting(6, low=1, high=50, label="Cross-attention")
-    mlp_range: int = setting(2, low=1, high=50, label="MLP")
+    mlp_range: int = setting(2, low=1, high=50, label="MLP", tries=(2, 3, 4, 6))
     temporal_range: int = setting(4, low=1, high=50, label="Attention over time", video=True)
-    start: float = setting(850.0, low=0, high=1000, label="From timestep")
-    stop: float = setting(100.0, low=0, high=1000, label="To timestep")
+    start: float = setting(850.0, low=0, high=1000, label="From timestep", tries=(850.0, 1000.0))
+    stop: float = setting(100.0, low=0, high=1000, label="To timestep", tries=(0.0, 100.0))
 
     def range_of(self, part: str, kind: str = "") -> int:
         """Return the rhythm of a part of a block of some kind."""

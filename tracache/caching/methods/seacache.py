@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tracache.caching.abscissa import noise_over_signal
-from tracache.caching.declare import setting
+from tracache.caching.declare import rising, setting
 from tracache.caching.method_config import MAX_STRIDE, MethodConfig
 from tracache.caching.methods.base import Call, Stack, Watch
 from tracache.caching.methods.residual import Residual
@@ -39,9 +39,11 @@ class SeaCacheConfig(MethodConfig):
         What is taken for signal falls off as this power of the frequency (0.1 … 10).
     """
 
-    threshold: float = setting(0.25, low=0, high=100, label="Threshold")
+    threshold: float = setting(
+        0.25, low=0, high=100, label="Threshold", tries=rising(0.05, 3.0, 10)
+    )
     order: int = setting(1, low=0, high=1, label="Order")
-    max_skips: int = setting(2, low=1, high=MAX_STRIDE, label="Most skips")
+    max_skips: int = setting(2, low=1, high=MAX_STRIDE, label="Most skips", tries=(2, 4, 8))
     power: float = setting(3.0, low=0.1, high=10, label="Power of the spectrum")
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from tracache.caching.checks import require_number
-from tracache.caching.declare import setting
+from tracache.caching.declare import rising, setting
 from tracache.caching.method_config import MethodConfig
 from tracache.caching.methods.base import Call
 from tracache.caching.methods.residual import Residual, relative_change
@@ -28,7 +28,7 @@ class TeaCacheConfig(MethodConfig):
         model; none are for PixArt-α and DiT, so the default leaves changes as they are.
     """
 
-    threshold: float = setting(0.2, low=0, high=100, label="Threshold")
+    threshold: float = setting(0.2, low=0, high=100, label="Threshold", tries=rising(0.02, 2.0, 16))
     coefficients: tuple[float, ...] = (1.0, 0.0)
 
     @property

@@ -31,8 +31,10 @@ class ToCaConfig(MethodConfig):
         ones do not crowd.
     """
 
-    interval: int = setting(3, low=1, high=50, label="Interval")
-    ratio: float = setting(0.9, low=0, high=1, label="Share cached")
+    interval: int = setting(3, low=1, high=50, label="Interval", tries=(2, 3, 4, 5, 6, 8))
+    ratio: float = setting(
+        0.9, low=0, high=1, label="Share cached", tries=(0.5, 0.7, 0.8, 0.9, 0.95)
+    )
     staleness: float = setting(0.25, low=0, high=10, label="Staleness")
     spacing: float = setting(0.25, low=0, high=10, label="Spacing")
 
