@@ -1,4 +1,4 @@
-"""The files of the frontend: from memory, and asked for before they are needed."""
+"""The files of the frontend from memory, and all of it compressed."""
 
 import base64
 import gzip
@@ -10,8 +10,6 @@ import brotli
 import pytest
 
 from tests.app import start_app
-
-LINK = re.compile(r'<link rel="(modulepreload|preload)"[^>]* href="\./(assets/[^"]+)">')
 
 
 @pytest.fixture(scope="module")
@@ -38,37 +36,14 @@ def get(server, path, encoding="identity", password="secret", **headers):
     return status, said, plain
 
 
-def test_who_comes_later_is_told_what_most_needed_before(server):
-    first = get(server, "")[2].decode()
-    assert not LINK.findall(first)
-    entry = re.search(r'src="\./(assets/index-[^"]+\.js)"', first)[1]
-    script = get(server, entry)[2].decode()
-    named = re.findall(r'"\./?(?:assets/)?([\w-]+\.(?:js|css))"', script)
-    parts = [f"assets/{name}" for name in dict.fromkeys(named)][:3]
-    assert len(parts) == 3
-    for part in parts:
-        # Whoever comes first may take it compressed, which is not how it is kept.
-        bodies = [get(server, part, encoding)[2] for encoding in ("br", "br", "identity")]
-        assert len(set(bodies)) == 1
-    # As often as its parts.
-    get(server, entry)
-    get(server, entry)
-    assert not LINK.findall(get(server, "how")[2].decode())
-    later = get(server, "")[2].decode()
-    assert [name for _, name in LINK.findall(later)] == parts
-    assert later.index(entry) < later.index(parts[0])
-    for kind, name in LINK.findall(later):
-        assert (kind == "modulepreload") == name.endswith(".js")
-    # What only few ask for is no part of opening the page.
-    for _ in range(4):
-        get(server, entry)
-    assert not LINK.findall(get(server, "")[2].decode())
-
-
 def test_a_file_is_the_same_in_every_encoding_and_every_time(server):
     entry = re.search(r"assets/index-[\w-]+\.js", get(server, "")[2].decode())[0]
     answers = [get(server, entry, encoding) for encoding in ("identity", "br", "gzip", "br", "")]
     assert len({body for _, _, body in answers}) == 1
+    # Whoever comes first may take it compressed, which is not how it is kept.
+    script = answers[0][2].decode()
+    other = "assets/" + re.search(r'"\./?(?:assets/)?([\w-]+\.js)"', script)[1]
+    assert len({get(server, other, encoding)[2] for encoding in ("br", "br", "identity")}) == 1
     assert answers[1][1]["Content-Encoding"] == "br"
     assert int(answers[1][1]["Content-Length"]) < len(answers[0][2]) / 2
     assert {said["Content-Type"] for _, said, _ in answers} == {"application/javascript"}

@@ -3,8 +3,8 @@
 A request passes :mod:`bodies` (is it small and shallow?), :mod:`doors` (is there such a thing
 here?), :mod:`origins` (does it come from this page?), :mod:`logins` (may it come in?),
 :mod:`streams` (how many does its address hold open?) and :mod:`share` (how many wait already?).
-What comes back gets :mod:`headers`, and the number of its request; a page's files come from memory,
-see :mod:`assets`.
+What comes back gets :mod:`headers`, the number of its request, and is compressed; the frontend's
+files come from memory, see :mod:`assets`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 
 from tracache.settings import Settings
 from tracache.ui.gate.agents import Agents
-from tracache.ui.gate.assets import Assets, Frontend, Pages
+from tracache.ui.gate.assets import Assets, Pages
 from tracache.ui.gate.bodies import Bodies
 from tracache.ui.gate.doors import Doors
 from tracache.ui.gate.headers import SecureHeaders
@@ -32,16 +32,15 @@ def gate(settings: Settings) -> list[Middleware]:
     settings : Settings
         Of the process.
     """
-    frontend = Frontend()
     return [
-        Middleware(Pages, frontend=frontend),
+        Middleware(Pages),
         Middleware(Numbers),
         Middleware(SecureHeaders),
         Middleware(Bodies),
         Middleware(Doors, api=settings.api),
         Middleware(Origins, listens=settings.host, allowed=settings.hosts),
         Middleware(Logins, auth=settings.auth, framed=settings.space),
-        Middleware(Assets, frontend=frontend),
+        Middleware(Assets),
         Middleware(Agents),
         Middleware(Streams),
         Middleware(FairShare),
