@@ -13,6 +13,7 @@ from tracache.caching.methods.easycache import EasyCacheConfig
 from tracache.caching.methods.fastercache import FasterCacheConfig
 from tracache.caching.methods.first_block import FirstBlockConfig
 from tracache.caching.methods.gates import GatesConfig
+from tracache.caching.methods.learned import LearnedConfig
 from tracache.caching.methods.magcache import MagCacheConfig
 from tracache.caching.methods.pab import PABConfig
 from tracache.caching.methods.planned import PlannedConfig
@@ -27,6 +28,7 @@ __all__ = [
     "FasterCacheConfig",
     "FirstBlockConfig",
     "GatesConfig",
+    "LearnedConfig",
     "MagCacheConfig",
     "PABConfig",
     "PlannedConfig",

@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tracache.caching.calibration import KINDS
 from tracache.caching.config import TraCacheConfig
 from tracache.caching.declare import PYTHON, Setting, settings_of
 from tracache.cli.analyse import WATCHING
+from tracache.cli.calibrate import ABOUT
 from tracache.cli.sweep import spans
 from tracache.compare.arm import PUBLISHED, TRACACHE
 from tracache.compare.arms import ARMS
@@ -199,6 +201,21 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     tune.add_argument("--count", type=int, default=32, help="prompts to take (default 32)")
     tune.add_argument("--batch", type=int, default=16, help="prompts per run (default 16)")
     tune.set_defaults(run=runs["tune"])
+
+    calibrate = commands.add_parser(
+        "calibrate", help="measure what calibrated methods need: ratios, plans, weights"
+    )
+    _add_common(calibrate, "what is calibrated is written here, for an arm to read")
+    calibrate.add_argument("--what", required=True, choices=KINDS, help=ABOUT)
+    calibrate.add_argument("--steps", type=int, help="denoising steps (the model's default)")
+    calibrate.add_argument("--compute", type=int, nargs="+", metavar="N", help="computed steps")
+    calibrate.add_argument(
+        "--max-order", type=int, default=2, help="weights: of so many computed steps and one (2)"
+    )
+    calibrate.add_argument("--prompts", type=Path, help="file, one prompt a line (the tuning ones)")
+    calibrate.add_argument("--count", type=int, default=8, help="prompts to take (default 8)")
+    calibrate.add_argument("--batch", type=int, default=8, help="prompts per run (default 8)")
+    calibrate.set_defaults(run=runs["calibrate"])
     return parser
 
 
@@ -239,13 +256,15 @@ def _add_analyse(parser: argparse.ArgumentParser, runs: Mapping[str, Run]) -> No
         question.set_defaults(run=runs["answer"])
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
+def _add_common(parser: argparse.ArgumentParser, file: str = "") -> None:
+    """Add what all commands take; ``file`` says what is written, where it must be said where."""
     known = f"{', '.join(MODELS)}; hub:owner/name, or the folder of a pipeline"
     parser.add_argument("--model", default=DEFAULT_MODEL, help=known)
     parser.add_argument("--scheduler", help="of the model's (its default)")
     parser.add_argument("--guidance-scale", type=float, help="the model's default")
     parser.add_argument("--device", help=f"{', '.join(DEVICES)}; the best there is by default")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    also = file or "write the figures here too"
+    parser.add_argument("--json", type=Path, metavar="FILE", required=bool(file), help=also)
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:

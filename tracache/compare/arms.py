@@ -23,6 +23,7 @@ from tracache.caching.methods import (
     TeaCacheConfig,
     ToCaConfig,
 )
+from tracache.caching.methods.learned import LearnedConfig
 from tracache.caching.methods.planned import PlannedConfig
 from tracache.compare.arm import PUBLISHED, TRACACHE, Arm, Given, Setup
 
@@ -48,6 +49,13 @@ def _planned(given: Given) -> Setup:
     own, steps = given.options, given.cache.full_steps
     how: dict[str, Any] = {"compute": given.budget} if steps is None else {"full_steps": steps}
     return Setup(given.num_steps, PlannedConfig(**own, **how))
+
+
+def _learned(given: Given) -> Setup:
+    """As many steps as all others compute, of those that weights were fitted for."""
+    config = LearnedConfig(**given.options)
+    config.check_steps(given.num_steps)
+    return Setup(given.num_steps, config.forecast(given.budget))
 
 
 def _faster_cache(given: Given) -> Setup:
@@ -191,9 +199,22 @@ ARMS: dict[str, Arm] = {
             _own(MagCacheConfig),
             MagCacheConfig,
             caveat="Calibrated: needs the ratios of this model and scheduler. Measure them with "
-            "tracache.caching.magnitudes, and give a file on the command line "
+            "python -m tracache calibrate --what magnitudes, and give the file on the command line "
             "(--option mag.file=PATH) or ratios in Python (MagCacheConfig).",
             refusal=_needs_parts,
+        ),
+        Arm(
+            "l2p",
+            "L2P",
+            "Skipped steps are the linear prediction from the computed ones that was best on "
+            "other prompts, step by step.",
+            _learned,
+            LearnedConfig,
+            caveat="Calibrated: needs weights fitted on this model and scheduler. Fit them with "
+            "python -m tracache calibrate --what weights, and give the file on the command line "
+            "(--option l2p.file=PATH).",
+            refusal=_needs_parts,
+            plans=True,
         ),
         Arm(
             "easy",

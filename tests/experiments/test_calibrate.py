@@ -1,0 +1,174 @@
+"""What is calibrated beforehand: measured, written, read, and refused for other runs."""
+
+import json
+import re
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from tracache.caching.calibration import Calibration, Occasion, read_calibration
+from tracache.caching.fit import fit_weights, record_features
+from tracache.caching.magnitudes import record_ratios
+from tracache.caching.methods import MagCacheConfig
+from tracache.caching.methods.learned import LearnedConfig
+from tracache.caching.pipeline import first_denoiser
+from tracache.cli.main import main
+from tracache.compare.arm import Setup
+from tracache.compare.request import make_request
+from tracache.compare.sampling import prepare, sample
+from tracache.models.loading import load_model
+
+MODEL, STEPS = "scenes-t2i", 5
+CALIBRATE = ["calibrate", "--steps", str(STEPS), "--count", "2", "--batch", "1"]
+PROMPTS = ("a red cube on grass", "a blue cone on sand")
+RUN = Occasion(MODEL, "", "dpm-solver++", STEPS, 2.5)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model(MODEL)
+
+
+@pytest.fixture
+def prompts(tmp_path):
+    file = tmp_path / "prompts.txt"
+    file.write_text("\n".join(PROMPTS))
+    return ["--prompts", str(file)]
+
+
+def inputs(model, index):
+    return prepare(model, PROMPTS[index : index + 1], [index], 2.5, "dpm-solver++")
+
+
+def ask(steps=STEPS, **settings):
+    return make_request(MODEL, PROMPTS[0], steps=steps, who="host", **settings)
+
+
+def test_magnitudes_are_the_mean_over_the_prompts_and_the_arm_reads_them(model, prompts, tmp_path):
+    file = tmp_path / "ratios.json"
+    assert main([*CALIBRATE, *prompts, "--what", "magnitudes", "--json", str(file)]) == 0
+    runs = []
+    for index in (0, 1):
+        with record_ratios(first_denoiser(model.pipe)) as ratios:
+            sample(model, inputs(model, index), Setup(STEPS))
+        runs.append(ratios)
+    ratios = json.loads(file.read_text())["ratios"]
+    assert ratios == pytest.approx([sum(both) / 2 for both in zip(*runs, strict=True)], rel=1e-5)
+    request = ask(arms=["mag"], options={"mag": {"file": str(file)}})
+    assert request.set_up("mag").cache.ratios == tuple(ratios)
+
+
+def test_weights_are_fitted_to_all_prompts_and_the_arm_runs_on_them(model, prompts, tmp_path):
+    file = tmp_path / "weights.json"
+    argv = [*CALIBRATE, *prompts, "--what", "weights", "--compute", "2", "3", "--max-order", "1"]
+    assert main([*argv, "--json", str(file)]) == 0
+    config = LearnedConfig(file=str(file)).forecast(3)
+    assert config.full_steps == (0, 2, 4)
+    runs = []
+    for index in (0, 1):
+        with record_features(first_denoiser(model.pipe)) as features:
+            sample(model, inputs(model, index), Setup(STEPS))
+        runs.append(features)
+    fitted = fit_weights(runs, [float(i) for i in range(STEPS)], (0, 2, 4), 1)
+    for mine, theirs in zip(config.weights, fitted, strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-3, abs=1e-4)
+    request = ask(arms=["l2p", "reuse"], options={"l2p": {"file": str(file)}}, compute=3)
+    assert request.set_up("l2p").computed_steps == (0, 2, 4)
+    done = sample(model, inputs(model, 0), request.set_up("l2p"))
+    assert done.computed_steps == (0, 2, 4)
+    with pytest.raises(ValueError, match=r"no calibrated plan of 4 computed .* only of 2, 3"):
+        ask(arms=["l2p"], options={"l2p": {"file": str(file)}}, compute=4)
+
+
+@pytest.fixture
+def ratios(tmp_path):
+    file = tmp_path / "ratios.json"
+    values = {"ratios": [1.0] * STEPS}
+    file.write_text(json.dumps(Calibration("magnitudes", RUN, 1, values).to_dict()))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"steps": 6}, "are for 5 steps, not 6: run python -m tracache calibrate"),
+        ({"scheduler": "ddim"}, "of dpm-solver.. at guidance 2.5 .* of ddim at guidance 2.5"),
+        ({"guidance_scale": 4.0}, "not for 5 steps .* at guidance 4 on scenes-t2i: run"),
+    ],
+)
+def test_other_runs_are_refused(ratios, other, told):
+    assert ask(arms=["mag"], options={"mag": {"file": str(ratios)}})
+    with pytest.raises(ValueError, match=told):
+        ask(**{"arms": ["mag"], "options": {"mag": {"file": str(ratios)}}, **other})
+
+
+def test_other_weights_are_refused(ratios):
+    data = json.loads(ratios.read_text())
+    ratios.write_text(json.dumps({**data, "weights": "0" * 64}))
+    with pytest.raises(ValueError, match=r"MagCache: .* are of other weights of scenes-t2i"):
+        ask(arms=["mag"], options={"mag": {"file": str(ratios)}})
+
+
+def test_in_python_another_number_of_steps_is_refused_too(ratios):
+    config = MagCacheConfig(file=str(ratios))
+    assert config.plan_steps(STEPS)
+    # A bare list is anybody's, and stretched.
+    assert len(MagCacheConfig(config.ratios).plan_steps(7)) <= 7
+    with pytest.raises(ValueError, match="magnitudes are for 5 steps, not 7"):
+        config.plan_steps(7)
+    with pytest.raises(ValueError, match="magnitudes are for 5 steps, not 7"):
+        replace(config, threshold=0.1).plan_steps(7)
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ("{", "is no file that python -m tracache calibrate has written"),
+        ({"calibrated": "luck", "prompts": 1}, "is no file that python -m tracache calibrate"),
+        ({"what": "weights", "values": {"plans": {}}}, "holds no plans"),
+        ({"what": "weights", "values": {"plans": {"2": [1, 2]}}}, "plan of 2 computed steps is"),
+        ({"what": "weights", "values": {"plans": {"2": [0, 5]}}}, "of 2 goes beyond its 5 steps"),
+        ({"what": "magnitudes", "values": {"ratios": [1.0]}}, "a ratio for each of its 5 steps"),
+        ({"what": "lemica", "values": {"plans": {"1": [0]}}}, "holds plans of LeMiCa, not magn"),
+    ],
+)
+def test_files_that_are_none_are_refused(data, told, tmp_path):
+    file = tmp_path / "calibrated.json"
+    if isinstance(data, dict) and "what" in data:
+        data = Calibration(data["what"], RUN, 1, data["values"]).to_dict()
+    file.write_text(data if isinstance(data, str) else json.dumps(data))
+    with pytest.raises(ValueError, match=told):
+        read_calibration(file, "magnitudes", "weights")
+
+
+def test_what_is_written_is_what_is_read(tmp_path):
+    made = Calibration("weights", RUN, 3, {"plans": {"2": [0, 4]}, "rows": {}, "max_order": 1})
+    (tmp_path / "a.json").write_text(json.dumps(made.to_dict()))
+    assert read_calibration(tmp_path / "a.json", "weights") == made
+    assert asdict(made.occasion) == asdict(RUN)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--what", "magnitudes", "--compute", "3"], "magnitudes are the same for any number"),
+        (["--what", "weights", "--compute", "6"], "compute must be a whole number from 1 to 5"),
+        (["--what", "weights", "--max-order", "9"], "max_order must be a whole number from 0 to"),
+        (["--what", "weights", "--steps", "1"], "steps must be 2 or more to calibrate"),
+        (["--what", "weights", "--model", "sdxl"], "parts of the blocks of .* are not known"),
+        (["--what", "weights", "--count", "0"], "count must be from 1"),
+    ],
+)
+def test_refused_before_any_work(more, told, tmp_path, capsys):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.nn.Module, "to", None)  # whatever is loaded is moved
+        assert main([*CALIBRATE, "--json", str(tmp_path / "a.json"), *more]) == 2
+    assert re.search(told, capsys.readouterr().err)
+    assert not (tmp_path / "a.json").exists()
+
+
+def test_the_place_of_the_file_is_tried_first(tmp_path, capsys):
+    argv = [*CALIBRATE, "--what", "magnitudes", "--json", str(tmp_path / "none" / "a.json")]
+    assert main(argv) == 2
+    assert "make it first" in capsys.readouterr().err
