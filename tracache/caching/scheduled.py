@@ -230,7 +230,8 @@ class ScheduledHandle:
         scheduler = cast(Any, inner).__self__
         if id(scheduler) not in self._beside_runs:
             # What is measured in the run is measured of what the scheduler itself steps.
-            config = replace(self.config, placement="planned")
+            config = self.config
+            config = replace(config, placement="planned") if config.replans else config
             run = PlannedRun(scheduler, config, _step_index(scheduler, timestep))
             self._beside_runs[id(scheduler)] = scheduler, run
         run = self._beside_runs[id(scheduler)][1]

@@ -27,15 +27,14 @@ from tracache.caching.method_config import (
     MethodConfig,
     exactly_these_steps,
 )
+from tracache.caching.placements import PLACEMENTS
 from tracache.caching.plan import Bell, Motion, fit_bell, planned_steps, step_weights
 from tracache.caching.spaces import SPACES, convert, guided_part
-from tracache.caching.steps import computed_steps, even_steps
+from tracache.caching.steps import computed_steps
 from tracache.caching.trend import Trend
 
 #: Of a run's steps, that compute unless somebody says how many.
 SHARE = 0.4
-
-PLACEMENTS = ("planned", "measured", "even")
 
 #: The space of what the denoiser returns, before guidance; the others are the scheduler's.
 OUTPUT = "output"
@@ -51,10 +50,12 @@ class PlannedConfig(MethodConfig):
     compute : int or None, default None
         Steps that run the denoiser, never more; a run of no more steps computes them all. None is
         two fifths of the run's steps.
-    placement : {"planned", "measured", "even"}, default "planned"
-        Where they are: by a plan from the noise schedule; by one that is made anew for the rest of
-        the budget after each computed step, from what has been measured in the run; or evenly
-        spaced, first and last among them.
+    placement : str, default "planned"
+        Where they are, see :mod:`tracache.caching.placements`: ``planned`` from the noise
+        schedule; ``measured``, by a plan that is made anew for the rest of the budget after each
+        computed step, from what has been measured in the run; ``even``, evenly spaced, first and
+        last among them; ``leading``, a third of them in a row first and the rest evenly;
+        ``growing``, some in a row and then ever fewer, as Spectrum's.
     stride : int or None, default None
         In place of both: the first step, every ``stride``-th after it, and the last.
     full_steps : tuple of int or None, default None
@@ -82,10 +83,10 @@ class PlannedConfig(MethodConfig):
     )
     placement: str = setting(
         "planned",
-        choices=PLACEMENTS,
+        choices=tuple(PLACEMENTS),
         label="Placement",
-        help="Where they are: by a plan from the noise schedule, by one that the run corrects, or "
-        "evenly spaced.",
+        help="Where they are: by a plan from the noise schedule, by one that the run corrects, "
+        "evenly spaced, or more of them first.",
     )
     stride: int | None = setting(
         None, kind="whole", low=1, high=MAX_STRIDE, label="Stride", help="In place of a plan."
@@ -130,11 +131,7 @@ class PlannedConfig(MethodConfig):
         steps = len(log_snr)
         if self.full_steps is not None or self.stride is not None:
             return computed_steps(steps, self.stride or 1, 1, True, self.full_steps)
-        compute = self.budget(steps)
-        if self.placement == "even":
-            return even_steps(steps, compute)
-        points = tuple(log_snr)
-        return planned_steps(points, step_weights(points), compute)
+        return PLACEMENTS[self.placement].place(log_snr, self.budget(steps))
 
     def budget(self, num_steps: int) -> int:
         """How many of so many steps compute."""
@@ -145,7 +142,8 @@ class PlannedConfig(MethodConfig):
 
     def plan_steps(self, num_steps: int) -> tuple[int, ...] | None:
         """Return the steps that compute; None, since where the budget goes the schedule says."""
-        if self.full_steps is not None or self.stride is not None or self.placement == "even":
+        by_count = PLACEMENTS[self.placement].by_count
+        if self.full_steps is not None or self.stride is not None or by_count:
             return self.place([0.0] * num_steps)
         return None
 
@@ -153,7 +151,7 @@ class PlannedConfig(MethodConfig):
     def replans(self) -> bool:
         """Whether a run changes its plan on its way."""
         fixed = self.full_steps is not None or self.stride is not None
-        return self.placement == "measured" and not fixed
+        return PLACEMENTS[self.placement].changes and not fixed
 
 
 class PlannedRun:
