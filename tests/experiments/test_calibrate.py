@@ -7,16 +7,21 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from tracache.caching.calibration import Calibration, Occasion, read_calibration
+from tracache.caching.calibration import PLANS, Calibration, Occasion, read_calibration
+from tracache.caching.coordinates import gaussian_noise
 from tracache.caching.fit import fit_weights, record_features
 from tracache.caching.magnitudes import record_ratios
 from tracache.caching.methods import MagCacheConfig
 from tracache.caching.methods.learned import LearnedConfig
+from tracache.caching.methods.planned import PlannedConfig
 from tracache.caching.pipeline import first_denoiser
 from tracache.cli.main import main
 from tracache.compare.arm import Setup
+from tracache.compare.arms import ARMS
 from tracache.compare.request import make_request
 from tracache.compare.sampling import prepare, sample
+from tracache.experiments.nearness import errors_of
+from tracache.experiments.plan_graphs import REUSE, Handed, prediction_costs
 from tracache.models.loading import load_model
 
 MODEL, STEPS = "scenes-t2i", 5
@@ -79,6 +84,86 @@ def test_weights_are_fitted_to_all_prompts_and_the_arm_runs_on_them(model, promp
     assert done.computed_steps == (0, 2, 4)
     with pytest.raises(ValueError, match=r"no calibrated plan of 4 computed .* only of 2, 3"):
         ask(arms=["l2p"], options={"l2p": {"file": str(file)}}, compute=4)
+
+
+def test_a_plan_of_lemica_bounds_the_worst_gap_that_was_run(model, prompts, tmp_path):
+    file = tmp_path / "lemica.json"
+    argv = [*CALIBRATE, *prompts, "--what", "lemica", "--widest", "2", "--count", "1"]
+    assert main([*argv, "--json", str(file)]) == 0
+    found = read_calibration(file, "lemica")
+    assert list(found.values["plans"]) == ["2", "3", "4", "5"]
+    start = inputs(model, 0)
+    full = sample(model, start, Setup(STEPS)).latents
+
+    def error(plan):
+        done = sample(model, start, Setup(STEPS, replace(REUSE, full_steps=plan)))
+        assert done.computed_steps == plan
+        return errors_of(done.latents, full)[0]
+
+    # Three computed steps and two skipped: together, or one by one.
+    gaps = {b: error(tuple(s for s in range(STEPS) if s != b)) for b in range(1, STEPS)}
+    wide = {b: error(tuple(s for s in range(STEPS) if s not in (b, b + 1))) for b in (1, 2, 3)}
+    apart = {(a, b): (gaps[a], gaps[b]) for a, b in ((1, 3), (1, 4), (2, 4))}
+    together = {(b, b + 1): (wide[b], 0.0) for b in wide}
+    both = {**apart, **together}
+    skipped = min(both, key=lambda pair: sorted(both[pair], reverse=True))
+    assert found.plan(3) == tuple(s for s in range(STEPS) if s not in skipped)
+    options = {"tracache": {"placement": "lemica", "plan_file": str(file)}}
+    request = ask(options=options, compute=3)
+    assert request.set_up("tracache").computed_steps == found.plan(3)
+    done = sample(model, start, request.set_up("tracache"))
+    assert done.computed_steps == found.plan(3)
+    with pytest.raises(ValueError, match="plans of LeMiCa, not plans of DPCache"):
+        ask(options={"tracache": {"placement": "dpcache", "plan_file": str(file)}})
+    with pytest.raises(ValueError, match=r"plans of LeMiCa are for 5 steps .*, not for 6 steps of"):
+        ask(6, options=options, compute=3)
+
+
+def test_costs_of_dpcache_are_how_far_lines_miss(model):
+    """Each from the values themselves, where inner products of them are taken."""
+    handed = Handed("data")
+    sample(model, inputs(model, 0), Setup(STEPS), glimpses=handed)
+    costs = prediction_costs(model, [inputs(model, 0)], STEPS, "data")
+    values = [value[0].double() for value in handed.values]
+    points = [gaussian_noise(level.log_snr) for level in handed.levels]
+    assert points == sorted(points)
+    slope = (values[2] - values[1]) / (points[2] - points[1])
+    missed = [
+        float((values[2] + (points[m] - points[2]) * slope - values[m]).norm() / values[m].norm())
+        for m in (3, 4)
+    ]
+    assert costs[1][2][3:] == pytest.approx([0.0, missed[0], sum(missed)], rel=1e-6)
+    alone = [float((values[0] - values[m]).norm() / values[m].norm()) for m in (1, 2)]
+    assert costs[0][0][1:4] == pytest.approx([0.0, alone[0], sum(alone)], rel=1e-6)
+    assert costs[2][1][4] == costs[1][1][4] == float("inf")
+
+
+def test_plans_of_dpcache_are_of_the_least_sum_and_know_their_schedule(prompts, tmp_path):
+    file = tmp_path / "dpcache.json"
+    argv = [*CALIBRATE, *prompts, "--what", "dpcache", "--compute", "2", "3", "--space", "data"]
+    assert main([*argv, "--json", str(file)]) == 0
+    found = read_calibration(file, "dpcache")
+    assert found.values["measured"] == {"space": "data", "trend": "line"}
+    config = PlannedConfig(3, placement="dpcache", plan_file=str(file), space="data")
+    assert config.plan_steps(STEPS) == found.plan(3)
+    assert config.place(found.values["log_snr"]) == found.plan(3)
+    assert replace(config, compute=STEPS).plan_steps(STEPS) == tuple(range(STEPS))
+    with pytest.raises(ValueError, match="no calibrated plan of 4 computed"):
+        replace(config, compute=4).plan_steps(STEPS)
+    found.check_schedule(found.values["log_snr"])
+    for other in ([0.0] * STEPS, found.values["log_snr"][1:]):
+        with pytest.raises(ValueError, match="are for another noise schedule, that of 5 steps"):
+            found.check_schedule(other)
+
+
+def test_a_placement_by_plans_needs_a_file_and_no_other_takes_one():
+    with pytest.raises(ValueError, match=r"'lemica' needs plans of LeMiCa calibrated.*plan_file"):
+        PlannedConfig(placement="lemica")
+    with pytest.raises(ValueError, match="plan_file goes with placement lemica or dpcache, not"):
+        PlannedConfig(plan_file="plans.json")
+    offered = ARMS["tracache"].offered
+    assert "plan_file" not in offered
+    assert not set(PLANS) & set(offered["placement"].choices)
 
 
 @pytest.fixture
@@ -155,6 +240,9 @@ def test_what_is_written_is_what_is_read(tmp_path):
         (["--what", "magnitudes", "--compute", "3"], "magnitudes are the same for any number"),
         (["--what", "weights", "--compute", "6"], "compute must be a whole number from 1 to 5"),
         (["--what", "weights", "--max-order", "9"], "max_order must be a whole number from 0 to"),
+        (["--what", "lemica", "--widest", "1", "--compute", "2"], "from 3 to 5, got 2"),
+        (["--what", "dpcache", "--widest", "2"], "widest does not go with --what dpcache"),
+        (["--what", "weights", "--space", "data"], "space does not go with --what weights"),
         (["--what", "weights", "--steps", "1"], "steps must be 2 or more to calibrate"),
         (["--what", "weights", "--model", "sdxl"], "parts of the blocks of .* are not known"),
         (["--what", "weights", "--count", "0"], "count must be from 1"),

@@ -8,7 +8,7 @@ all of them, so that another run is refused and not made worse in silence.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ TITLES = {
     DPCACHE: "plans of DPCache",
     WEIGHTS: "weights of L2P",
 }
+
+#: How far values of λ may be apart that are called the same.
+SAME = 1e-3
 
 #: Those that are plans: which steps compute, for each number of them.
 PLANS = (LEMICA, DPCACHE)
@@ -73,8 +76,9 @@ class Calibration:
     prompts : int
         How many prompts it was measured on.
     values : mapping
-        ``ratios`` of magnitudes; of plans ``plans``, by number of computed steps, and ``measured``,
-        how; of weights ``rows`` by number of computed steps, ``plans`` and ``max_order``.
+        ``ratios`` of magnitudes; of plans ``plans``, by number of computed steps, ``log_snr``, λ at
+        each step, and ``measured``, how; of weights ``rows`` by number of computed steps, ``plans``
+        and ``max_order``.
     """
 
     what: str
@@ -137,6 +141,17 @@ class Calibration:
             raise ValueError(
                 f"the calibrated {self.title} are for {self.occasion.steps} steps, not {steps}: "
                 f"run python -m tracache calibrate --what {self.what} --steps {steps}"
+            )
+
+    def check_schedule(self, log_snr: Sequence[float]) -> None:
+        """Raise ValueError where it is for other values of λ than a run's, as far as it says."""
+        mine = self.values.get("log_snr", log_snr)
+        same = len(mine) == len(log_snr)
+        if not same or any(abs(x - y) > SAME for x, y in zip(mine, log_snr, strict=True)):
+            raise ValueError(
+                f"the calibrated {self.title} are for another noise schedule, that of "
+                f"{self.occasion}: run python -m tracache calibrate --what {self.what} with the "
+                "scheduler and steps of this run"
             )
 
     def check(self, run: Occasion) -> None:

@@ -50,6 +50,10 @@ class Setting:
         (another setting, its value) without which this one means nothing.
     video : bool
         Whether it means something for videos alone.
+    needed : bool
+        Whether nothing can be made without it.
+    for_host : tuple of str
+        Choices that go with a setting which only the host may set, and so are not for the page.
     """
 
     name: str
@@ -65,6 +69,14 @@ class Setting:
     shown: tuple[float, float, float] | None = None
     only: tuple[str, str] | None = None
     video: bool = False
+    needed: bool = False
+    for_host: tuple[str, ...] = ()
+
+    @property
+    def offered(self) -> Setting:
+        """The same with those choices alone that anyone may take."""
+        words = tuple(word for word in self.choices if word not in self.for_host)
+        return replace(self, choices=words)
 
     @property
     def option(self) -> str:

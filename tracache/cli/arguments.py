@@ -11,8 +11,9 @@ from typing import Any
 from tracache.caching.calibration import KINDS
 from tracache.caching.config import TraCacheConfig
 from tracache.caching.declare import PYTHON, Setting, settings_of
+from tracache.caching.methods.planned import PlannedConfig
 from tracache.cli.analyse import WATCHING
-from tracache.cli.calibrate import ABOUT
+from tracache.cli.calibrate import ABOUT, HOW
 from tracache.cli.sweep import spans
 from tracache.compare.arm import PUBLISHED, TRACACHE
 from tracache.compare.arms import ARMS
@@ -212,6 +213,11 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     calibrate.add_argument(
         "--max-order", type=int, default=2, help="weights: of so many computed steps and one (2)"
     )
+    calibrate.add_argument(
+        "--widest", type=int, help="lemica: most steps skipped in a row (a third of them)"
+    )
+    for name in HOW:
+        _add_setting(calibrate, settings_of(PlannedConfig)[name])
     calibrate.add_argument("--prompts", type=Path, help="file, one prompt a line (the tuning ones)")
     calibrate.add_argument("--count", type=int, default=8, help="prompts to take (default 8)")
     calibrate.add_argument("--batch", type=int, default=8, help="prompts per run (default 8)")

@@ -4,23 +4,52 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tqdm import tqdm
 
-from tracache.caching.calibration import KINDS, MAGNITUDES, TITLES, WEIGHTS, Calibration, Occasion
+from tracache.caching.calibration import (
+    DPCACHE,
+    KINDS,
+    LEMICA,
+    MAGNITUDES,
+    PLANS,
+    TITLES,
+    WEIGHTS,
+    Calibration,
+    Occasion,
+)
 from tracache.caching.checks import require_choice, require_integer
 from tracache.caching.config import MAX_ORDER
 from tracache.caching.methods.planned import PlannedConfig
+from tracache.compare.arm import TRACACHE
 from tracache.compare.arms import ARMS
 from tracache.compare.output import table, write_json
 from tracache.compare.request import Request, make_request
-from tracache.experiments.calibrate import learn_weights, measure_ratios
+from tracache.experiments.calibrate import (
+    learn_weights,
+    measure_ratios,
+    plan_least_sum,
+    plan_minimax,
+)
+from tracache.experiments.plan_graphs import REUSE, edges_of
 from tracache.experiments.subjects import any_subject, read_subjects
 from tracache.models.loading import LoadedModel
 
-#: Which arm reads what is calibrated.
-READERS = {MAGNITUDES: "mag", WEIGHTS: "l2p"}
+#: Which arm reads what is calibrated, by which options.
+READERS = {
+    MAGNITUDES: ("mag", "--option mag.file={file}"),
+    WEIGHTS: ("l2p", "--option l2p.file={file}"),
+    **{
+        kind: (TRACACHE, f"--option tracache.placement={kind} --option tracache.plan_file={{file}}")
+        for kind in PLANS
+    },
+}
+
+#: What skipped steps do where plans are measured: settings of PlannedConfig, which LeMiCa takes
+#: all of and DPCache the first.
+HOW = ("space", "trend", "correct")
 
 
 #: The kinds, for ``--help``.
@@ -50,15 +79,15 @@ def run_calibrate(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> 
     values = _measure(args, model, prompts, run)
     found = Calibration(args.what, run, len(prompts), values)
     write_json(args.json, found.to_dict())
-    print(f"{found.title} of {run}, of {len(prompts)} prompts:")
+    print(f"{found.title} of {run}; prompts: {len(prompts)}")
     print(table(_rows(found)))
-    arm = READERS[args.what]
-    print(f"\nwritten to {args.json}: give it as --option {arm}.file={args.json}")
+    option = READERS[args.what][1].format(file=args.json)
+    print(f"\nwritten to {args.json}: give it as {option}")
 
 
 def _check(args: argparse.Namespace, request: Request) -> None:
     require_choice("what", args.what, KINDS)
-    if refusal := ARMS[READERS[args.what]].refusal(request.spec):
+    if refusal := ARMS[READERS[args.what][0]].refusal(request.spec):
         raise ValueError(f"what: {refusal}")
     if request.steps < 2:
         raise ValueError(f"steps must be 2 or more to calibrate anything, got {request.steps}")
@@ -66,15 +95,37 @@ def _check(args: argparse.Namespace, request: Request) -> None:
     require_integer("max_order", args.max_order, 0, MAX_ORDER)
     if args.compute is not None and args.what == MAGNITUDES:
         raise ValueError("compute: the magnitudes are the same for any number of computed steps")
+    allowed = {LEMICA: HOW, DPCACHE: HOW[:1]}.get(args.what, ())
+    for name in HOW:
+        if getattr(args, name) is not None and name not in allowed:
+            raise ValueError(f"{name} does not go with --what {args.what}: leave it out")
+    if args.widest is not None and args.what != LEMICA:
+        raise ValueError(f"widest does not go with --what {args.what}: leave it out")
+    require_integer("widest", _widest(args, request.steps), 1, request.steps - 1)
+    least = -(-request.steps // (_widest(args, request.steps) + 1)) if args.what == LEMICA else 1
     for count in args.compute or ():
-        require_integer("compute", count, 1, request.steps)
+        require_integer("compute", count, least, request.steps)
+
+
+def _widest(args: argparse.Namespace, steps: int) -> int:
+    """Most steps that are skipped in a row: a third of them unless somebody says."""
+    return max(1, steps // 3) if args.widest is None else args.widest
 
 
 def _measure(
     args: argparse.Namespace, model: LoadedModel, prompts: Sequence[str | int], run: Occasion
 ) -> dict[str, Any]:
-    with tqdm(total=-(-len(prompts) // args.batch), unit="run") as bar:
+    how = {name: getattr(args, name) for name in HOW if getattr(args, name) is not None}
+    widest = _widest(args, run.steps)
+    edges = len(list(edges_of(run.steps, widest))) if args.what == LEMICA else 0
+    with tqdm(total=-(-len(prompts) // args.batch) * (1 + edges), unit="run") as bar:
         common: dict[str, Any] = {"batch": args.batch, "progress": bar.update}
+        planned = {"budgets": args.compute or (), **common}
+        if args.what == LEMICA:
+            config = replace(REUSE, **how)
+            return plan_minimax(model, prompts, run, widest=widest, how=config, **planned)
+        if args.what == DPCACHE:
+            return plan_least_sum(model, prompts, run, **how, **planned)
         if args.what == MAGNITUDES:
             return measure_ratios(model, prompts, run, **common)
         budgets = args.compute or [PlannedConfig().budget(run.steps)]

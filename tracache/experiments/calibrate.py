@@ -8,10 +8,13 @@ from typing import Any
 from tracache.caching.calibration import Occasion
 from tracache.caching.fit import fit_weights, record_features
 from tracache.caching.magnitudes import mean_ratios, record_ratios
+from tracache.caching.methods.planned import PlannedConfig
+from tracache.caching.paths import least_sum_paths, minimax_paths
 from tracache.caching.pipeline import first_denoiser
 from tracache.caching.steps import even_steps
 from tracache.compare.arm import Setup
 from tracache.compare.sampling import Inputs, prepare, sample
+from tracache.experiments.plan_graphs import REUSE, gap_errors, log_snr_of, prediction_costs
 from tracache.models.loading import LoadedModel
 
 #: Called after each run.
@@ -106,6 +109,76 @@ def learn_weights(
     plans = {str(count): even_steps(run.steps, count) for count in budgets}
     rows = {count: fit_weights(runs, points, plan, max_order) for count, plan in plans.items()}
     return {"rows": _lists(rows), "plans": _lists(plans), "max_order": max_order}
+
+
+def plan_minimax(
+    model: LoadedModel,
+    prompts: Sequence[str | int],
+    run: Occasion,
+    *,
+    budgets: Sequence[int] = (),
+    widest: int,
+    how: PlannedConfig = REUSE,
+    batch: int = 8,
+    progress: Progress = lambda: None,
+) -> dict[str, Any]:
+    """Search LeMiCa's plans: measure what each gap does to the final latents, and bound the worst.
+
+    Parameters
+    ----------
+    model, prompts, run, batch, progress
+        As for :func:`measure_ratios`.
+    budgets : sequence of int
+        For which numbers of computed steps; for all that there are paths of if empty.
+    widest : int
+        Most steps that are skipped in a row.
+    how : PlannedConfig
+        What skipped steps do; LeMiCa's reuse by default.
+
+    Returns
+    -------
+    dict
+        ``plans`` by number of computed steps, ``log_snr``: λ at each step, and ``measured``: how.
+    """
+    batches = list(batches_of(model, prompts, run, batch))
+    errors = gap_errors(model, batches, run.steps, widest, how, progress)
+    plans = minimax_paths(errors)
+    told = {"space": how.space, "trend": how.trend, "look back": how.correct, "widest": widest}
+    return {"plans": _chosen(plans, budgets), "log_snr": log_snr_of(model), "measured": told}
+
+
+def plan_least_sum(
+    model: LoadedModel,
+    prompts: Sequence[str | int],
+    run: Occasion,
+    *,
+    budgets: Sequence[int] = (),
+    space: str = "noise",
+    batch: int = 8,
+    progress: Progress = lambda: None,
+) -> dict[str, Any]:
+    """Search DPCache's plans: measure how far predictions miss, and make the sum least.
+
+    Parameters
+    ----------
+    model, prompts, run, budgets, batch, progress
+        As for :func:`plan_minimax`.
+    space : str, default "noise"
+        Of what is predicted, along the line through two computed steps.
+
+    Returns
+    -------
+    dict
+        As :func:`plan_minimax`.
+    """
+    batches = list(batches_of(model, prompts, run, batch))
+    plans = least_sum_paths(prediction_costs(model, batches, run.steps, space, progress))
+    told = {"space": space, "trend": "line"}
+    return {"plans": _chosen(plans, budgets), "log_snr": log_snr_of(model), "measured": told}
+
+
+def _chosen(plans: Mapping[int, Sequence[int]], budgets: Sequence[int]) -> dict[str, list[int]]:
+    return {str(n): list(plan) for n, plan in plans.items() if not budgets or n in budgets}
 
 
 def _lists(values: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from tracache.compare.arm import Setup
 from tracache.compare.sampling import Inputs, prepare, sample
+from tracache.experiments.oracle import best_plans
 from tracache.experiments.records import Records
-from tracache.experiments.ways import FEWER, TRACACHE, Circumstances, setup_of, ways_of
+from tracache.experiments.ways import BEST, FEWER, TRACACHE, Circumstances, setup_of, ways_of
 from tracache.models.loading import LoadedModel
 
 
@@ -103,11 +104,18 @@ def measure_nearness(
                 done = [known[setting, i] for i in part if (setting, i) in known]
                 if len(done) < len(part):
                     start = start or begin(model, prompts, part, common)
-                    setup = setup_of(way, common, computed, plan)
-                    done = records_of(model, start, setup, setting, part)
-                    for record in done:
-                        about = {"circumstances": common.name, "way": way, "budget": computed}
-                        records.append({**record, **about})
+                    about = {"circumstances": common.name, "way": way, "budget": computed}
+                    if way == BEST:
+                        left = [i for i in part if (setting, i) not in known]
+                        full = start.full[[i - first for i in left]]
+                        for record in best_plans(model, prompts, common, left, full, plan):
+                            records.append({"setting": setting, **record, **about})
+                    else:
+                        done = records_of(
+                            model, start, setup_of(way, common, computed, plan), setting, part
+                        )
+                        for record in done:
+                            records.append({**record, **about})
                 if way == TRACACHE:
                     plan = tuple(done[0]["steps"])
                 progress()

@@ -17,6 +17,9 @@ FEWER = "fewer steps"
 #: What is to be shown.
 TRACACHE = "tracache"
 
+#: What no way can be: its steps were searched with full compute of the very prompt at hand.
+BEST = "tracache, best plan found"
+
 #: Way → its configuration for a number of computed steps; each differs from the first in one thing.
 PLANNED: dict[str, Callable[[int], PlannedConfig]] = {
     "tracache": PlannedConfig,
@@ -72,6 +75,8 @@ class Circumstances:
 def ways_of(scheduler: str, names: Sequence[str] = ()) -> list[str]:
     """Return the ways that can be measured with a scheduler, or those of them that are named.
 
+    :data:`BEST` takes some hundred runs a prompt, and is measured only where it is named.
+
     Raises
     ------
     ValueError
@@ -80,12 +85,12 @@ def ways_of(scheduler: str, names: Sequence[str] = ()) -> list[str]:
     fewer = [FEWER, *(f"{FEWER}, {spacing}" for spacing in spacings_of(scheduler))]
     every = [*fewer, *EVEN, *PLANNED]
     for name in names:
-        if name not in every:
-            raise ValueError(f"unknown way {name!r}; choose from {', '.join(every)}")
-    # Another way borrows TraCache's steps.
-    return (
-        [*fewer, *(w for w in every[len(fewer) :] if w in (TRACACHE, *names))] if names else every
-    )
+        if name not in (*every, BEST):
+            raise ValueError(f"unknown way {name!r}; choose from {', '.join((*every, BEST))}")
+    if not names:
+        return every
+    # Other ways borrow TraCache's steps.
+    return [*fewer, *(w for w in (*EVEN, *PLANNED, BEST) if w in (TRACACHE, *names))]
 
 
 def setup_of(way: str, around: Circumstances, computed: int, plan: Sequence[int]) -> Setup:

@@ -28,7 +28,7 @@ class LearnedConfig(MethodConfig):
         If there is no such file.
     """
 
-    file: str = setting("", label="Weights", help="What calibrate wrote.", who=HOST)
+    file: str = setting("", label="Weights", help="What calibrate wrote.", who=HOST, needed=True)
 
     def check(self) -> None:
         """Read the file, and raise ValueError where there is none."""

@@ -44,7 +44,9 @@ class MagCacheConfig(MethodConfig):
     """
 
     ratios: tuple[float, ...] = ()
-    file: str = setting("", label="Ratios", help="What calibrate wrote, or a list.", who=HOST)
+    file: str = setting(
+        "", label="Ratios", help="What calibrate wrote, or a list.", who=HOST, needed=True
+    )
     threshold: float = setting(0.06, low=0, high=100, label="Threshold")
     max_skips: int = setting(3, low=1, high=MAX_STRIDE, label="Most skips")
     retention: float = setting(0.2, low=0, high=1, label="Retention ratio")

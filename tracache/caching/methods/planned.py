@@ -16,10 +16,11 @@ from typing import Any
 
 from torch import Tensor
 
+from tracache.caching.calibration import PLANS, TITLES, read_calibration
 from tracache.caching.config import TraCacheConfig
 from tracache.caching.coordinates import gaussian_noise
 from tracache.caching.correct import coefficients_of, get_tensor, put_tensor
-from tracache.caching.declare import setting
+from tracache.caching.declare import HOST, setting
 from tracache.caching.gap import Gap, is_pure_noise
 from tracache.caching.method_config import (
     MAX_STEPS,
@@ -27,7 +28,7 @@ from tracache.caching.method_config import (
     MethodConfig,
     exactly_these_steps,
 )
-from tracache.caching.placements import PLACEMENTS
+from tracache.caching.placements import PLACEMENTS, Placement, calibrated
 from tracache.caching.plan import Bell, Motion, fit_bell, planned_steps, step_weights
 from tracache.caching.spaces import SPACES, convert, guided_part
 from tracache.caching.steps import computed_steps
@@ -55,7 +56,8 @@ class PlannedConfig(MethodConfig):
         schedule; ``measured``, by a plan that is made anew for the rest of the budget after each
         computed step, from what has been measured in the run; ``even``, evenly spaced, first and
         last among them; ``leading``, a third of them in a row first and the rest evenly;
-        ``growing``, some in a row and then ever fewer, as Spectrum's.
+        ``growing``, some in a row and then ever fewer, as Spectrum's; ``lemica`` and ``dpcache``,
+        by plans that were calibrated.
     stride : int or None, default None
         In place of both: the first step, every ``stride``-th after it, and the last.
     full_steps : tuple of int or None, default None
@@ -71,6 +73,9 @@ class PlannedConfig(MethodConfig):
     correct_order : int, default 1
         Degree of the polynomial that x̂0 is interpolated with (1 … 3); higher ones were measured
         to be no nearer, and keep a tensor more each.
+    plan_file : str, default ""
+        For the placements ``lemica`` and ``dpcache``: what ``python -m tracache calibrate`` wrote.
+        It is for runs of its own number of steps and noise schedule; others are refused.
     """
 
     compute: int | None = setting(
@@ -83,7 +88,8 @@ class PlannedConfig(MethodConfig):
     )
     placement: str = setting(
         "planned",
-        choices=tuple(PLACEMENTS),
+        choices=(*PLACEMENTS, *PLANS),
+        for_host=PLANS,
         label="Placement",
         help="Where they are: by a plan from the noise schedule, by one that the run corrects, "
         "evenly spaced, or more of them first.",
@@ -111,6 +117,30 @@ class PlannedConfig(MethodConfig):
     correct_order: int = setting(
         1, low=1, high=3, label="Order of looking back", help="Degree of x̂0's interpolation."
     )
+    plan_file: str = setting(
+        "",
+        label="Plans",
+        help="Of the placements lemica and dpcache: what calibrate wrote.",
+        who=HOST,
+    )
+
+    def check(self) -> None:
+        """Read the plans, if it goes by any, and raise ValueError where there are none."""
+        kind = self.placement
+        if kind in PLANS and not self.plan_file:
+            raise ValueError(
+                f"placement {kind!r} needs {TITLES[kind]} calibrated for the model: make them with "
+                f"python -m tracache calibrate --what {kind}, and give the file as plan_file"
+            )
+        if self.plan_file and kind not in PLANS:
+            raise ValueError(f"plan_file goes with placement {' or '.join(PLANS)}, not {kind!r}")
+        if self.plan_file:
+            object.__setattr__(self, "calibration", read_calibration(self.plan_file, kind))
+
+    @property
+    def _placement(self) -> Placement:
+        found = self.calibration
+        return PLACEMENTS[self.placement] if found is None else calibrated(found)
 
     @property
     def whole_steps(self) -> bool:
@@ -131,7 +161,7 @@ class PlannedConfig(MethodConfig):
         steps = len(log_snr)
         if self.full_steps is not None or self.stride is not None:
             return computed_steps(steps, self.stride or 1, 1, True, self.full_steps)
-        return PLACEMENTS[self.placement].place(log_snr, self.budget(steps))
+        return self._placement.place(log_snr, self.budget(steps))
 
     def budget(self, num_steps: int) -> int:
         """How many of so many steps compute."""
@@ -142,8 +172,8 @@ class PlannedConfig(MethodConfig):
 
     def plan_steps(self, num_steps: int) -> tuple[int, ...] | None:
         """Return the steps that compute; None, since where the budget goes the schedule says."""
-        by_count = PLACEMENTS[self.placement].by_count
-        if self.full_steps is not None or self.stride is not None or by_count:
+        fixed = self.full_steps is not None or self.stride is not None
+        if fixed or self._placement.by_count:
             return self.place([0.0] * num_steps)
         return None
 
@@ -151,7 +181,7 @@ class PlannedConfig(MethodConfig):
     def replans(self) -> bool:
         """Whether a run changes its plan on its way."""
         fixed = self.full_steps is not None or self.stride is not None
-        return PLACEMENTS[self.placement].changes and not fixed
+        return self._placement.changes and not fixed
 
 
 class PlannedRun:
@@ -180,6 +210,8 @@ class PlannedRun:
         self._scheduler, self._config, self.first = scheduler, config, first
         self._coefficients = coefficients_of(scheduler, first)
         self._log_snr = [level.log_snr for level in self._coefficients.levels]
+        if config.calibration is not None:
+            config.calibration.check_schedule(self._log_snr)
         self.plan = config.place(self._log_snr)
         self.step = 0
         self._points = [gaussian_noise(point) for point in self._log_snr]
