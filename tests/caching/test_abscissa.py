@@ -68,7 +68,7 @@ def test_a_straight_line_along_each_coordinate_is_predicted_exactly(name):
     along = make_abscissa(name, made)
     points = [along(float(t), i) for i, t in enumerate(made.timesteps)]
     a, b = torch.randn(3, 4), torch.randn(3, 4)
-    trajectory = tracache.caching.trajectory.Trajectory(1)
+    trajectory = tracache.caching.rules.trajectory.Trajectory(1)
     for point in points[3:5]:
         trajectory.observe(point, a + b * point)
     expected = a + b * points[6]

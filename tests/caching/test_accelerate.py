@@ -38,6 +38,9 @@ def error(got, want):
         ({"space": "output"}, PlannedConfig(space="output")),
         ({"stride": 3}, TraCacheConfig(3)),
         ({"max_order": 1, "compute": 5}, TraCacheConfig(max_order=1, compute=5)),
+        ({"rule": "reuse", "compute": 5}, TraCacheConfig(rule="reuse", compute=5)),
+        ({"rule": "zeus", "compute": 5}, PlannedConfig(5, rule="zeus")),
+        ({"rule": "taylor", "space": "data"}, PlannedConfig(rule="taylor", space="data")),
         ({"space": "modules"}, TraCacheConfig(space="modules")),
         ({"space": "blocks", "compute": 6}, TraCacheConfig(compute=6)),
     ],
@@ -96,7 +99,7 @@ def test_an_output_is_predicted_by_itself(pipe):
         returned.append(output[0] if isinstance(output, tuple) else output.sample)
 
     plan = (0, 3, 6, 9)
-    config = PlannedConfig(full_steps=plan, space="output", trend="reuse", correct=False)
+    config = PlannedConfig(full_steps=plan, space="output", rule="reuse", correct=False)
     with tracache.accelerate(pipe, config):
         hook = pipe.transformer.register_forward_hook(look)
         run(pipe, steps=10)

@@ -8,7 +8,7 @@ from numpy.polynomial import chebyshev
 import tracache
 from tests.tiny import denoise, pixart, scheduler
 from tracache import TraCacheConfig
-from tracache.caching.chebyshev import Series, fit_weights
+from tracache.caching.rules.chebyshev import Series, fit_weights
 
 WAY = {"rule": "chebyshev", "order": "fixed", "abscissa": "step"}
 
@@ -66,7 +66,7 @@ def test_all_computed_steps_count_and_one_is_repeated():
     "settings, words",
     [
         ({"rule": "chebyshev"}, "set order='fixed' and abscissa='step'"),
-        ({**WAY, "stride": "auto"}, "nor Chebyshev's has: give a whole number"),
+        ({**WAY, "stride": "auto"}, "nor Chebyshev's, dmd or foca: give a whole number"),
     ],
 )
 def test_what_it_cannot_do_is_said(settings, words):

@@ -7,7 +7,9 @@ import pytest
 
 from tracache import TraCacheConfig
 from tracache.caching import abscissa as noise
-from tracache.caching import config, rules
+from tracache.caching import config
+from tracache.caching.rules.newton import NEWTON
+from tracache.caching.rules.registry import BLOCK_RULES, RULES, SERIES
 from tracache.caching.steps import computed_steps, computes
 
 
@@ -28,7 +30,7 @@ from tracache.caching.steps import computed_steps, computes
         ("order", "best", "dynamic, fixed"),
         ("local_extrapolation", "yes", "True or False"),
         ("criterion", "variance", "std"),
-        ("rule", None, "lagrange, taylor, hermite, chebyshev, learned, reuse"),
+        ("rule", None, "lagrange, taylor, hermite, chebyshev, dmd, foca, learned, reuse"),
     ],
 )
 def test_a_bad_value_names_the_field_the_value_and_what_is_allowed(field, value, allowed):
@@ -75,5 +77,6 @@ def test_the_last_step_needs_the_number_of_steps():
 
 
 def test_choices_are_those_of_the_rooms_that_serve_them():
-    assert set(config.RULES) == {*rules.RULES, "chebyshev", "learned"}
+    assert set(BLOCK_RULES) == {*NEWTON, *SERIES, "learned"} - {"zeus"}
+    assert set(RULES) == {*NEWTON, *SERIES, "measured", "line", "vde"}
     assert config.ABSCISSAE == noise.ABSCISSAE

@@ -15,7 +15,7 @@ from tests.grids import pairwise
 from tests.tiny import conditions, denoise, dit, pixart, scheduler
 from tracache import TraCacheConfig
 from tracache.caching.methods import PABConfig, TeaCacheConfig
-from tracache.caching.trajectory import Trajectory, choose_order, weighted_sum
+from tracache.caching.rules.trajectory import Trajectory, choose_order, weighted_sum
 
 MODELS = {"pixart": pixart, "dit": dit}
 CONFIGS = {

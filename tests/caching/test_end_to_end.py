@@ -16,7 +16,8 @@ import tracache
 from tests.caching.pipes import PIPES
 from tracache import TraCacheConfig
 from tracache.caching.discover import Arguments, discover_blocks
-from tracache.caching.methods.planned import PlannedConfig, PlannedRun
+from tracache.caching.methods.planned import PlannedConfig
+from tracache.caching.methods.planned_run import PlannedRun
 from tracache.caching.pipeline import PipelineHandle, denoisers_of
 from tracache.caching.tail import is_feature
 from tracache.caching.wrapping import wrap_method

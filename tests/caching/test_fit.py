@@ -7,7 +7,7 @@ import tracache
 from tests.tiny import denoise, pixart, scheduler
 from tracache import TraCacheConfig
 from tracache.caching.fit import fit_weights, record_features
-from tracache.caching.trajectory import Trajectory
+from tracache.caching.rules.trajectory import Trajectory
 
 POINTS = [float(t) for t in range(950, -1, -50)]
 FULL = (0, 3, 6, 10, 15, 19)

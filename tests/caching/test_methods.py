@@ -56,6 +56,14 @@ ARMS = {
         TraCacheConfig(stride=s, rule="chebyshev", order="fixed", abscissa="step", max_order=4)
         for s in (3, 1)
     ),
+    "dmd": tuple(
+        TraCacheConfig(stride=s, rule="dmd", order="fixed", abscissa="step") for s in (2, 1)
+    ),
+    "foca": tuple(
+        TraCacheConfig(stride=s, rule="foca", order="fixed", abscissa="step") for s in (3, 1)
+    ),
+    "planned-steps": tuple(TraCacheConfig(compute=n, placement="planned") for n in (5, 12)),
+    "growing-steps": tuple(TraCacheConfig(compute=n, placement="growing") for n in (5, 12)),
     "learned": (
         TraCacheConfig(stride=3, rule="learned", weights=LEARNED),
         TraCacheConfig(stride=1, rule="learned", weights=LEARNED),

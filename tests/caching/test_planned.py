@@ -12,10 +12,13 @@ from torch import Tensor, nn
 
 import tracache
 from tests.app import ROOT
+from tests.grids import in_turn
 from tracache.caching.coordinates import gaussian_data, gaussian_noise, interpolation
 from tracache.caching.correct import CannotCorrectError, coefficients_of, read_coefficients
 from tracache.caching.methods.planned import PlannedConfig
+from tracache.caching.placements import PLACEMENTS
 from tracache.caching.plan import planned_steps, step_weights
+from tracache.caching.rules.registry import RULES
 from tracache.caching.scheduled import ScheduledHandle
 from tracache.caching.spaces import Level, convert, levels_of, prediction_of
 from tracache.caching.steps import even_steps
@@ -171,7 +174,7 @@ def test_a_line_is_followed_exactly_in_every_space(name, space):
 
     model = Denoiser(straight)
     want = denoise(scheduler, 12, model)
-    config = Chosen(5, space=space, trend="line", correct=False)
+    config = Chosen(5, space=space, rule="line", correct=False)
     handle = ScheduledHandle([model], scheduler, config)
     got = denoise(scheduler, 12, model)
     handle.detach()
@@ -186,6 +189,37 @@ def test_line_in_data_is_exact_with_looking_back():
     got = denoise(scheduler, 12, model)
     handle.detach()
     torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
+
+
+SPACES = ("noise", "data", "velocity")
+WAYS = in_turn(
+    [("velocity", "vde"), *((s, r) for r in RULES if r != "vde" for s in SPACES)],
+    ["ddim", "dpm2-v", "unipc2", "flow", "euler", "sde-dpm"],
+)
+
+
+@pytest.mark.parametrize("way, name", WAYS, ids=str)
+def test_every_rule_in_every_space(way, name):
+    """It computes as often as it may; a second run equals the first; all steps is full compute."""
+    space, rule = way
+    placement = list(PLACEMENTS)[len(name + rule + space) % len(PLACEMENTS)]
+    scheduler, model = make(name), Denoiser(bent)
+    want = denoise(scheduler, 12, model)
+    for compute in (5, 12):
+        config = PlannedConfig(compute, placement, rule=rule, space=space, correct=compute == 12)
+        handle = ScheduledHandle([model], scheduler, config)
+        model.calls = 0
+        got = denoise(scheduler, 12, model)
+        assert model.calls == compute
+        assert torch.equal(denoise(scheduler, 12, model), got)
+        handle.detach()
+        assert got.isfinite().all()
+        assert torch.equal(got, want) == (compute == 12)
+
+
+def test_what_a_rule_cannot_follow_is_refused():
+    with pytest.raises(ValueError, match="use space='velocity', got 'noise'"):
+        PlannedConfig(5, rule="vde")
 
 
 @pytest.mark.parametrize("name", LINEAR)
@@ -441,7 +475,7 @@ def test_four_tensors_of_the_latents_size_are_kept(name):
     def watched(step, sample, level):
         run = handle._run
         if run is not None:
-            kept = count([run._known, run._trends, getattr(run._gap, "_used", None)])
+            kept = count([run._known, run._rules, getattr(run._gap, "_used", None)])
             most.append(sum(kept.values()) / noise(0).numel())
         return own(step, sample, level)
 

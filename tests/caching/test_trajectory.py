@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.literal import lagrange, spread
-from tracache.caching.rules import RULES, scaled_hermite
-from tracache.caching.trajectory import (
+from tracache.caching.rules.newton import NEWTON, scaled_hermite
+from tracache.caching.rules.trajectory import (
     Trajectory,
     choose_order,
     power_order,
@@ -97,7 +97,7 @@ def test_reuse_repeats_the_newest_point():
     values = [torch.randn(4), torch.randn(4), torch.randn(4)]
     trajectory = observed([9.0, 7.0, 4.0], values, 2, "reuse")
     assert torch.equal(trajectory.predict(3.0, 2), values[-1])
-    assert set(RULES) == {"lagrange", "taylor", "hermite", "reuse"}
+    assert set(NEWTON) == {"lagrange", "taylor", "hermite", "zeus", "reuse"}
 
 
 def test_history_keeps_the_newest_points_and_the_features_dtype():

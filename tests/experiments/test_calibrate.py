@@ -143,7 +143,7 @@ def test_plans_of_dpcache_are_of_the_least_sum_and_know_their_schedule(prompts, 
     argv = [*CALIBRATE, *prompts, "--what", "dpcache", "--compute", "2", "3", "--space", "data"]
     assert main([*argv, "--json", str(file)]) == 0
     found = read_calibration(file, "dpcache")
-    assert found.values["measured"] == {"space": "data", "trend": "line"}
+    assert found.values["measured"] == {"space": "data", "rule": "line"}
     config = PlannedConfig(3, placement="dpcache", plan_file=str(file), space="data")
     assert config.plan_steps(STEPS) == found.plan(3)
     assert config.place(found.values["log_snr"]) == found.plan(3)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tracache.caching.trajectory import Trajectory
+from tracache.caching.rules.trajectory import Trajectory
 from tracache.experiments.curves import pick, roughness
 from tracache.ui.how_page import choice_chart, toy_errors
 from tracache.ui.widgets.forecast import COMPUTED, STEPS, WAYS, curves

@@ -16,6 +16,7 @@ from tracache.caching.method_config import MethodConfig
 from tracache.caching.methods.base import Watch
 from tracache.caching.methods.planned import OUTPUT, PlannedConfig
 from tracache.caching.pipeline import PipelineHandle, PipelineTrace
+from tracache.caching.rules.registry import BLOCK_RULES, RULES
 from tracache.caching.scheduled import ScheduledHandle
 from tracache.caching.spaces import SPACES
 
@@ -95,7 +96,8 @@ def make_config(**settings: Any) -> PlannedConfig | TraCacheConfig:
 
     ``space`` says which: ``"blocks"`` and ``"modules"`` are the published method's, all others
     :class:`~tracache.methods.PlannedConfig`'s. Without it, it is the published method where
-    anything else of its own is set, ``stride`` and ``full_steps`` included.
+    anything else of its own is set, ``stride``, ``full_steps``, ``rule`` and ``max_order``
+    included, but for a rule that only the scheduler's trajectories have.
 
     Raises
     ------
@@ -104,7 +106,10 @@ def make_config(**settings: Any) -> PlannedConfig | TraCacheConfig:
     ValueError
         If a value is not allowed.
     """
-    either = set(settings_of(PlannedConfig)) - {"stride", "full_steps", "space"}
+    ours = {"stride", "full_steps", "space", "rule", "max_order"}
+    either = set(settings_of(PlannedConfig)) - ours
+    if settings.get("rule") in set(RULES) - set(BLOCK_RULES):
+        either |= {"rule", "max_order"}
     space = settings.get("space")
     if space is not None:
         require_choice("space", space, (BLOCKS, MODULES, OUTPUT, *SPACES))

@@ -21,9 +21,9 @@ from tracache.caching.config import TraCacheConfig
 from tracache.caching.hooks import Detour, hook_module, unhook
 from tracache.caching.methods.base import Call, Stack, Step, Watch
 from tracache.caching.methods.tracache import Forecast
+from tracache.caching.rules.trajectory import choose_order
 from tracache.caching.tail import is_feature
 from tracache.caching.trace import UNTRACED
-from tracache.caching.trajectory import choose_order
 
 
 class _Observed(Forecast):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, replace
 from typing import Any, Self
 
@@ -12,7 +13,9 @@ from tracache.caching.method_config import (
     MethodConfig,
     exactly_these_steps,
 )
-from tracache.caching.steps import computed_steps, even_steps
+from tracache.caching.placements import PLACEMENTS
+from tracache.caching.rules.registry import BLOCK_RULES, SERIES
+from tracache.caching.steps import computed_steps
 
 MAX_ORDER = 5
 MAX_WARMUP = 1000
@@ -24,7 +27,8 @@ SPREADS = ("batch", "per_image", "per_sample")
 #: What of a denoiser may have a trajectory; what a scheduler is handed is for PlannedConfig.
 BLOCKS, MODULES = "blocks", "modules"
 ABSCISSAE = ("timestep", "step", "log-snr", "sigma")
-RULES = ("lagrange", "taylor", "hermite", "chebyshev", "learned", "reuse")
+#: Those that do not need the denoised estimate as it is found.
+BLOCK_PLACEMENTS = tuple(name for name, placement in PLACEMENTS.items() if not placement.changes)
 
 #: Groups in which the page shows settings: how many steps compute, when, and how to predict and
 #: choose.
@@ -80,11 +84,13 @@ class TraCacheConfig(MethodConfig):
         MLP, between which norms, gates and residual additions still run. For trajectories of the
         denoiser's output, or where the scheduler sees them, there is
         :class:`~tracache.methods.PlannedConfig`.
-    rule : {"lagrange", "taylor", "hermite", "chebyshev", "learned", "reuse"}, default "lagrange"
-        How the history becomes a prediction: the interpolating polynomial (Eq. 6), TaylorSeer's
-        formula, HiCache's, Spectrum's fit to all computed steps (which keeps them all, and takes
-        ``order="fixed"`` and ``abscissa="step"``), ``weights`` fitted beforehand, or the newest
-        point.
+    rule : str, default "lagrange"
+        How the history becomes a prediction, see :mod:`tracache.caching.rules`: ``lagrange``, the
+        interpolating polynomial (Eq. 6); ``taylor``, TaylorSeer's formula; ``hermite``, HiCache's;
+        ``chebyshev``, Spectrum's fit to all computed steps, which keeps them all; ``dmd``,
+        exponentials through six of them; ``foca``, forecast and calibrate; ``learned``, by
+        ``weights`` fitted beforehand; ``reuse``, the newest point. Spectrum's, ``dmd`` and
+        ``foca`` take ``order="fixed"`` and ``abscissa="step"``.
     weights : tuple of tuple of float, default ()
         For ``rule="learned"``: one row per step of the run, ``(c_0, c_1, …)`` of
         ``Σ c_n · D_n``; see :mod:`tracache.caching.fit`.
@@ -94,9 +100,11 @@ class TraCacheConfig(MethodConfig):
         Exactly these steps compute, in place of ``compute``, ``stride``, ``warmup`` and
         ``last_step``; must begin with 0.
     compute : int or None, default None
-        Exactly so many steps compute, evenly spaced, the first and the last among them, in place
-        of ``stride``, ``warmup`` and ``last_step``; of fewer steps all do. The number of steps
-        must then be known, as for ``last_step``.
+        Exactly so many steps compute, in place of ``stride``, ``warmup`` and ``last_step``; of
+        fewer steps all do. The number of steps must then be known, as for ``last_step``.
+    placement : str, default "even"
+        Of ``compute``: where they are, see :mod:`tracache.caching.placements`. ``even`` is evenly
+        spaced, the first and the last among them; ``planned`` needs the scheduler.
     tolerance : float, default 0.02
         For ``stride="auto"``: how far the steps skipped in a row may move the final latents,
         relative to their size, by the estimate of the least spread of ``φ_n − φ_{n−1}``.
@@ -185,7 +193,7 @@ class TraCacheConfig(MethodConfig):
     )
     rule: str = setting(
         "lagrange",
-        choices=RULES,
+        choices=BLOCK_RULES,
         label="Rule",
         help="How the history becomes a prediction; an arm of its own each.",
         who=PYTHON,
@@ -212,6 +220,13 @@ class TraCacheConfig(MethodConfig):
         help="Exactly so many of the steps compute, in place of a stride.",
         group=BUDGET,
         shown=(1, 50, 1),
+    )
+    placement: str = setting(
+        "even",
+        choices=BLOCK_PLACEMENTS,
+        label="Placement",
+        help="Where a number of computed steps is: evenly spaced, more of them first, or by a plan "
+        "from the noise schedule.",
     )
     tolerance: float = setting(
         0.02,
@@ -262,19 +277,24 @@ class TraCacheConfig(MethodConfig):
         object.__setattr__(self, "weights", tuple(map(tuple, self.weights)))
         if (self.rule == "learned") != bool(self.weights):
             raise ValueError("rule='learned' and weights go together: give both or neither")
-        if self.rule == "chebyshev" and (self.order, self.abscissa) != ("fixed", "step"):
+        if self.rule in SERIES and (self.order, self.abscissa) != ("fixed", "step"):
             raise ValueError(
-                "rule='chebyshev' chooses no order and goes along the steps: set order='fixed' "
+                f"rule={self.rule!r} chooses no order and goes along the steps: set order='fixed' "
                 "and abscissa='step'"
+            )
+        if self.placement != "even" and self.compute is None and self.full_steps is None:
+            raise ValueError(
+                f"placement={self.placement!r} is where a number of computed steps goes: say how "
+                "many with compute"
             )
         if self.decides_as_it_runs and self.max_order == 0:
             raise ValueError("stride='auto' estimates errors by differences: max_order must be ≥ 1")
         if self.decides_as_it_runs and (
-            self.criterion == "power" or self.rule in ("learned", "chebyshev")
+            self.criterion == "power" or self.rule in ("learned", *SERIES)
         ):
             raise ValueError(
                 "stride='auto' needs the spreads that std and mean measure, which neither a "
-                "fitted rule nor Chebyshev's has: give a whole number"
+                "fitted rule has, nor Chebyshev's, dmd or foca: give a whole number"
             )
 
     @property
@@ -310,13 +330,31 @@ class TraCacheConfig(MethodConfig):
         return self.max_order
 
     def plan_steps(self, num_steps: int) -> tuple[int, ...] | None:
-        """Return the steps that will compute, or None where the features decide."""
+        """Return the steps that will compute; None where the features, or the schedule, decide."""
         if self.decides_as_it_runs:
             return None
-        if self.compute is not None and self.full_steps is None:
-            return even_steps(num_steps, min(self.compute, num_steps))
+        if self.placed:
+            by_count = PLACEMENTS[self.placement].by_count
+            return self.place([0.0] * num_steps) if by_count else None
         stride = self.stride if isinstance(self.stride, int) else 1
         return computed_steps(num_steps, stride, self.warmup, self.last_step, self.full_steps)
+
+    @property
+    def placed(self) -> bool:
+        """Whether a number of computed steps is placed."""
+        return self.compute is not None and self.full_steps is None
+
+    def place(self, log_snr: Sequence[float]) -> tuple[int, ...] | None:
+        """Return the steps that will compute in a run with these values of λ."""
+        if self.compute is None or not self.placed:
+            return self.plan_steps(len(log_snr))
+        return PLACEMENTS[self.placement].place(log_snr, min(self.compute, len(log_snr)))
+
+    def budget(self, num_steps: int) -> int | None:
+        """How many steps compute, or None where the features decide."""
+        if self.compute is not None and self.placed:
+            return min(self.compute, num_steps)
+        return super().budget(num_steps)
 
     def points_watched(self, num_computed: int | None) -> int:
         """How many outputs of a block are kept for no other reason than that it is watched."""
@@ -329,8 +367,8 @@ class TraCacheConfig(MethodConfig):
 
     def for_counting(self) -> Self:
         """Return what computes the same without a scheduler."""
-        along_steps = self.rule == "chebyshev"
-        return self if along_steps else replace(self, abscissa="timestep")
+        along = self.abscissa if self.rule in SERIES else "timestep"
+        return replace(self, placement="even", abscissa=along)
 
     def plain(self) -> Self:
         """Return the same without what does not matter to it: reuse knows no order."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from tracache.caching.layouts import find_blocks
-from tracache.caching.trajectory import Trajectory
+from tracache.caching.rules.trajectory import Trajectory
 
 #: Added to the diagonal of the normal equations, relative to it: keeps weights small where
 #: columns are nearly dependent.

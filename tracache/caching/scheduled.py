@@ -18,7 +18,8 @@ from tracache.caching.correct import require_linear
 from tracache.caching.discover import Arguments
 from tracache.caching.hooks import Detour, hook_module, is_hooked, unhook
 from tracache.caching.methods.base import Call, Watch
-from tracache.caching.methods.planned import OUTPUT, PlannedConfig, PlannedRun
+from tracache.caching.methods.planned import OUTPUT, PlannedConfig
+from tracache.caching.methods.planned_run import PlannedRun
 from tracache.caching.trace import Trace
 from tracache.caching.turns import Turns
 from tracache.caching.wrapping import wrap_method

@@ -49,7 +49,7 @@ READERS = {
 
 #: What skipped steps do where plans are measured: settings of PlannedConfig, which LeMiCa takes
 #: all of and DPCache the first.
-HOW = ("space", "trend", "correct")
+HOW = ("space", "rule", "correct")
 
 
 #: The kinds, for ``--help``.

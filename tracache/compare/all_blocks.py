@@ -19,9 +19,9 @@ from torch.utils._pytree import tree_leaves
 
 from tracache.caching.layouts import find_blocks
 from tracache.caching.pipeline import first_denoiser
+from tracache.caching.rules.trajectory import history_bytes
 from tracache.caching.tail import is_feature
 from tracache.caching.trace import Trace
-from tracache.caching.trajectory import history_bytes
 from tracache.compare.arm import Setup
 from tracache.compare.sampling import Inputs, sample
 from tracache.metrics.memory import MemoryPeak

@@ -143,7 +143,7 @@ def plan_minimax(
     batches = list(batches_of(model, prompts, run, batch))
     errors = gap_errors(model, batches, run.steps, widest, how, progress)
     plans = minimax_paths(errors)
-    told = {"space": how.space, "trend": how.trend, "look back": how.correct, "widest": widest}
+    told = {"space": how.space, "rule": how.rule, "look back": how.correct, "widest": widest}
     return {"plans": _chosen(plans, budgets), "log_snr": log_snr_of(model), "measured": told}
 
 
@@ -173,7 +173,7 @@ def plan_least_sum(
     """
     batches = list(batches_of(model, prompts, run, batch))
     plans = least_sum_paths(prediction_costs(model, batches, run.steps, space, progress))
-    told = {"space": space, "trend": "line"}
+    told = {"space": space, "rule": "line"}
     return {"plans": _chosen(plans, budgets), "log_snr": log_snr_of(model), "measured": told}
 
 

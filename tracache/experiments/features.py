@@ -19,8 +19,8 @@ from tracache.caching.clock import read_timestep
 from tracache.caching.config import TraCacheConfig
 from tracache.caching.discover import Arguments
 from tracache.caching.layouts import find_blocks, find_parts, has_parts
+from tracache.caching.rules.trajectory import Trajectory, choose_order
 from tracache.caching.tail import is_feature
-from tracache.caching.trajectory import Trajectory, choose_order
 
 
 @dataclass

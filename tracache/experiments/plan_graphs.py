@@ -24,7 +24,7 @@ from tracache.experiments.nearness import errors_of
 from tracache.models.loading import LoadedModel
 
 #: What LeMiCa does at a skipped step: repeat what the denoiser returned, and never look back.
-REUSE = PlannedConfig(space=OUTPUT, trend="reuse", correct=False)
+REUSE = PlannedConfig(space=OUTPUT, rule="reuse", correct=False)
 
 #: What a graph is measured with, and called after each run.
 Progress = Callable[[], Any]

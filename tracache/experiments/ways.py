@@ -29,8 +29,8 @@ PLANNED: dict[str, Callable[[int], PlannedConfig]] = {
     "tracache, data": lambda n: PlannedConfig(n, space="data"),
     "tracache, velocity": lambda n: PlannedConfig(n, space="velocity"),
     "tracache, output": lambda n: PlannedConfig(n, space="output"),
-    "tracache, line": lambda n: PlannedConfig(n, trend="line"),
-    "tracache, reuse": lambda n: PlannedConfig(n, trend="reuse"),
+    "tracache, line": lambda n: PlannedConfig(n, rule="line"),
+    "tracache, reuse": lambda n: PlannedConfig(n, rule="reuse"),
     "noise, even, not back": lambda n: PlannedConfig(n, placement="even", correct=False),
     "data, even, not back": lambda n: PlannedConfig(
         n, space="data", placement="even", correct=False

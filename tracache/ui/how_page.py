@@ -9,7 +9,7 @@ import gradio as gr
 import numpy as np
 import torch
 
-from tracache.caching.trajectory import Trajectory, choose_order
+from tracache.caching.rules.trajectory import Trajectory, choose_order
 from tracache.ui.widgets.forecast import add_forecast
 
 #: The texts before, between and after the curve and the chart.

@@ -14,6 +14,7 @@ from tracache.caching.config import TraCacheConfig
 from tracache.caching.methods.base import Call, Stack, Watch
 from tracache.caching.methods.tracache import Forecast
 from tracache.caching.proof import prove_tail
+from tracache.caching.rules.trajectory import Trajectory
 from tracache.caching.tail import (
     Answers,
     Differs,
@@ -24,7 +25,6 @@ from tracache.caching.tail import (
     copied,
     is_feature,
 )
-from tracache.caching.trajectory import Trajectory
 
 
 class LiveForecast(Forecast):

@@ -4,24 +4,21 @@ What has a trajectory is the guided prediction that the scheduler is handed. At 
 nothing of the denoiser runs and the scheduler is handed the prediction's extrapolation, made with
 the current latents. Once the far end of a gap is computed, what the skipped steps did is corrected:
 they are integrated again with the denoised estimate x̂0 interpolated between both ends, by the
-scheduler's own coefficients, as one weighted sum. Which steps compute follows from the noise
-schedule alone. Nothing here reads a value back from the device.
+scheduler's own coefficients, as one weighted sum. Which steps compute follows, by default, from the
+noise schedule alone.
+
+Space, rule and placement are three axes: any of one goes with any of the others, but where a check
+says otherwise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from torch import Tensor
 
 from tracache.caching.calibration import PLANS, TITLES, read_calibration
-from tracache.caching.config import TraCacheConfig
-from tracache.caching.coordinates import gaussian_noise
-from tracache.caching.correct import coefficients_of, get_tensor, put_tensor
+from tracache.caching.config import MAX_ORDER, TraCacheConfig
 from tracache.caching.declare import HOST, setting
-from tracache.caching.gap import Gap, is_pure_noise
 from tracache.caching.method_config import (
     MAX_STEPS,
     MAX_STRIDE,
@@ -29,17 +26,15 @@ from tracache.caching.method_config import (
     exactly_these_steps,
 )
 from tracache.caching.placements import PLACEMENTS, Placement, calibrated
-from tracache.caching.plan import Bell, Motion, fit_bell, planned_steps, step_weights
-from tracache.caching.spaces import SPACES, convert, guided_part
+from tracache.caching.rules.registry import RULES
+from tracache.caching.spaces import SPACES
 from tracache.caching.steps import computed_steps
-from tracache.caching.trend import Trend
 
 #: Of a run's steps, that compute unless somebody says how many.
 SHARE = 0.4
 
 #: The space of what the denoiser returns, before guidance; the others are the scheduler's.
 OUTPUT = "output"
-TRENDS = ("measured", "line", "reuse")
 
 
 @dataclass(frozen=True)
@@ -65,9 +60,16 @@ class PlannedConfig(MethodConfig):
     space : {"noise", "data", "velocity", "output"}, default "noise"
         Whose trajectory is extrapolated: the guided ε̂, x̂0 or v, or whatever the denoiser
         returns, each half of guidance for itself. Looking back is in x̂0 in any case.
-    trend : {"measured", "line", "reuse"}, default "measured"
-        How: along the line through the last two points, damped for each item of the batch to what
-        would have been best over the last gap; along that line; or repeating the last point.
+    rule : str, default "measured"
+        How, see :mod:`tracache.caching.rules`: ``measured``, along the line through the last two
+        points, damped for each item of the batch to what would have been best over the last gap;
+        ``line``, along that line; ``reuse``, repeating the last point; ``lagrange``, ``taylor``,
+        ``hermite`` and ``chebyshev`` as in :class:`~tracache.caching.config.TraCacheConfig`;
+        ``dmd``, exponentials; ``foca``, forecast and calibrate; ``zeus``, the output plus its
+        difference in turn with the output; ``vde``, along and across the latents, of the velocity.
+    max_order : int, default 2
+        Highest degree of lagrange, taylor, hermite and chebyshev (0 … 5), which always take the
+        highest that the history allows. Spectrum is published with 4.
     correct : bool, default True
         Whether to look back.
     correct_order : int, default 1
@@ -105,11 +107,19 @@ class PlannedConfig(MethodConfig):
         help="Whose trajectory is extrapolated: the guided ε̂, x̂0 or v at the scheduler, or the "
         "denoiser's output.",
     )
-    trend: str = setting(
+    rule: str = setting(
         "measured",
-        choices=TRENDS,
-        label="Trend",
-        help="A line as far as the last gap says it may be followed, the line, or reuse.",
+        choices=tuple(RULES),
+        label="Rule",
+        help="How it goes on: a line as far as the last gap says it may be followed, the line, "
+        "reuse, or as others have it.",
+    )
+    max_order: int = setting(
+        2,
+        low=0,
+        high=MAX_ORDER,
+        label="Highest order",
+        help="Of the rules lagrange, taylor, hermite and chebyshev.",
     )
     correct: bool = setting(
         True, label="Look back", help="Correct the latents once a gap's far end is computed."
@@ -125,7 +135,12 @@ class PlannedConfig(MethodConfig):
     )
 
     def check(self) -> None:
-        """Read the plans, if it goes by any, and raise ValueError where there are none."""
+        """Read the plans, if it goes by any; raise ValueError where fields do not go together."""
+        if self.rule == "vde" and self.space != "velocity":
+            raise ValueError(
+                "rule='vde' follows the velocity along the latents and across them: use "
+                f"space='velocity', got {self.space!r}"
+            )
         kind = self.placement
         if kind in PLANS and not self.plan_file:
             raise ValueError(
@@ -182,156 +197,3 @@ class PlannedConfig(MethodConfig):
         """Whether a run changes its plan on its way."""
         fixed = self.full_steps is not None or self.stride is not None
         return self._placement.changes and not fixed
-
-
-class PlannedRun:
-    """One pass of a scheduler over its steps.
-
-    Parameters
-    ----------
-    scheduler
-        Before its first step.
-    config : PlannedConfig
-        How it is accelerated.
-    first : int
-        Index of its first step among the scheduler's timesteps; more than 0 in image to image.
-
-    Attributes
-    ----------
-    first : int
-        As given.
-    plan : tuple of int
-        Steps that compute, as far as is known.
-    step : int
-        The step that comes next.
-    """
-
-    def __init__(self, scheduler: Any, config: PlannedConfig, first: int = 0) -> None:
-        self._scheduler, self._config, self.first = scheduler, config, first
-        self._coefficients = coefficients_of(scheduler, first)
-        self._log_snr = [level.log_snr for level in self._coefficients.levels]
-        if config.calibration is not None:
-            config.calibration.check_schedule(self._log_snr)
-        self.plan = config.place(self._log_snr)
-        self.step = 0
-        self._points = [gaussian_noise(point) for point in self._log_snr]
-        #: One of what the scheduler is handed; or one of each tensor that a denoiser returns.
-        self._trends: list[Trend] = []
-        self._known: list[tuple[int, Tensor]] = []
-        self._motions: list[Motion] = []
-        self._gap: Gap | None = None
-
-    @property
-    def length(self) -> int:
-        """How many steps there are."""
-        return len(self._log_snr)
-
-    @property
-    def computes(self) -> bool:
-        """Whether the step that comes next runs the denoiser; so does whatever follows the last."""
-        return self.step in self.plan or self.step >= self.length
-
-    @property
-    def order(self) -> int:
-        """Degree of what is predicted."""
-        return self._trends[-1].order if self._trends else 0
-
-    def predict(self, place: int) -> Tensor:
-        """Extrapolate, to the step that comes next, one of the tensors that a denoiser returned."""
-        return self._trends[place].predict(self._points[self.step])
-
-    def hand(
-        self, output: Tensor, sample: Tensor, returned: Sequence[Tensor] = ()
-    ) -> tuple[Tensor, Tensor]:
-        """Return what the scheduler is handed in place of an output and the latents.
-
-        Parameters
-        ----------
-        output : Tensor [batch, channels, ...]
-            Guided; a stand-in where the step is skipped, but for trajectories of the output.
-        sample : Tensor [batch, channels, ...]
-            Latents, as the pipeline has them.
-        returned : sequence of Tensor
-            What the denoiser returned at a computed step, for trajectories of the output.
-        """
-        step = self.step
-        self.step += 1
-        if step not in self.plan:
-            return self._extrapolate(step, output, sample), sample
-        if len(self.plan) == self.length:
-            return output, sample
-        return self._compute(step, output, sample, returned)
-
-    def _compute(
-        self, step: int, output: Tensor, sample: Tensor, returned: Sequence[Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        c, level = self._coefficients, self._coefficients.levels[step]
-        estimate = convert(guided_part(output, sample), sample, level, c.prediction, "sample")
-        self._known.insert(0, (step, estimate))
-        corrected = self._look_back(sample)
-        if corrected is not sample:
-            # x̂0 stays as computed; the output that says so is another where the latents are.
-            said = convert(estimate, corrected, level, "sample", c.prediction)
-            output = said.to(output.dtype)
-        if self._config.replans:
-            self._plan_anew(step)
-        later = [b for b in self.plan if b > step]
-        self._gap = Gap(c, step, later[0]) if later and later[0] > step + 1 else None
-        if self.step < self.length:
-            if self._config.space == OUTPUT:
-                self._observe(step, [tensor.float() for tensor in returned])
-            else:
-                kind = SPACES[self._config.space]
-                self._observe(step, [convert(estimate, corrected, level, "sample", kind)])
-        # The next look back is along these and the gap's end.
-        del self._known[self._config.correct_order :]
-        return output, corrected
-
-    def _look_back(self, sample: Tensor) -> Tensor:
-        """Correct what the scheduler remembers, and return the corrected latents."""
-        if self._gap is None or not self._config.correct:
-            return sample
-        corrected = sample
-        for slot, change in self._gap.changes(self._known, self._config.correct_order):
-            if slot is None:
-                corrected = (sample.to(change.dtype) + change).to(sample.dtype)
-            elif (old := get_tensor(self._scheduler, slot)) is not None:
-                new = change if self._gap.makes(slot) else old.to(change.dtype) + change
-                put_tensor(self._scheduler, slot, new.to(old.dtype))
-        return corrected
-
-    def _observe(self, step: int, values: Sequence[Tensor]) -> None:
-        levels = self._coefficients.levels
-        # An estimate of pure noise is no point of a smooth trajectory.
-        if not self._trends or (self._known[1:] and is_pure_noise(levels[self._known[1][0]])):
-            self._trends = [Trend(self._config.trend) for _ in values]
-        for trend, value in zip(self._trends, values, strict=True):
-            trend.observe(self._points[step], value)
-
-    def _plan_anew(self, step: int) -> None:
-        """Place what is left of the budget by what has been measured so far."""
-        left = len([b for b in self.plan if b > step])
-        if left == 0 or len(self._known) < 2:
-            return
-        (_, here), (before, last) = self._known[:2]
-        if is_pure_noise(self._coefficients.levels[before]):
-            return
-        # The one reading of a device in a run: a number per computed step.
-        moved = float((here - last).norm() / here.norm())
-        self._motions.append(Motion(self._log_snr[before], self._log_snr[step], moved))
-        points = tuple(self._log_snr[step:])
-        weights = step_weights(self._log_snr)[step:]
-        rest = planned_steps(points, weights, left + 1, fit_bell(self._motions, Bell()))
-        self.plan = tuple(b for b in self.plan if b < step) + tuple(step + b for b in rest)
-
-    def _extrapolate(self, step: int, output: Tensor, sample: Tensor) -> Tensor:
-        c, level = self._coefficients, self._coefficients.levels[step]
-        if self._config.space == OUTPUT:
-            value, kind = guided_part(output, sample), c.prediction
-        else:
-            value, kind = self._trends[0].predict(self._points[step]), SPACES[self._config.space]
-        if self._gap is not None and self._config.correct:
-            self._gap.add(step, convert(value, sample, level, kind, "sample"))
-        if self._config.space == OUTPUT:
-            return output
-        return convert(value, sample, level, kind, c.prediction).to(output.dtype)

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from tracache.caching.abscissa import make_abscissa, noise_over_signal, step_weight
-from tracache.caching.chebyshev import Series
 from tracache.caching.config import TraCacheConfig
 from tracache.caching.methods.base import Call, Method, Stack, Step, Watch
-from tracache.caching.steps import computes, remaining_steps
-from tracache.caching.trajectory import (
+from tracache.caching.placements import PLACEMENTS
+from tracache.caching.rules.registry import SERIES, share_of_run
+from tracache.caching.rules.trajectory import (
     Order,
     Trajectory,
     choose_order,
@@ -20,6 +20,8 @@ from tracache.caching.trajectory import (
     spread_of,
     weighted_sum,
 )
+from tracache.caching.spaces import levels_of
+from tracache.caching.steps import computes, remaining_steps
 
 #: What the relative error of repeating features is taken to be before two computed steps can tell.
 UNKNOWN_ERROR = 0.1
@@ -40,8 +42,8 @@ class Forecast(Method):
 
     def _new_trajectory(self) -> Trajectory:
         config = self.config
-        if config.rule == "chebyshev":
-            return Series(config.max_order)
+        if config.rule in SERIES:
+            return SERIES[config.rule](config.max_order)
         return Trajectory(
             0 if config.rule == "reuse" else config.max_order,
             # Fitted weights are coefficients of the divided differences.
@@ -73,6 +75,7 @@ class Forecast(Method):
         self._along: Any = None
         self._sigma: Any = None
         self._added = 0.0
+        self._plan: tuple[int, ...] | None = None
 
     def begin(self, step: Step) -> None:
         if self._along is None:
@@ -82,7 +85,7 @@ class Forecast(Method):
         if self.config.rule == "chebyshev":
             if step.num_steps is None:
                 raise ValueError("rule='chebyshev' needs the number of steps: pass num_steps")
-            self._point = 2.0 * self._point / step.num_steps - 1.0
+            self._point = share_of_run(self._point, step.num_steps)
         self._start = step.timestep if self._start is None else self._start
         self.skipping = not self._is_full(step)
         self._skips = self._skips + 1 if self.skipping else 0
@@ -103,7 +106,11 @@ class Forecast(Method):
         if c.compute is not None and c.full_steps is None:
             if step.num_steps is None:
                 raise ValueError(f"compute={c.compute} needs the number of steps: pass num_steps")
-            return step.index in remaining_steps(step.num_steps, c.compute, step.done)
+            if c.placement == "even":
+                return step.index in remaining_steps(step.num_steps, c.compute, step.done)
+            if self._plan is None:
+                self._plan = self._place(step.num_steps, step.done)
+            return step.index in self._plan
         if c.full_steps is not None and step.done:
             # They are of the whole run, and a history begins with a computed step.
             return step.index == 0 or step.done + step.index in c.full_steps
@@ -119,6 +126,21 @@ class Forecast(Method):
                 return False
         self._added = 0.0
         return True
+
+    def _place(self, steps: int, done: int) -> tuple[int, ...]:
+        """Return which of a run's ``steps`` last ones compute, counted from the first of them."""
+        c, whole = self.config, steps + done
+        log_snr = [0.0] * whole
+        if not PLACEMENTS[c.placement].by_count:
+            if self.stack.scheduler is None:
+                raise ValueError(
+                    f"placement={c.placement!r} needs the noise schedule: pass scheduler=…, or use "
+                    "tracache.accelerate(pipe, …), which takes the pipeline's"
+                )
+            log_snr = [level.log_snr for level in levels_of(self.stack.scheduler)][-whole:]
+        rest = [step - done for step in c.place(log_snr) or () if step >= done]
+        # A history begins with a computed step.
+        return (0, *rest[1:])
 
     def _weigh(self, step: Step) -> float:
         """How much a relative error at this step moves the final latents."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tracache.caching.trajectory import Order, Trajectory, weighted_sum
+from tracache.caching.rules.trajectory import Order, Trajectory, weighted_sum
 
 #: λ of the ridge, and the share of the fit beside the line through the newest two points.
 RIDGE = 0.1

@@ -5,8 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from tracache.caching.coordinates import gaussian_noise
+from tracache.caching.rules.moment import Moment
 
-class Trend:
+
+class Line:
     """A line through a trajectory's last two points, followed as far as it can be trusted.
 
     With p_0 the newest value, at τ_0, and D the divided difference of the last two,
@@ -20,7 +23,11 @@ class Trend:
     Parameters
     ----------
     kind : {"measured", "line", "reuse"}
-        As in :class:`PlannedConfig`.
+        As far as the gain says, all the way, or not at all.
+
+    Notes
+    -----
+    τ is the coordinate along which the noise estimate of Gaussian data is straight.
     """
 
     def __init__(self, kind: str = "measured") -> None:
@@ -36,16 +43,9 @@ class Trend:
         """Degree of what is predicted: 0 repeats the newest value."""
         return 0 if self._slope is None else 1
 
-    def observe(self, point: float, value: Tensor) -> None:
-        """Add a computed point.
-
-        Parameters
-        ----------
-        point : float
-            τ; further than the last.
-        value : Tensor [batch, ...]
-            In float32 or wider.
-        """
+    def observe(self, at: Moment, value: Tensor, sample: Tensor | None = None) -> None:
+        """Add a computed point; see :class:`~tracache.caching.rules.moment.Rule`."""
+        point = gaussian_noise(at.level.log_snr)
         if self._newest is not None and self._kind != "reuse":
             change = value - self._newest
             width = point - self._point
@@ -57,13 +57,13 @@ class Trend:
             self._slope = change.div_(width)
         self._point, self._newest = point, value
 
-    def predict(self, point: float) -> Tensor:
-        """Extrapolate to an abscissa τ."""
+    def predict(self, at: Moment, sample: Tensor | None = None) -> Tensor:
+        """Extrapolate to a later moment; see :class:`~tracache.caching.rules.moment.Rule`."""
         if self._newest is None:
             raise RuntimeError("the first step of a run must compute")
         if self._slope is None:
             return self._newest
-        ahead = point - self._point
+        ahead = gaussian_noise(at.level.log_snr) - self._point
         if isinstance(self._gain, Tensor):
             return torch.addcmul(self._newest, self._gain, self._slope, value=ahead)
         return torch.add(self._newest, self._slope, alpha=ahead * self._gain)

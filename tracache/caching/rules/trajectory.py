@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tracache.caching.rules import RULES
+from tracache.caching.rules.newton import NEWTON
 
 #: What the differences of a history are kept in, unless the features themselves are wider.
 WIDE = torch.float32
@@ -92,7 +92,7 @@ class Trajectory:
     max_order : int
         Highest degree; ``max_order + 1`` tensors of the feature's shape are kept.
     rule : str, default "lagrange"
-        A key of :data:`tracache.caching.rules.RULES`.
+        A key of :data:`tracache.caching.rules.newton.NEWTON`.
     criterion : {"std", "mean"}, default "std"
         As for :func:`spread_of`.
     over : {"batch", "per_image", "per_sample"}, default "batch"
@@ -116,7 +116,7 @@ class Trajectory:
         window: int = 1,
     ) -> None:
         self.max_order = max_order
-        self.rule = RULES[rule]
+        self.rule = NEWTON[rule]
         self.criterion = criterion
         self.over = over
         self.window = window

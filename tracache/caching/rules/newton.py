@@ -12,7 +12,7 @@ from math import prod
 
 
 @dataclass(frozen=True)
-class Rule:
+class Terms:
     """How a history becomes a prediction: ``h ≈ D_0 + Σ_n D_n · factor(t, τ, n)``.
 
     Attributes
@@ -28,7 +28,7 @@ class Rule:
 
 
 #: The interpolating polynomial, for any spacing of the points (TraCache, Eq. 5 and 6).
-LAGRANGE = Rule(
+LAGRANGE = Terms(
     gap=lambda points, n: points[0] - points[n],
     factor=lambda t, points, n: prod(t - point for point in points[:n]),
 )
@@ -36,7 +36,7 @@ LAGRANGE = Rule(
 #: TaylorSeer (arXiv 2503.06923, Eq. 5): backward differences over the newest gap stand in for the
 #: derivatives of a Taylor series, whose 1/n! is folded into the divisor here. It is LAGRANGE at
 #: order 1; from order 2 on it is not the interpolating polynomial.
-TAYLOR = Rule(
+TAYLOR = Terms(
     gap=lambda points, n: n * (points[0] - points[1]),
     factor=lambda t, points, n: (t - points[0]) ** n,
 )
@@ -55,12 +55,27 @@ def scaled_hermite(x: float, n: int, sigma: float = HERMITE_SIGMA) -> float:
 
 #: HiCache: Taylor's differences in a contracted Hermite basis instead of powers. The polynomials
 #: are not homogeneous, so the unit matters: the abscissa should be the step's index.
-HERMITE = Rule(
+HERMITE = Terms(
     gap=TAYLOR.gap,
     factor=lambda t, points, n: scaled_hermite(t - points[0], n),
 )
 
-#: Direct reuse of the newest point (FORA): every difference has weight nought.
-REUSE = Rule(gap=LAGRANGE.gap, factor=lambda t, points, n: 0.0)
+#: ZEUS (arXiv 2604.01552): the newest point plus its difference at every other skipped step, the
+#: newest point at those between, so that nothing is extrapolated from an extrapolation. As in its
+#: published code the difference is not divided by the steps it was taken over: a straight line is
+#: followed exactly at the first step after two that computed in a row, and nowhere else.
+ZEUS = Terms(
+    gap=lambda points, n: 1.0,
+    factor=lambda t, points, n: float(n == 1 and round(t - points[0]) % 2 == 1),
+)
 
-RULES = {"lagrange": LAGRANGE, "taylor": TAYLOR, "hermite": HERMITE, "reuse": REUSE}
+#: Direct reuse of the newest point (FORA): every difference has weight nought.
+REUSE = Terms(gap=LAGRANGE.gap, factor=lambda t, points, n: 0.0)
+
+NEWTON = {
+    "lagrange": LAGRANGE,
+    "taylor": TAYLOR,
+    "hermite": HERMITE,
+    "zeus": ZEUS,
+    "reuse": REUSE,
+}
