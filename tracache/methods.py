@@ -18,6 +18,7 @@ from tracache.caching.methods.magcache import MagCacheConfig
 from tracache.caching.methods.pab import PABConfig
 from tracache.caching.methods.planned import PlannedConfig
 from tracache.caching.methods.seacache import SeaCacheConfig
+from tracache.caching.methods.speca import SpeCaConfig
 from tracache.caching.methods.teacache import TeaCacheConfig
 from tracache.caching.methods.toca import ToCaConfig
 
@@ -33,6 +34,7 @@ __all__ = [
     "PABConfig",
     "PlannedConfig",
     "SeaCacheConfig",
+    "SpeCaConfig",
     "TeaCacheConfig",
     "ToCaConfig",
     "TraCacheConfig",

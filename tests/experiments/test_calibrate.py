@@ -241,6 +241,7 @@ def test_what_is_written_is_what_is_read(tmp_path):
         (["--what", "weights", "--compute", "6"], "compute must be a whole number from 1 to 5"),
         (["--what", "weights", "--max-order", "9"], "max_order must be a whole number from 0 to"),
         (["--what", "lemica", "--widest", "1", "--compute", "2"], "from 3 to 5, got 2"),
+        (["--what", "lemica", "--rule", "vde"], "use space='velocity', got 'output'"),
         (["--what", "dpcache", "--widest", "2"], "widest does not go with --what dpcache"),
         (["--what", "weights", "--space", "data"], "space does not go with --what weights"),
         (["--what", "weights", "--steps", "1"], "steps must be 2 or more to calibrate"),

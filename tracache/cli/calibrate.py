@@ -95,6 +95,9 @@ def _check(args: argparse.Namespace, request: Request) -> None:
     require_integer("max_order", args.max_order, 0, MAX_ORDER)
     if args.compute is not None and args.what == MAGNITUDES:
         raise ValueError("compute: the magnitudes are the same for any number of computed steps")
+    if args.what == LEMICA:
+        # Raises where these do not go together.
+        replace(REUSE, **_how(args))
     allowed = {LEMICA: HOW, DPCACHE: HOW[:1]}.get(args.what, ())
     for name in HOW:
         if getattr(args, name) is not None and name not in allowed:
@@ -107,6 +110,11 @@ def _check(args: argparse.Namespace, request: Request) -> None:
         require_integer("compute", count, least, request.steps)
 
 
+def _how(args: argparse.Namespace) -> dict[str, Any]:
+    """What was said of skipped steps."""
+    return {name: getattr(args, name) for name in HOW if getattr(args, name) is not None}
+
+
 def _widest(args: argparse.Namespace, steps: int) -> int:
     """Most steps that are skipped in a row: a third of them unless somebody says."""
     return max(1, steps // 3) if args.widest is None else args.widest
@@ -115,7 +123,7 @@ def _widest(args: argparse.Namespace, steps: int) -> int:
 def _measure(
     args: argparse.Namespace, model: LoadedModel, prompts: Sequence[str | int], run: Occasion
 ) -> dict[str, Any]:
-    how = {name: getattr(args, name) for name in HOW if getattr(args, name) is not None}
+    how = _how(args)
     widest = _widest(args, run.steps)
     edges = len(list(edges_of(run.steps, widest))) if args.what == LEMICA else 0
     with tqdm(total=-(-len(prompts) // args.batch) * (1 + edges), unit="run") as bar:

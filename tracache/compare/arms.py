@@ -20,6 +20,7 @@ from tracache.caching.methods import (
     MagCacheConfig,
     PABConfig,
     SeaCacheConfig,
+    SpeCaConfig,
     TeaCacheConfig,
     ToCaConfig,
 )
@@ -232,6 +233,17 @@ ARMS: dict[str, Arm] = {
             _own(SeaCacheConfig),
             SeaCacheConfig,
             caveat="Waits for the device at every step.",
+            refusal=_needs_parts,
+        ),
+        Arm(
+            "speca",
+            "SpeCa",
+            "Skipped steps follow a Taylor series where the last block, really computed, bears it "
+            "out; elsewhere all blocks compute.",
+            _own(SpeCaConfig),
+            SpeCaConfig,
+            caveat="Its check sees the last block alone. Waits for the device at every step it "
+            "would skip.",
             refusal=_needs_parts,
         ),
         Arm(
