@@ -123,7 +123,9 @@ def test_the_manuals_tables_are_those_of_the_declarations():
 
 def test_method_configurations_are_in_one_public_place():
     public = {getattr(methods, name) for name in methods.__all__}
-    ours = {c for c in MethodConfig.__subclasses__() if c.__module__.startswith("tracache.")}
+    ours = {
+        c for c in MethodConfig.__subclasses__() if c.__module__.startswith("tracache.caching.")
+    }
     assert public == ours
 
 

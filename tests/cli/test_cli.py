@@ -70,6 +70,29 @@ def test_a_plan_is_said_and_nothing_runs(tmp_path, capsys):
     assert "one of the arguments --output --plan is required" in refuse(capsys, *argv[:3])
 
 
+def test_an_arm_of_ones_own_is_said_in_a_sentence(tmp_path, capsys):
+    argv = ["compare", "--prompt", PROMPT, "--compute", "8", "--plan", "--placement", "even"]
+    assert main([*argv, "--space", "data", "--rule", "chebyshev", "--max-order", "4"]) == 0
+    said = capsys.readouterr()
+    assert said.err == "your own: data × chebyshev × even\n"
+    _, own, fewer = said.out.splitlines()
+    assert "8 of 20 steps compute: 1 4 6 9 12 15 17 20" in own
+    assert own.startswith("Your own: ")
+    assert fewer.startswith("Fewer steps: ")
+    # Within the denoiser, by the plan of the noise schedule.
+    assert main([*argv[:-1], "planned", "--space", "blocks"]) == 0
+    assert "8 of 20 steps compute: 1 5 7 9" in capsys.readouterr().out
+    # Beside others; and of others, two are the published method's too.
+    assert main([*argv, "--rule", "vde", "--space", "velocity", "--arms", "own", "vde"]) == 0
+    assert "VDE: " in capsys.readouterr().out
+    assert main([*argv[:-1], "growing", "--arms", "published"]) == 0
+    assert "8 of 20 steps compute: 1 2 3 4 6 9 13 18" in capsys.readouterr().out
+    assert "leave out --arms, or name own" in refuse(
+        capsys, *argv, "--rule", "dmd", "--arms", "published"
+    )
+    assert "use space='velocity', got 'data'" in refuse(capsys, *argv, "--rule", "vde")
+
+
 def test_a_bench_takes_numbers_of_computed_steps(tmp_path):
     file = tmp_path / "quality.json"
     argv = ["bench", "--quality", "--count", "2", "--steps", "6", "--compute", "3", "4"]

@@ -10,7 +10,8 @@ import pytest
 from tracache import TraCacheConfig
 from tracache.caching.methods import TeaCacheConfig, ToCaConfig
 from tracache.caching.methods.planned import PlannedConfig
-from tracache.compare.arms import ARMS, Given, Setup, find_arm
+from tracache.compare.arm import Given, Setup
+from tracache.compare.arms import ARMS, find_arm
 from tracache.compare.request import make_request
 from tracache.media import VideoSize, pixels_of
 from tracache.models.presets import Preset
@@ -146,7 +147,8 @@ def test_classes_that_are_not_here_say_why(tmp_path):
         make_request("scenes-class", class_label=0, environment=here)
 
 
-FORECASTS = ("published", "reuse", "taylorseer", "tracache-fixed", "hicache", "spectrum", "toca")
+KIN = ("published", "reuse", "taylorseer", "tracache-fixed", "hicache", "spectrum", "dmd", "foca")
+FORECASTS = (*KIN, "vde", "zeus", "own", "toca")
 FEWER = ("fewer-steps", "dpm-solver++", "ddim", "deis", "ddpm")
 
 

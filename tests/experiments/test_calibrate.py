@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tracache.caching.calibration import PLANS, Calibration, Occasion, read_calibration
+from tracache.caching.config import TraCacheConfig
 from tracache.caching.coordinates import gaussian_noise
 from tracache.caching.fit import fit_weights, record_features
 from tracache.caching.magnitudes import record_ratios
@@ -20,6 +21,7 @@ from tracache.compare.arm import Setup
 from tracache.compare.arms import ARMS
 from tracache.compare.request import make_request
 from tracache.compare.sampling import prepare, sample
+from tracache.compare.triple import Triple
 from tracache.experiments.nearness import errors_of
 from tracache.experiments.plan_graphs import REUSE, Handed, prediction_costs
 from tracache.models.loading import load_model
@@ -117,6 +119,26 @@ def test_a_plan_of_lemica_bounds_the_worst_gap_that_was_run(model, prompts, tmp_
         ask(options={"tracache": {"placement": "dpcache", "plan_file": str(file)}})
     with pytest.raises(ValueError, match=r"plans of LeMiCa are for 5 steps .*, not for 6 steps of"):
         ask(6, options=options, compute=3)
+
+
+def test_an_arm_of_ones_own_goes_by_plans_within_the_denoiser_too(tmp_path, capsys):
+    file = tmp_path / "lemica.json"
+    made = Calibration("lemica", RUN, 1, {"plans": {"3": [0, 1, 3]}})
+    file.write_text(json.dumps(made.to_dict()))
+    triple = Triple("blocks", "reuse", "lemica", plan_file=str(file))
+    config = triple.configure(TraCacheConfig(), compute=3)
+    assert (config.space, config.rule, config.full_steps) == ("blocks", "reuse", (0, 1, 3))
+    argv = ["compare", "--prompt", PROMPTS[0], "--steps", str(STEPS), "--compute", "3", "--plan"]
+    own = ["--rule", "reuse", "--placement", "lemica", "--plan-file", str(file)]
+    for space in ("data", "blocks"):
+        assert main([*argv, *own, "--space", space]) == 0
+        assert "3 of 5 steps compute: 1 2 4" in capsys.readouterr().out
+    assert main([*argv, *own[2:4]]) == 2
+    assert "'lemica' needs plans of LeMiCa calibrated" in capsys.readouterr().err
+    assert main([*argv, *own[4:], "--arms", "tracache"]) == 2
+    assert "--plan-file is for an arm of your own: leave out --arms" in capsys.readouterr().err
+    assert main([*argv, *own, "--scheduler", "ddim"]) == 2
+    assert "Your own: the calibrated plans of LeMiCa are for 5" in capsys.readouterr().err
 
 
 def test_costs_of_dpcache_are_how_far_lines_miss(model):

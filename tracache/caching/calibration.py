@@ -126,6 +126,8 @@ class Calibration:
         ValueError
             If that many were not planned for; the message says which were.
         """
+        if compute >= self.occasion.steps:
+            return tuple(range(self.occasion.steps))
         steps = self.values["plans"].get(str(compute))
         if steps is None:
             there = ", ".join(self.values["plans"])
@@ -203,6 +205,34 @@ def read_calibration(path: str | Path, *kinds: str) -> Calibration:
         )
     _check_values(found, path.name)
     return found
+
+
+def read_plans(placement: str, file: str) -> Calibration | None:
+    """Return the plans that a placement goes by; None where it goes by none.
+
+    Parameters
+    ----------
+    placement : str
+        Its name.
+    file : str
+        Where the plans are; empty where nobody has said.
+
+    Raises
+    ------
+    ValueError
+        If a placement by plans has no file, another has one, or something else is in it.
+    OSError
+        If it cannot be read.
+    """
+    if placement in PLANS and not file:
+        raise ValueError(
+            f"placement {placement!r} needs {TITLES[placement]} calibrated for the model: make "
+            f"them with python -m tracache calibrate --what {placement}, and give the file as "
+            "plan_file"
+        )
+    if file and placement not in PLANS:
+        raise ValueError(f"plan_file goes with placement {' or '.join(PLANS)}, not {placement!r}")
+    return read_calibration(file, placement) if file else None
 
 
 def _check_values(found: Calibration, name: str) -> None:

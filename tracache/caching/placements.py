@@ -116,6 +116,6 @@ def calibrated(found: Calibration) -> Placement:
         steps = len(log_snr)
         found.check_steps(steps)
         require_budget(steps, compute)
-        return tuple(range(steps)) if compute == steps else found.plan(compute)
+        return found.plan(compute)
 
     return Placement(place, by_count=True)

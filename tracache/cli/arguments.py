@@ -15,9 +15,10 @@ from tracache.caching.methods.planned import PlannedConfig
 from tracache.cli.analyse import WATCHING
 from tracache.cli.calibrate import ABOUT, HOW
 from tracache.cli.sweep import spans
-from tracache.compare.arm import PUBLISHED, TRACACHE
+from tracache.compare.arm import OWN, PUBLISHED, TRACACHE
 from tracache.compare.arms import ARMS
 from tracache.compare.request import SETTINGS
+from tracache.compare.triple import Triple
 from tracache.experiments.doctor import CACHES
 from tracache.experiments.peers import PEERS
 from tracache.experiments.questions import QUESTIONS
@@ -36,6 +37,12 @@ _COMPUTE = "computed steps, in place of strides"
 #: The published method's settings that the command line takes.
 CACHE = {name: s for name, s in settings_of(TraCacheConfig).items() if s.who != PYTHON}
 
+
+#: What an arm of one's own is, and two of them the published method's too.
+AXES = {name: settings_of(Triple)[name] for name in ("space", "rule", "placement", "plan_file")}
+
+#: Of these, what means something for one's own arm alone.
+OWN_ALONE = ("rule", "plan_file")
 
 #: Of these, commands that compare many settings take several at once.
 SEVERAL = ("compute", "stride")
@@ -66,9 +73,14 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
         _add_setting(compare, SETTINGS[name])
     compare.set_defaults(seed=0)
     compare.add_argument(
-        "--arms", nargs="+", default=[TRACACHE], metavar="ARM", help=", ".join(ARMS)
+        "--arms", nargs="+", metavar="ARM", help=f"{', '.join(ARMS)} (default {TRACACHE})"
     )
-    _add_settings(compare)
+    axes = compare.add_argument_group(
+        "an arm of your own", "any of these, where no --arms are named: it runs beside fewer steps"
+    )
+    for declared in AXES.values():
+        _add_setting(axes, declared)
+    _add_settings(compare, but=AXES)
     _add_options(compare)
     compare.add_argument(
         "--assert",
@@ -273,14 +285,14 @@ def _add_common(parser: argparse.ArgumentParser, file: str = "") -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", required=bool(file), help=also)
 
 
-def _add_settings(parser: argparse.ArgumentParser) -> None:
+def _add_settings(parser: argparse.ArgumentParser, but: Collection[str] = ()) -> None:
     """Add an option for each of the published method's settings but those that take several."""
     for name, declared in CACHE.items():
-        if name not in SEVERAL:
+        if name not in SEVERAL and name not in but:
             _add_setting(parser, declared)
 
 
-def _add_setting(parser: argparse.ArgumentParser, declared: Setting) -> None:
+def _add_setting(parser: argparse._ActionsContainer, declared: Setting) -> None:
     about = (declared.help or declared.label).replace("%", "%%")
     if declared.kind == "switch":
         parser.add_argument(declared.option, action=argparse.BooleanOptionalAction, help=about)
@@ -325,6 +337,31 @@ def options_of(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
         read = value if declared is None else replace(declared, name=path).read(value)
         options.setdefault(arm, {})[name] = read
     return options
+
+
+def asked_for(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the arms of a comparison, their own settings, and all others that were given.
+
+    Raises
+    ------
+    ValueError
+        If a rule is given, and arms of which none is one's own.
+    """
+    options, given, arms = options_of(args), given_settings(args), args.arms
+    axes = {name: getattr(args, name) for name in AXES if getattr(args, name) is not None}
+    given = {name: value for name, value in given.items() if name not in axes}
+    if arms is None:
+        arms = [OWN, "fewer-steps"] if axes else [TRACACHE]
+    if OWN in arms:
+        highest = {"max_order": given["max_order"]} if "max_order" in given else {}
+        options[OWN] = {**axes, **highest, **options.get(OWN, {})}
+    elif others := [AXES[name].option for name in OWN_ALONE if name in axes]:
+        raise ValueError(
+            f"{others[0]} is for an arm of your own: leave out --arms, or name {OWN} among them"
+        )
+    else:
+        given |= axes
+    return {"arms": arms, "options": options, **given}
 
 
 def given_settings(args: argparse.Namespace, names: Collection[str] = SETTINGS) -> dict[str, Any]:

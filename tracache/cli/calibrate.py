@@ -41,10 +41,7 @@ from tracache.models.loading import LoadedModel
 READERS = {
     MAGNITUDES: ("mag", "--option mag.file={file}"),
     WEIGHTS: ("l2p", "--option l2p.file={file}"),
-    **{
-        kind: (TRACACHE, f"--option tracache.placement={kind} --option tracache.plan_file={{file}}")
-        for kind in PLANS
-    },
+    **{kind: (TRACACHE, f"--placement {kind} --plan-file {{file}}") for kind in PLANS},
 }
 
 #: What skipped steps do where plans are measured: settings of PlannedConfig, which LeMiCa takes

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from tracache.caching.declare import HOST
 from tracache.cli.analyse import run_comparing, run_watching
-from tracache.cli.arguments import build_parser, given_cache_settings, given_settings, options_of
+from tracache.cli.arguments import asked_for, build_parser, given_cache_settings, options_of
 from tracache.cli.bench import run_bench
 from tracache.cli.calibrate import run_calibrate
 from tracache.cli.doctor import run_doctor
@@ -19,6 +19,7 @@ from tracache.cli.outputs import require_outputs
 from tracache.cli.refresh import run_refresh
 from tracache.cli.sweep import run_sweep
 from tracache.cli.tune import run_tune
+from tracache.compare.arm import OWN
 from tracache.compare.comparison import compare
 from tracache.compare.conditions import broken, read_conditions
 from tracache.compare.estimate import estimate
@@ -28,6 +29,7 @@ from tracache.compare.output import table, write_json
 from tracache.compare.report import Report
 from tracache.compare.request import Request, make_request
 from tracache.compare.saving import save_report
+from tracache.compare.triple import Triple
 from tracache.compare.words import factor_of, nearness_of, range_of, timing_of
 from tracache.experiments.doctor import FAULT
 from tracache.experiments.workers import this_worker
@@ -135,11 +137,11 @@ def _compare(args: argparse.Namespace) -> int:
         args.model,
         args.prompt,
         class_label=args.class_label,
-        arms=args.arms,
-        options=options_of(args),
         who=HOST,
-        **given_settings(args),
+        **asked_for(args),
     )
+    if OWN in request.arms:
+        print(f"your own: {Triple(**request.options.get(OWN, {}))}", file=sys.stderr)
     if request.asked:
         print(f"understood as: {request.prompt}", file=sys.stderr)
     if args.plan:

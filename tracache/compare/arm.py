@@ -10,6 +10,7 @@ from tracache.caching.config import MethodConfig, TraCacheConfig
 from tracache.caching.declare import ANYONE, Setting, settings_of
 
 if TYPE_CHECKING:
+    from tracache.compare.triple import Triple
     from tracache.models.spec import ModelSpec
 
 #: The arm that all others are held against.
@@ -17,6 +18,9 @@ REFERENCE = "full"
 
 #: The arm of this project's method, and that of the method as published.
 TRACACHE, PUBLISHED = "tracache", "published"
+
+#: The arm whose triple a request says.
+OWN = "own"
 
 #: What every request says of how many steps compute, and so no arm of its own.
 SCHEDULES = ("compute", "stride", "full_steps")
@@ -127,6 +131,8 @@ class Arm:
         Whether it takes as many steps as another arm costs.
     plans : bool
         Whether it places the request's computed steps by itself.
+    triple : Triple or None
+        Its space, rule and placement, where that is what it is.
     """
 
     id: str
@@ -138,11 +144,13 @@ class Arm:
     caveat: str = ""
     matches: bool = False
     plans: bool = False
+    triple: Triple | None = None
 
     @property
     def forecasts(self) -> bool:
         """Whether it shares the published method's schedule and other settings."""
-        return self.settings is None and not self.matches and self.id != REFERENCE
+        other = self.matches or self.plans or self.id == REFERENCE
+        return self.settings is None and not other
 
     @property
     def scheduled(self) -> bool:

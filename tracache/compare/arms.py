@@ -6,10 +6,9 @@ which cache, if any, is attached meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tracache.caching.config import BLOCKS
 from tracache.caching.methods import (
     AdaCacheConfig,
     DeltaDiTConfig,
@@ -25,42 +24,13 @@ from tracache.caching.methods import (
     ToCaConfig,
 )
 from tracache.caching.methods.learned import LearnedConfig
-from tracache.caching.methods.planned import PlannedConfig
-from tracache.compare.arm import PUBLISHED, TRACACHE, Arm, Given, Setup
+from tracache.caching.methods.planned import OUTPUT, PlannedConfig
+from tracache.compare.arm import OWN, PUBLISHED, TRACACHE, Arm, Setup
+from tracache.compare.setups import beside, faster_cache, kin, learned, own, own_settings, planned
+from tracache.compare.triple import Triple
 
 if TYPE_CHECKING:
     from tracache.models.spec import ModelSpec
-
-
-def _cached(**changes: Any) -> Callable[[Given], Setup]:
-    return lambda given: Setup(given.num_steps, replace(given.cache, **changes))
-
-
-def _own(settings: Any) -> Callable[[Given], Setup]:
-    def setup(given: Given) -> Setup:
-        config = settings(**given.options)
-        config.check_steps(given.num_steps)
-        return Setup(given.num_steps, config)
-
-    return setup
-
-
-def _planned(given: Given) -> Setup:
-    """As many steps as all others compute, or exactly those that are given."""
-    own, steps = given.options, given.cache.full_steps
-    how: dict[str, Any] = {"compute": given.budget} if steps is None else {"full_steps": steps}
-    return Setup(given.num_steps, PlannedConfig(**own, **how))
-
-
-def _learned(given: Given) -> Setup:
-    """As many steps as all others compute, of those that weights were fitted for."""
-    config = LearnedConfig(**given.options)
-    config.check_steps(given.num_steps)
-    return Setup(given.num_steps, config.forecast(given.budget))
-
-
-def _faster_cache(given: Given) -> Setup:
-    return Setup(given.num_steps, FasterCacheConfig(**given.options, guided=given.guided))
 
 
 def _scheduler(name: str, title: str) -> Arm:
@@ -91,8 +61,6 @@ def _needs_scores(spec: ModelSpec) -> str:
     return _needs_parts(spec) or _no_scores(spec)
 
 
-_FORECAST = {"order": "fixed", "weights": ()}
-
 ARMS: dict[str, Arm] = {
     arm.id: arm
     for arm in (
@@ -107,15 +75,17 @@ ARMS: dict[str, Arm] = {
             "TraCache",
             "A plan says which steps compute. In between the guided prediction is carried on along "
             "its trajectory at the scheduler, and looked back over once the next one is known.",
-            _planned,
+            planned,
             PlannedConfig,
             plans=True,
+            triple=Triple("noise", "measured", "planned", correct=True),
         ),
         Arm(
             PUBLISHED,
             "TraCache, as published",
             "Skipped steps follow each block's trajectory; its order is chosen per timestep.",
             lambda given: Setup(given.num_steps, given.cache),
+            triple=Triple(BLOCKS, "lagrange", "even"),
         ),
         Arm(
             "fewer-steps",
@@ -124,44 +94,86 @@ ARMS: dict[str, Arm] = {
             lambda given: Setup(given.budget),
             matches=True,
         ),
-        Arm(
+        kin(
             "reuse",
             "Reuse (FORA)",
             "Skipped steps repeat the last computed features.",
-            _cached(rule="reuse", weights=()),
+            Triple(BLOCKS, "reuse", "even"),
         ),
-        Arm(
+        kin(
             "taylorseer",
             "TaylorSeer",
             "Skipped steps follow a Taylor series from backward differences, at the highest order.",
-            _cached(**_FORECAST, rule="taylor"),
+            Triple(BLOCKS, "taylor", "even"),
         ),
-        Arm(
+        kin(
             "tracache-fixed",
             "TraCache, fixed order",
             "As published, but always at the highest order.",
-            _cached(**_FORECAST, rule="lagrange"),
+            Triple(BLOCKS, "lagrange", "even"),
+            order="fixed",
         ),
-        Arm(
+        kin(
             "hicache",
             "HiCache",
             "TaylorSeer's differences in a contracted Hermite basis, over the steps' indices.",
-            _cached(**_FORECAST, rule="hermite", abscissa="step"),
+            Triple(BLOCKS, "hermite", "even"),
         ),
-        Arm(
+        kin(
             "spectrum",
             "Spectrum",
             "Skipped steps follow Chebyshev polynomials, ridge-fitted to all computed steps, half "
             "blended with a line.",
-            _cached(**_FORECAST, rule="chebyshev", abscissa="step", max_order=4),
+            Triple(BLOCKS, "chebyshev", "even", 4),
             caveat="On the schedule of the arms beside it, where its own computes the first steps "
             "and then ever fewer. Keeps every computed step.",
+            max_order=4,
+        ),
+        kin(
+            "dmd",
+            "DMD",
+            "Skipped steps follow exponentials through the last computed ones: dynamic mode "
+            "decomposition.",
+            Triple(BLOCKS, "dmd", "even"),
+            caveat="Of cache-dit it is the prediction alone, not what decides which steps compute. "
+            "Keeps six computed steps, and needs four at equal distances; before that it is a "
+            "line. Waits for the device after every computed step.",
+        ),
+        kin(
+            "foca",
+            "FoCa",
+            "Skipped steps are forecast from the two newest values and calibrated by the last "
+            "computed ones.",
+            Triple(BLOCKS, "foca", "even"),
+            caveat="As in cache-dit, where changes are not divided by the steps they took: where "
+            "no two steps compute in a row it overshoots.",
+        ),
+        beside(
+            "zeus",
+            "ZEUS",
+            "Skipped steps repeat the denoiser's output, with its last difference added at every "
+            "other one.",
+            Triple(OUTPUT, "zeus", "leading"),
+            caveat="Like VDE it computes a third of its steps in a row first, the rest evenly.",
+        ),
+        beside(
+            "vde",
+            "VDE",
+            "Skipped steps follow how far the velocity points along the latents and across them.",
+            Triple("velocity", "vde", "leading"),
+            caveat="Published for rectified flow, with a warm-up, an interval and the last step: "
+            "here a third of the computed steps come in a row first, the rest evenly.",
+        ),
+        own(
+            OWN,
+            "Your own",
+            "What has a trajectory, how it goes on and which steps compute are of your choice.",
         ),
         Arm(
             "delta-dit",
             "Δ-DiT",
             "Skipped steps repeat what half of the blocks changed: back ones first, then front.",
-            _own(DeltaDiTConfig),
+            own_settings(DeltaDiTConfig),
             DeltaDiTConfig,
             refusal=_needs_parts,
         ),
@@ -169,7 +181,7 @@ ARMS: dict[str, Arm] = {
             "pab",
             "PAB",
             "Self-attention, cross-attention and MLP outputs are each broadcast over some steps.",
-            _own(PABConfig),
+            own_settings(PABConfig),
             PABConfig,
             refusal=_needs_parts,
         ),
@@ -177,7 +189,7 @@ ARMS: dict[str, Arm] = {
             "teacache",
             "TeaCache",
             "Blocks run once the timestep's embedding has changed enough since they last did.",
-            _own(TeaCacheConfig),
+            own_settings(TeaCacheConfig),
             TeaCacheConfig,
             caveat="No rescaling coefficients are published for this architecture: changes count "
             "as they are. Waits for the device at every step.",
@@ -187,7 +199,7 @@ ARMS: dict[str, Arm] = {
             "first-block",
             "FirstBlockCache",
             "The first block always runs; the others do once what it changes has changed enough.",
-            _own(FirstBlockConfig),
+            own_settings(FirstBlockConfig),
             FirstBlockConfig,
             caveat="Waits for the device at every step.",
             refusal=_needs_parts,
@@ -197,7 +209,7 @@ ARMS: dict[str, Arm] = {
             "MagCache",
             "Blocks run once the calibrated ratios of what they change from step to step have "
             "gone far enough from 1.",
-            _own(MagCacheConfig),
+            own_settings(MagCacheConfig),
             MagCacheConfig,
             caveat="Calibrated: needs the ratios of this model and scheduler. Measure them with "
             "python -m tracache calibrate --what magnitudes, and give the file on the command line "
@@ -209,7 +221,7 @@ ARMS: dict[str, Arm] = {
             "L2P",
             "Skipped steps are the linear prediction from the computed ones that was best on "
             "other prompts, step by step.",
-            _learned,
+            learned,
             LearnedConfig,
             caveat="Calibrated: needs weights fitted on this model and scheduler. Fit them with "
             "python -m tracache calibrate --what weights, and give the file on the command line "
@@ -221,7 +233,7 @@ ARMS: dict[str, Arm] = {
             "easy",
             "EasyCache",
             "The denoiser runs once its input has changed so much that its output should have too.",
-            _own(EasyCacheConfig),
+            own_settings(EasyCacheConfig),
             EasyCacheConfig,
             caveat="Waits for the device at every step.",
         ),
@@ -230,7 +242,7 @@ ARMS: dict[str, Arm] = {
             "SeaCache",
             "Blocks run once what is no noise in the latents, told by its spectrum, has changed "
             "enough since they last did.",
-            _own(SeaCacheConfig),
+            own_settings(SeaCacheConfig),
             SeaCacheConfig,
             caveat="Waits for the device at every step.",
             refusal=_needs_parts,
@@ -240,7 +252,7 @@ ARMS: dict[str, Arm] = {
             "SpeCa",
             "Skipped steps follow a Taylor series where the last block, really computed, bears it "
             "out; elsewhere all blocks compute.",
-            _own(SpeCaConfig),
+            own_settings(SpeCaConfig),
             SpeCaConfig,
             caveat="Its check sees the last block alone. Waits for the device at every step it "
             "would skip.",
@@ -250,7 +262,7 @@ ARMS: dict[str, Arm] = {
             "adacache",
             "AdaCache",
             "How much attention changed decides how many steps repeat the outputs.",
-            _own(AdaCacheConfig),
+            own_settings(AdaCacheConfig),
             AdaCacheConfig,
             caveat="Its motion weighting is for video and is left out. Waits for the device at "
             "every computed step.",
@@ -261,7 +273,7 @@ ARMS: dict[str, Arm] = {
             "FasterCache",
             "Attention outputs drift on between steps; guidance's other half is restored from "
             "its frequencies.",
-            _faster_cache,
+            faster_cache,
             FasterCacheConfig,
             refusal=_needs_parts,
         ),
@@ -269,7 +281,7 @@ ARMS: dict[str, Arm] = {
             "toca",
             "ToCa",
             "Skipped steps compute the MLP of the tokens that matter most.",
-            _own(ToCaConfig),
+            own_settings(ToCaConfig),
             ToCaConfig,
             caveat="Needs attention scores, which fast attention kernels do not give, so its "
             "computed steps are slower than everyone else's.",
@@ -279,7 +291,7 @@ ARMS: dict[str, Arm] = {
             "gates",
             "Gates from a file",
             "A table says which block computes at which step (for L2C, LazyDiT and the like).",
-            _own(GatesConfig),
+            own_settings(GatesConfig),
             GatesConfig,
             caveat="Needs a gate file, which L2C and LazyDiT do not publish in usable form: give "
             "one on the command line (--option gates.file=PATH) or in Python (GatesConfig).",

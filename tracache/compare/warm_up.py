@@ -11,7 +11,7 @@ from tracache.caching.method_config import MethodConfig
 from tracache.caching.methods.planned import PlannedConfig
 from tracache.caching.pipeline import denoisers_of
 from tracache.compare.all_blocks import Features, measure_features
-from tracache.compare.arm import Setup
+from tracache.compare.arm import OWN, Setup
 from tracache.compare.arms import ARMS
 from tracache.compare.counting import StepMacs, is_declared
 from tracache.compare.kept import KeptByModel
@@ -71,7 +71,8 @@ def warm_up(
     # Where blocks are not known by name, all that is skipped is the denoiser.
     named = is_declared(model.pipe)
     probes: dict[bool, MethodConfig] = {}
-    if named or any(ARMS[arm].forecasts for arm in arms):
+    # An arm of one's own is either.
+    if named or any(ARMS[arm].forecasts or arm == OWN for arm in arms):
         probes[False] = TraCacheConfig(full_steps=(0,), max_order=0)
     if not named or any(ARMS[arm].plans for arm in arms):
         probes[True] = PlannedConfig(compute=1)

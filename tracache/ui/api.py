@@ -122,6 +122,7 @@ class Api:
                 "title": arm.title,
                 "about": arm.summary,
                 "caveat": arm.caveat,
+                "triple": "" if arm.triple is None else str(arm.triple),
                 "options": {
                     name: {
                         "default": option.default,

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tracache.caching.calibration import PLANS, TITLES, read_calibration
+from tracache.caching.calibration import PLANS, read_plans
 from tracache.caching.config import MAX_ORDER, TraCacheConfig
 from tracache.caching.declare import HOST, setting
 from tracache.caching.method_config import (
@@ -141,16 +141,7 @@ class PlannedConfig(MethodConfig):
                 "rule='vde' follows the velocity along the latents and across them: use "
                 f"space='velocity', got {self.space!r}"
             )
-        kind = self.placement
-        if kind in PLANS and not self.plan_file:
-            raise ValueError(
-                f"placement {kind!r} needs {TITLES[kind]} calibrated for the model: make them with "
-                f"python -m tracache calibrate --what {kind}, and give the file as plan_file"
-            )
-        if self.plan_file and kind not in PLANS:
-            raise ValueError(f"plan_file goes with placement {' or '.join(PLANS)}, not {kind!r}")
-        if self.plan_file:
-            object.__setattr__(self, "calibration", read_calibration(self.plan_file, kind))
+        object.__setattr__(self, "calibration", read_plans(self.placement, self.plan_file))
 
     @property
     def _placement(self) -> Placement:

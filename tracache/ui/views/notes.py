@@ -38,6 +38,8 @@ def arm_note(arm: str, spec: ModelSpec, not_here: Sequence[str] = ()) -> str:
             f'<p role="alert">Not available here. {escape(refusal)}</p></div>'
         )
     caveat = f"<p>{escape(method.caveat)}</p>" if method.caveat else ""
+    if method.triple is not None:
+        caveat = f"<p>Space × rule × placement: {method.triple}.</p>{caveat}"
     return f'<div class="tc-words tc-quiet"><p>{escape(method.summary)}</p>{caveat}</div>'
 
 
