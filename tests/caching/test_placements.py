@@ -4,8 +4,14 @@ import math
 
 import pytest
 
+import tracache
+from tests.tiny import denoise, pixart, scheduler
+from tracache import TraCacheConfig
+from tracache.caching.config import BLOCK_PLACEMENTS
 from tracache.caching.methods.planned import PlannedConfig
+from tracache.caching.methods.tracache import Forecast
 from tracache.caching.placements import PLACEMENTS, growing_steps, leading_steps
+from tracache.caching.spaces import levels_of
 
 
 def schedule(steps):
@@ -54,3 +60,36 @@ def test_what_needs_no_schedule_is_known_from_the_number_of_steps(name):
     assert (known is None) == (not PLACEMENTS[name].by_count)
     assert known in (None, config.place(schedule(20)))
     assert config.budget(20) == 7
+
+
+@pytest.mark.parametrize("name", BLOCK_PLACEMENTS)
+def test_blocks_compute_where_the_schedule_says(name):
+    """The same steps as for trajectories at the scheduler, in another space."""
+    made, model = scheduler("ddim"), pixart()
+    config = TraCacheConfig(compute=5, placement=name)
+    handle = tracache.attach(model, config, scheduler=made)
+    denoise(model, made=made)
+    steps = PLACEMENTS[name].place([level.log_snr for level in levels_of(made)], 5)
+    assert tuple(handle.trace.computed.nonzero()[0]) == steps
+    assert config.budget(12) == 5
+
+
+@pytest.mark.parametrize("done, left", [(3, (0, 3, 6, 8)), (6, (0, 3, 5)), (11, (0,))])
+def test_a_second_denoiser_goes_on_in_the_same_plan(done, left):
+    """A history begins with a computed step: its first one in the plan is moved there."""
+    config = TraCacheConfig(compute=6, placement="leading", order="fixed")
+    forecast = Forecast.__new__(Forecast)
+    forecast.config = config
+    assert config.plan_steps(12) == (0, 1, 4, 6, 9, 11)
+    assert forecast._place(12 - done, done) == left
+
+
+def test_what_a_placement_needs_is_said():
+    with pytest.raises(ValueError, match="say how many with compute"):
+        TraCacheConfig(placement="planned")
+    with pytest.raises(ValueError, match="placement must be one of planned, even, leading"):
+        TraCacheConfig(compute=5, placement="measured")
+    model = pixart()
+    tracache.attach(model, TraCacheConfig(compute=5, placement="planned"), num_steps=12)
+    with pytest.raises(ValueError, match="'planned' needs the noise schedule: pass scheduler"):
+        denoise(model, num_steps=12)

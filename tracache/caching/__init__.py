@@ -9,7 +9,8 @@ run                one pass through the denoising loop; it gives a sample
 computed, skipped  the two kinds of step: the blocks run, or their output is predicted
 trace              what a method decided, step by step and block by block
 trajectory, order  a feature's history along the computed steps; degree of its polynomial
-space, plan        what is extrapolated; which steps compute
+space, rule        what has a trajectory; how it goes on
+placement, plan    where a number of computed steps goes; which steps compute
 report             what a comparison found
 =================  =================================================================================
 """

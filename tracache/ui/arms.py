@@ -154,7 +154,7 @@ def _shown(arm: str, also: Any, when: str, preset: str, model: str) -> dict[str,
         "stride": asked and when == BY_STRIDE,
         "plan": scheduled,
         "refined": first.forecasts,
-        "planning": first.plans,
+        "planning": first.plans and bool(first.options),
     }
 
 
