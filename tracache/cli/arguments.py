@@ -127,6 +127,14 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     )
     bench.add_argument("--ways", nargs="+", default=[], metavar="WAY", help="nearness: all")
     bench.add_argument(
+        "--plans",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="nearness: calibrated",
+    )
+    bench.add_argument(
         "--own-budget", action="store_true", help="nearness: arms that choose what they compute"
     )
     bench.add_argument(
