@@ -261,6 +261,7 @@ def test_what_is_written_is_what_is_read(tmp_path):
     [
         (["--what", "magnitudes", "--compute", "3"], "magnitudes are the same for any number"),
         (["--what", "weights", "--compute", "6"], "compute must be a whole number from 1 to 5"),
+        (["--what", "dpcache", "--max-order", "1"], "max_order does not go with --what dpcache"),
         (["--what", "weights", "--max-order", "9"], "max_order must be a whole number from 0 to"),
         (["--what", "lemica", "--widest", "1", "--compute", "2"], "from 3 to 5, got 2"),
         (["--what", "lemica", "--rule", "vde"], "use space='velocity', got 'output'"),

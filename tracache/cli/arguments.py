@@ -231,7 +231,7 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     calibrate.add_argument("--steps", type=int, help="denoising steps (the model's default)")
     calibrate.add_argument("--compute", type=int, nargs="+", metavar="N", help="computed steps")
     calibrate.add_argument(
-        "--max-order", type=int, default=2, help="weights: of so many computed steps and one (2)"
+        "--max-order", type=int, help="weights: of so many computed steps and one (2)"
     )
     calibrate.add_argument(
         "--widest", type=int, help="lemica: most steps skipped in a row (a third of them)"

@@ -89,9 +89,11 @@ def _check(args: argparse.Namespace, request: Request) -> None:
     if request.steps < 2:
         raise ValueError(f"steps must be 2 or more to calibrate anything, got {request.steps}")
     require_integer("batch", args.batch, 1, 64)
-    require_integer("max_order", args.max_order, 0, MAX_ORDER)
     if args.compute is not None and args.what == MAGNITUDES:
         raise ValueError("compute: the magnitudes are the same for any number of computed steps")
+    if args.max_order is not None and args.what != WEIGHTS:
+        raise ValueError(f"max_order does not go with --what {args.what}: leave it out")
+    require_integer("max_order", _highest(args), 0, MAX_ORDER)
     if args.what == LEMICA:
         # Raises where these do not go together.
         replace(REUSE, **_how(args))
@@ -117,6 +119,11 @@ def _widest(args: argparse.Namespace, steps: int) -> int:
     return max(1, steps // 3) if args.widest is None else args.widest
 
 
+def _highest(args: argparse.Namespace) -> int:
+    """Of how many computed steps, and one, L2P's weights are: two unless somebody says."""
+    return 2 if args.max_order is None else args.max_order
+
+
 def _measure(
     args: argparse.Namespace, model: LoadedModel, prompts: Sequence[str | int], run: Occasion
 ) -> dict[str, Any]:
@@ -135,7 +142,7 @@ def _measure(
             return measure_ratios(model, prompts, run, **common)
         budgets = args.compute or [PlannedConfig().budget(run.steps)]
         return learn_weights(
-            model, prompts, run, budgets=budgets, max_order=args.max_order, **common
+            model, prompts, run, budgets=budgets, max_order=_highest(args), **common
         )
 
 
