@@ -15,6 +15,7 @@ from tests.app import ROOT
 from tests.caching.test_planned import run
 from tracache.caching.attach import make_config
 from tracache.caching.plan import Bell, Motion, fit_bell
+from tracache.caching.rules.registry import RULES
 from tracache.methods import PlannedConfig, TraCacheConfig
 
 
@@ -89,6 +90,18 @@ def test_every_space_keeps_its_budget_and_comes_near(pipe, space, placement):
         assert error(got, want) < error(run(pipe, steps=10), want)
     with tracache.accelerate(pipe, compute=20, space=space, placement=placement):
         assert torch.equal(run(pipe, steps=20), want)
+
+
+@pytest.mark.parametrize("rule", sorted(set(RULES) - {"vde"}))
+def test_every_rule_follows_outputs(pipe, rule):
+    """Each half of guidance by itself, as the denoiser returns it."""
+    want = run(pipe, steps=12)
+    with tracache.accelerate(pipe, space="output", rule=rule, compute=6, correct=False) as trace:
+        got = run(pipe, steps=12)
+        assert trace.computed.sum() == 6
+        assert torch.equal(run(pipe, steps=12), got)
+    with tracache.accelerate(pipe, space="output", rule=rule, compute=12):
+        assert torch.equal(run(pipe, steps=12), want)
 
 
 def test_an_output_is_predicted_by_itself(pipe):

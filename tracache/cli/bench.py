@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from tracache.caching.checks import require_integer
 from tracache.cli.nearness import run_nearness
-from tracache.compare.arm import REFERENCE, SCHEDULES
+from tracache.compare.arm import OWN, REFERENCE, SCHEDULES
 from tracache.compare.arms import ARMS
 from tracache.compare.estimate import estimate
 from tracache.compare.output import table
@@ -251,10 +251,10 @@ def _all_presets(args: argparse.Namespace) -> list[str]:
 
 
 def _all_arms(model_id: str, options: dict[str, Any]) -> list[str]:
-    """Every arm that this model can run; gates only with a table."""
+    """Every arm that this model can run; gates only with a table, one's own only if said."""
     spec = find_model(model_id)
     arms = (arm for arm in ARMS.values() if arm.id != REFERENCE and not arm.refusal(spec))
-    return [arm.id for arm in arms if not arm.for_host_only or arm.id in options]
+    return [a.id for a in arms if a.id in options or not (a.for_host_only or a.id == OWN)]
 
 
 def _distance(model: LoadedModel) -> dict[str, SetMeasure]:
