@@ -116,7 +116,7 @@ def measure_nearness(
                 done = [known[setting, i] for i in part if (setting, i) in known]
                 if way in map(by_plans, plans):
                     # What an earlier file had is another way.
-                    mine = setup_of(way, common, computed, plan, plans).computed_steps
+                    mine = _steps_of(way.removeprefix(by_plans("")), common, computed, plans)
                     done = [record for record in done if tuple(record["steps"]) == mine]
                 if len(done) < len(part):
                     start = start or begin(model, prompts, part, common)
@@ -124,7 +124,10 @@ def measure_nearness(
                     if way == BEST:
                         left = [i for i in part if (setting, i) not in known]
                         full = start.full[[i - first for i in left]]
-                        for record in best_plans(model, prompts, common, left, full, plan):
+                        others = [_steps_of(kind, common, computed, plans) for kind in plans]
+                        for record in best_plans(
+                            model, prompts, common, left, full, [plan, *others]
+                        ):
                             records.append({"setting": setting, **record, **about})
                     else:
                         setup = setup_of(way, common, computed, plan, plans)
@@ -134,6 +137,13 @@ def measure_nearness(
                 if way == TRACACHE:
                     plan = tuple(done[0]["steps"])
                 progress()
+
+
+def _steps_of(
+    kind: str, common: Circumstances, computed: int, plans: Mapping[str, str]
+) -> tuple[int, ...]:
+    """Return the steps of a calibrated plan."""
+    return setup_of(by_plans(kind), common, computed, (), plans).computed_steps or ()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from tracache.caching.methods.planned import PlannedConfig
-from tracache.caching.steps import even_steps
+from tracache.caching.placements import PLACEMENTS
 from tracache.compare.arm import Setup
 from tracache.compare.sampling import prepare, sample
 from tracache.experiments.tune import neighbours
@@ -90,9 +90,9 @@ def best_plans(
     common: Circumstances,
     part: Sequence[int],
     full: Tensor,
-    plan: Plan,
+    plans: Sequence[Plan],
 ) -> Iterator[dict[str, Any]]:
-    """Search the best plan for each prompt, as many steps computed as in another plan.
+    """Search the best plan for each prompt, as many steps computed as in other plans.
 
     Parameters
     ----------
@@ -106,15 +106,17 @@ def best_plans(
         Places of those that are searched for.
     full : Tensor [len(part), ...]
         Final latents of their full compute.
-    plan : tuple of int
-        From here, and from evenly spaced steps.
+    plans : sequence of tuple of int
+        From here, and from where placements that look at nothing have as many steps.
 
     Yields
     ------
     dict
         ``index``, ``error``, ``steps`` and how many plans were ``tried``.
     """
-    starts = [plan, even_steps(common.steps, len(plan))]
+    blind = [placement for placement in PLACEMENTS.values() if placement.by_count]
+    noughts = [0.0] * common.steps
+    starts = [*plans, *(placement.place(noughts, len(plans[0])) for placement in blind)]
     for index, reference in zip(part, full, strict=True):
         inputs = prepare(model, [prompts[index]], [index], common.guidance_scale, common.scheduler)
 
