@@ -8,6 +8,7 @@ from tracache.caching.calibration import Calibration, Occasion
 from tracache.cli.main import main
 from tracache.experiments.nearness import FEWER, summarise, ways_of
 from tracache.experiments.records import Records
+from tracache.experiments.ways import BEST
 from tracache.models.schedulers import SCHEDULERS, make_scheduler, spacings_of
 
 BENCH = ["bench", "--nearness", "--steps", "6", "--count", "2", "--batch", "2"]
@@ -36,9 +37,14 @@ def test_calibrated_plans_are_ways_too(tmp_path, capsys):
     file, records = tmp_path / "lemica.json", tmp_path / "records"
     values = {"plans": {"3": [0, 1, 4]}}
     file.write_text(json.dumps(Calibration("lemica", made, 1, values).to_dict()))
-    argv = [*BENCH, "--plans", str(file), "--ways", "tracache, lemica"]
+    argv = [*BENCH, "--plans", str(file), "--ways", "tracache, lemica", BEST]
     assert main([*argv, "--budgets", "3", "--output", str(records)]) == 0
-    steps = {r["way"]: r["steps"] for r in Records(records).read()}
+    found = Records(records).read()
+    steps = {r["way"]: r["steps"] for r in found}
+    # The search begins with them.
+    errors = {(r["way"], r["index"]): r["error"] for r in found}
+    for index in (0, 1):
+        assert errors[BEST, index] <= errors["tracache, lemica", index] * 1.001
     assert steps["tracache, lemica"] == [0, 1, 4]
     assert len(steps["tracache"]) == 3
     # Another file is another plan, and measured anew.
