@@ -13,10 +13,12 @@ from tracache.caching.methods.easycache import EasyCacheConfig
 from tracache.caching.methods.fastercache import FasterCacheConfig
 from tracache.caching.methods.first_block import FirstBlockConfig
 from tracache.caching.methods.gates import GatesConfig
+from tracache.caching.methods.learned import LearnedConfig
 from tracache.caching.methods.magcache import MagCacheConfig
 from tracache.caching.methods.pab import PABConfig
 from tracache.caching.methods.planned import PlannedConfig
 from tracache.caching.methods.seacache import SeaCacheConfig
+from tracache.caching.methods.speca import SpeCaConfig
 from tracache.caching.methods.teacache import TeaCacheConfig
 from tracache.caching.methods.toca import ToCaConfig
 
@@ -27,10 +29,12 @@ __all__ = [
     "FasterCacheConfig",
     "FirstBlockConfig",
     "GatesConfig",
+    "LearnedConfig",
     "MagCacheConfig",
     "PABConfig",
     "PlannedConfig",
     "SeaCacheConfig",
+    "SpeCaConfig",
     "TeaCacheConfig",
     "ToCaConfig",
     "TraCacheConfig",

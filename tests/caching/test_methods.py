@@ -24,6 +24,7 @@ from tracache.caching.methods import (
     MagCacheConfig,
     PABConfig,
     SeaCacheConfig,
+    SpeCaConfig,
     TeaCacheConfig,
     ToCaConfig,
 )
@@ -110,6 +111,7 @@ ARMS = {
     "first-block": (FirstBlockConfig(threshold=1.2), FirstBlockConfig(threshold=0.0)),
     "mag": (MagCacheConfig(RATIOS, threshold=0.2), MagCacheConfig(RATIOS, threshold=0.0)),
     "easy": (EasyCacheConfig(threshold=1.0), EasyCacheConfig(threshold=0.0)),
+    "speca": (SpeCaConfig(threshold=0.5, decay=0.5), SpeCaConfig(threshold=0.0)),
     "sea": (SeaCacheConfig(threshold=1.0), SeaCacheConfig(threshold=0.0)),
     "adacache": (AdaCacheConfig(scale=4.0), AdaCacheConfig(scale=0.0)),
     "fastercache": (FasterCacheConfig(), FasterCacheConfig(start=0.0)),

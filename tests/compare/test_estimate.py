@@ -88,6 +88,7 @@ def test_what_the_run_decides_is_left_to_it(settings):
         "first-block",
         "easy",
         "sea",
+        "speca",
         "adacache",
         "tracache",
         "fewer-steps",

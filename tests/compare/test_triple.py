@@ -16,7 +16,7 @@ from tracache.compare.request import make_request
 from tracache.compare.serialise import from_given, from_query, given_of, to_command, to_query
 from tracache.compare.triple import WITHIN, Triple
 
-AXES = {name: settings_of(Triple)[name].choices for name in ("space", "rule", "placement")}
+AXES = {name: settings_of(Triple)[name].offered.choices for name in ("space", "rule", "placement")}
 
 
 def allowed(space, rule, placement):

@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from tracache.caching.calibration import Calibration, Occasion
 from tracache.cli.main import main
 from tracache.experiments.nearness import FEWER, summarise, ways_of
 from tracache.experiments.records import Records
+from tracache.experiments.ways import BEST
 from tracache.models.schedulers import SCHEDULERS, make_scheduler, spacings_of
 
 BENCH = ["bench", "--nearness", "--steps", "6", "--count", "2", "--batch", "2"]
@@ -28,6 +30,38 @@ def test_every_way_computes_as_much_and_a_second_run_does_nothing_again(tmp_path
     shares = {row["way"]: row["share"] for row in rows}
     assert shares[FEWER] == 1.0
     assert min(row["share_of_best"] for row in rows if row["way"].startswith(FEWER)) == 1.0
+
+
+def test_calibrated_plans_are_ways_too(tmp_path, capsys):
+    made = Occasion("scenes-t2i", "", "dpm-solver++", 6, 2.5)
+    file, records = tmp_path / "lemica.json", tmp_path / "records"
+    values = {"plans": {"3": [0, 1, 4]}}
+    file.write_text(json.dumps(Calibration("lemica", made, 1, values).to_dict()))
+    argv = [*BENCH, "--plans", str(file), "--ways", "tracache, lemica", BEST]
+    assert main([*argv, "--budgets", "3", "--output", str(records)]) == 0
+    found = Records(records).read()
+    steps = {r["way"]: r["steps"] for r in found}
+    # The search begins with them.
+    errors = {(r["way"], r["index"]): r["error"] for r in found}
+    for index in (0, 1):
+        assert errors[BEST, index] <= errors["tracache, lemica", index] * 1.001
+    assert steps["tracache, lemica"] == [0, 1, 4]
+    assert len(steps["tracache"]) == 3
+    # Another file is another plan, and measured anew.
+    other = file.read_text().replace("1, 4]", "1, 5]")
+    file.write_text(other)
+    assert main([*argv, "--budgets", "3", "--output", str(records)]) == 0
+    steps = {r["way"]: r["steps"] for r in Records(records).read()}
+    assert steps["tracache, lemica"] == [0, 1, 5]
+    capsys.readouterr()
+    for more, told in (
+        (["--budgets", "4"], "no calibrated plan of 4 computed steps, only of 3"),
+        (["--budgets", "3", "--steps", "7"], "are for 6 steps of dpm-solver++ at guidance 2.5"),
+        (["--plans", str(file), str(file), "--budgets", "3"], "two files of plans of LeMiCa"),
+        (["--plans", str(records / "run.json")], "is no file that python -m tracache calibrate"),
+    ):
+        assert main([*argv, *more]) == 2
+        assert told in capsys.readouterr().err
 
 
 @pytest.mark.slow

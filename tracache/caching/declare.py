@@ -52,6 +52,10 @@ class Setting:
         Whether it means something for videos alone.
     tries : tuple of float
         Values to search among where a run is to cost so much; empty where it is left as it is.
+    needed : bool
+        Whether nothing can be made without it.
+    for_host : tuple of str
+        Choices that go with a setting which only the host may set, and so are not for the page.
     """
 
     name: str
@@ -68,6 +72,14 @@ class Setting:
     only: tuple[str, str] | None = None
     video: bool = False
     tries: tuple[float, ...] = ()
+    needed: bool = False
+    for_host: tuple[str, ...] = ()
+
+    @property
+    def offered(self) -> Setting:
+        """The same with those choices alone that anyone may take."""
+        words = tuple(word for word in self.choices if word not in self.for_host)
+        return replace(self, choices=words)
 
     @property
     def option(self) -> str:

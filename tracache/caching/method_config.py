@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
+from tracache.caching.calibration import Calibration
 from tracache.caching.declare import check_settings, setting
 
 MAX_STRIDE = 50
@@ -33,6 +34,9 @@ class MethodConfig:
     command line, the page and elsewhere; what holds between fields is for :meth:`check`.
     """
 
+    #: What it was read from, where that was calibrated beforehand for certain runs.
+    calibration: ClassVar[Calibration | None] = None
+
     def __post_init__(self) -> None:
         check_settings(self)
         self.check()
@@ -42,6 +46,8 @@ class MethodConfig:
 
     def check_steps(self, num_steps: int) -> None:
         """Raise ValueError where it is not for runs of so many steps."""
+        if self.calibration is not None:
+            self.calibration.check_steps(num_steps)
 
     @property
     def needs_num_steps(self) -> str:

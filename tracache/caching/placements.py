@@ -1,7 +1,8 @@
 """Which of a run's steps compute, by name: the places of a budget of computed steps.
 
 A placement is a function of the noise schedule and the budget alone, so that any space and any rule
-may be had with any of them. What is calibrated beforehand is one more entry here.
+may be had with any of them. Plans that were calibrated beforehand are one more, see
+:func:`calibrated`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tracache.caching.calibration import Calibration
 from tracache.caching.plan import planned_steps, step_weights
 from tracache.caching.steps import even_steps, require_budget
 
@@ -102,3 +104,18 @@ PLACEMENTS = {
     "leading": Placement(lambda log_snr, n: leading_steps(len(log_snr), n), by_count=True),
     "growing": Placement(lambda log_snr, n: growing_steps(len(log_snr), n), by_count=True),
 }
+
+
+def calibrated(found: Calibration) -> Placement:
+    """Return the placement by plans that were calibrated, of LeMiCa or DPCache.
+
+    It raises ValueError for another number of steps, and for a budget that has no plan.
+    """
+
+    def place(log_snr: Sequence[float], compute: int) -> tuple[int, ...]:
+        steps = len(log_snr)
+        found.check_steps(steps)
+        require_budget(steps, compute)
+        return found.plan(compute)
+
+    return Placement(place, by_count=True)

@@ -8,9 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tracache.caching.calibration import KINDS
 from tracache.caching.config import TraCacheConfig
 from tracache.caching.declare import PYTHON, Setting, settings_of
+from tracache.caching.methods.planned import PlannedConfig
 from tracache.cli.analyse import WATCHING
+from tracache.cli.calibrate import ABOUT, HOW
 from tracache.cli.league import add_league
 from tracache.cli.sweep import spans
 from tracache.compare.arm import OWN, PUBLISHED, TRACACHE
@@ -37,7 +40,10 @@ CACHE = {name: s for name, s in settings_of(TraCacheConfig).items() if s.who != 
 
 
 #: What an arm of one's own is, and two of them the published method's too.
-AXES = {name: settings_of(Triple)[name] for name in ("space", "rule", "placement")}
+AXES = {name: settings_of(Triple)[name] for name in ("space", "rule", "placement", "plan_file")}
+
+#: Of these, what means something for one's own arm alone.
+OWN_ALONE = ("rule", "plan_file")
 
 #: Of these, commands that compare many settings take several at once.
 SEVERAL = ("compute", "stride")
@@ -121,6 +127,14 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
         "--budgets", type=int, nargs="+", help="nearness: computed steps (1/4, 1/3, 2/5, 1/2)"
     )
     bench.add_argument("--ways", nargs="+", default=[], metavar="WAY", help="nearness: all")
+    bench.add_argument(
+        "--plans",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="nearness: calibrated",
+    )
     bench.add_argument(
         "--own-budget", action="store_true", help="nearness: arms that choose what they compute"
     )
@@ -214,6 +228,26 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     tune.add_argument("--count", type=int, default=32, help="prompts to take (default 32)")
     tune.add_argument("--batch", type=int, default=16, help="prompts per run (default 16)")
     tune.set_defaults(run=runs["tune"])
+
+    calibrate = commands.add_parser(
+        "calibrate", help="measure what calibrated methods need: ratios, plans, weights"
+    )
+    _add_common(calibrate, "what is calibrated is written here, for an arm to read")
+    calibrate.add_argument("--what", required=True, choices=KINDS, help=ABOUT)
+    calibrate.add_argument("--steps", type=int, help="denoising steps (the model's default)")
+    calibrate.add_argument("--compute", type=int, nargs="+", metavar="N", help="computed steps")
+    calibrate.add_argument(
+        "--max-order", type=int, help="weights: of so many computed steps and one (2)"
+    )
+    calibrate.add_argument(
+        "--widest", type=int, help="lemica: most steps skipped in a row (a third of them)"
+    )
+    for name in HOW:
+        _add_setting(calibrate, settings_of(PlannedConfig)[name])
+    calibrate.add_argument("--prompts", type=Path, help="file, one prompt a line (the tuning ones)")
+    calibrate.add_argument("--count", type=int, default=8, help="prompts to take (default 8)")
+    calibrate.add_argument("--batch", type=int, default=8, help="prompts per run (default 8)")
+    calibrate.set_defaults(run=runs["calibrate"])
     return parser
 
 
@@ -254,13 +288,15 @@ def _add_analyse(parser: argparse.ArgumentParser, runs: Mapping[str, Run]) -> No
         question.set_defaults(run=runs["answer"])
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
+def _add_common(parser: argparse.ArgumentParser, file: str = "") -> None:
+    """Add what all commands take; ``file`` says what is written, where it must be said where."""
     known = f"{', '.join(MODELS)}; hub:owner/name, or the folder of a pipeline"
     parser.add_argument("--model", default=DEFAULT_MODEL, help=known)
     parser.add_argument("--scheduler", help="of the model's (its default)")
     parser.add_argument("--guidance-scale", type=float, help="the model's default")
     parser.add_argument("--device", help=f"{', '.join(DEVICES)}; the best there is by default")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    also = file or "write the figures here too"
+    parser.add_argument("--json", type=Path, metavar="FILE", required=bool(file), help=also)
 
 
 def _add_settings(parser: argparse.ArgumentParser, but: Collection[str] = ()) -> None:
@@ -326,15 +362,16 @@ def asked_for(args: argparse.Namespace) -> dict[str, Any]:
         If a rule is given, and arms of which none is one's own.
     """
     options, given, arms = options_of(args), given_settings(args), args.arms
-    axes = {name: given.pop(name) for name in AXES if name in given}
+    axes = {name: getattr(args, name) for name in AXES if getattr(args, name) is not None}
+    given = {name: value for name, value in given.items() if name not in axes}
     if arms is None:
         arms = [OWN, "fewer-steps"] if axes else [TRACACHE]
     if OWN in arms:
         highest = {"max_order": given["max_order"]} if "max_order" in given else {}
         options[OWN] = {**axes, **highest, **options.get(OWN, {})}
-    elif "rule" in axes:
+    elif others := [AXES[name].option for name in OWN_ALONE if name in axes]:
         raise ValueError(
-            f"--rule is what an arm of your own follows: leave out --arms, or name {OWN} among them"
+            f"{others[0]} is for an arm of your own: leave out --arms, or name {OWN} among them"
         )
     else:
         given |= axes

@@ -13,6 +13,7 @@ from tracache.caching.declare import HOST
 from tracache.cli.analyse import run_comparing, run_watching
 from tracache.cli.arguments import asked_for, build_parser, given_cache_settings, options_of
 from tracache.cli.bench import run_bench
+from tracache.cli.calibrate import run_calibrate
 from tracache.cli.doctor import run_doctor
 from tracache.cli.league import run_league
 from tracache.cli.outputs import require_outputs
@@ -120,6 +121,10 @@ def _tune(args: argparse.Namespace) -> None:
         write_json(args.json, presets)
 
 
+def _calibrate(args: argparse.Namespace) -> None:
+    run_calibrate(args, lambda: _load(args))
+
+
 def _doctor(args: argparse.Namespace) -> int:
     diagnosis = run_doctor(args, lambda: _load(args))
     if args.json is not None:
@@ -215,6 +220,7 @@ RUNS = {
     "sweep": _sweep,
     "league": _league,
     "tune": _tune,
+    "calibrate": _calibrate,
     "examples": _examples,
     "refresh": run_refresh,
     "doctor": _doctor,

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from tqdm import tqdm
 
+from tracache.caching.calibration import PLANS, read_calibration
 from tracache.caching.checks import require_integer
 from tracache.compare.arms import ARMS
 from tracache.compare.output import table
 from tracache.compare.report import versions
-from tracache.compare.request import make_request
+from tracache.compare.request import Request, make_request
 from tracache.experiments.nearness import count_nearness, measure_nearness, summarise
 from tracache.experiments.own_budget import OWN_BUDGET, measure_arms, summarise_arms
 from tracache.experiments.records import Records
@@ -58,8 +60,9 @@ def run_nearness(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> d
         require_integer("steps", steps, 2, request.spec.max_steps)
         around.append(Circumstances(request.scheduler, request.guidance_scale, steps))
     budgets = {c.steps: _budgets(args, c.steps) for c in around}
+    plans = _plans(args, request, budgets)
     # Raises for a way that there is not.
-    ways_of(request.scheduler, args.ways)
+    ways_of(request.scheduler, args.ways, plans)
     prompts = read_subjects(args, "heldout.txt")
     where = nullcontext(str(args.output)) if args.output else TemporaryDirectory()
     with where as folder:
@@ -77,7 +80,8 @@ def run_nearness(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> d
             rows = summarise_arms(records.read())
         else:
             with tqdm(
-                total=count_nearness(len(prompts), around, budgets, args.ways, batch), unit="run"
+                total=count_nearness(len(prompts), around, budgets, args.ways, batch, plans),
+                unit="run",
             ) as bar:
                 measure_nearness(
                     model,
@@ -86,6 +90,7 @@ def run_nearness(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> d
                     budgets,
                     records,
                     ways=args.ways,
+                    plans=plans,
                     batch=batch,
                     progress=bar.update,
                 )
@@ -100,6 +105,23 @@ def run_nearness(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> d
         "batch": batch,
         "rows": rows,
     }
+
+
+def _plans(
+    args: argparse.Namespace, request: Request, budgets: Mapping[int, Sequence[int]]
+) -> dict[str, str]:
+    """Return the calibrated plans, by kind, once they are known to be for all that is measured."""
+    found: dict[str, str] = {}
+    for file in args.plans:
+        calibration = read_calibration(file, *PLANS)
+        if calibration.what in found:
+            raise ValueError(f"--plans has two files of {calibration.title}: give one of each kind")
+        for steps, counts in budgets.items():
+            calibration.check(replace(request.occasion(), steps=steps))
+            for count in counts:
+                calibration.plan(count)
+        found[calibration.what] = str(file)
+    return found
 
 
 def _budgets(args: argparse.Namespace, steps: int) -> list[int]:

@@ -165,5 +165,10 @@ class Arm:
 
     @property
     def for_host_only(self) -> bool:
-        """Whether it needs what only the host may say, such as the name of a file."""
-        return any(option.who != ANYONE for option in self.options.values())
+        """Whether it cannot do without what only the host may say, such as the name of a file."""
+        return any(option.who != ANYONE and option.needed for option in self.options.values())
+
+    @property
+    def offered(self) -> dict[str, Setting]:
+        """Those of its own settings that anyone may set, with what anyone may set them to."""
+        return {k: option.offered for k, option in self.options.items() if option.who == ANYONE}

@@ -19,12 +19,14 @@ from tracache.caching.methods import (
     MagCacheConfig,
     PABConfig,
     SeaCacheConfig,
+    SpeCaConfig,
     TeaCacheConfig,
     ToCaConfig,
 )
+from tracache.caching.methods.learned import LearnedConfig
 from tracache.caching.methods.planned import OUTPUT, PlannedConfig
 from tracache.compare.arm import OWN, PUBLISHED, TRACACHE, Arm, Setup
-from tracache.compare.setups import beside, faster_cache, kin, own, own_settings, planned
+from tracache.compare.setups import beside, faster_cache, kin, learned, own, own_settings, planned
 from tracache.compare.triple import Triple
 
 if TYPE_CHECKING:
@@ -210,9 +212,22 @@ ARMS: dict[str, Arm] = {
             own_settings(MagCacheConfig),
             MagCacheConfig,
             caveat="Calibrated: needs the ratios of this model and scheduler. Measure them with "
-            "tracache.caching.magnitudes, and give a file on the command line "
+            "python -m tracache calibrate --what magnitudes, and give the file on the command line "
             "(--option mag.file=PATH) or ratios in Python (MagCacheConfig).",
             refusal=_needs_parts,
+        ),
+        Arm(
+            "l2p",
+            "L2P",
+            "Skipped steps are the linear prediction from the computed ones that was best on "
+            "other prompts, step by step.",
+            learned,
+            LearnedConfig,
+            caveat="Calibrated: needs weights fitted on this model and scheduler. Fit them with "
+            "python -m tracache calibrate --what weights, and give the file on the command line "
+            "(--option l2p.file=PATH).",
+            refusal=_needs_parts,
+            plans=True,
         ),
         Arm(
             "easy",
@@ -230,6 +245,17 @@ ARMS: dict[str, Arm] = {
             own_settings(SeaCacheConfig),
             SeaCacheConfig,
             caveat="Waits for the device at every step.",
+            refusal=_needs_parts,
+        ),
+        Arm(
+            "speca",
+            "SpeCa",
+            "Skipped steps follow a Taylor series where the last block, really computed, bears it "
+            "out; elsewhere all blocks compute.",
+            own_settings(SpeCaConfig),
+            SpeCaConfig,
+            caveat="Its check sees the last block alone. Waits for the device at every step it "
+            "would skip.",
             refusal=_needs_parts,
         ),
         Arm(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from tracache.caching.calibration import Occasion
 from tracache.caching.checks import require_choice, require_integer, require_number
 from tracache.compare.arm import PUBLISHED, REFERENCE, TRACACHE
 from tracache.compare.arms import ARMS, find_arm
@@ -75,6 +76,19 @@ def check_cost(
         f"({cost / 1e6:,.0f} of {most / 1e6:,.0f} million pixels × frames × "
         f"steps): {fewer}{others}",
     )
+
+
+def check_calibrated(
+    arm: str, options: Mapping[str, Mapping[str, Any]], run: Callable[[], Occasion]
+) -> None:
+    """Refuse what an arm's options read that was calibrated for other runs than ``run()``."""
+    settings = ARMS[arm].settings
+    calibration = None if settings is None else settings(**options.get(arm, {})).calibration
+    if calibration is not None:
+        try:
+            calibration.check(run())
+        except ValueError as error:
+            raise ValueError(f"{ARMS[arm].title}: {error}") from None
 
 
 def check_subject(

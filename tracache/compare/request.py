@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tracache.caching.calibration import Occasion
 from tracache.caching.checks import require_bool, require_choice
 from tracache.caching.config import TraCacheConfig
 from tracache.caching.declare import PYTHON, Setting, setting, settings_of
@@ -16,6 +17,7 @@ from tracache.compare.arms import ARMS
 from tracache.compare.checking import (
     MAX_SEED,
     check_arms,
+    check_calibrated,
     check_cost,
     check_negative,
     check_sampling,
@@ -26,6 +28,7 @@ from tracache.compare.options import check_options, require_may_set
 from tracache.media import VideoSize, pixels_of
 from tracache.models.presets import CUSTOM
 from tracache.models.registry import find_model, sizes_shown
+from tracache.models.sources import digest_of
 from tracache.models.spec import ModelSpec
 from tracache.models.vocabulary import vocabulary_of
 from tracache.settings import Settings
@@ -135,6 +138,11 @@ class Request:
     def spec(self) -> ModelSpec:
         """The model's entry in the registry."""
         return find_model(self.model)
+
+    def occasion(self, environment: Settings | None = None) -> Occasion:
+        """What its runs are of, as far as what was calibrated may depend on it."""
+        weights = digest_of(self.spec, environment or Settings.from_environment())
+        return Occasion(self.model, weights, self.scheduler, self.steps, self.guidance_scale)
 
 
 @dataclass(frozen=True)
@@ -287,4 +295,5 @@ def make_request(
     for arm in request.arms:
         # Whatever a setup refuses is refused here, before any work.
         request.set_up(arm, computed=1 if request.waits(arm) else None)
+        check_calibrated(arm, request.options, lambda: request.occasion(environment))
     return request

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from tracache.caching.methods import FasterCacheConfig
+from tracache.caching.methods.learned import LearnedConfig
 from tracache.caching.methods.planned import PlannedConfig
 from tracache.compare.arm import Arm, Given, Setup
 from tracache.compare.triple import Triple
@@ -26,6 +27,13 @@ def own_settings(settings: Any) -> Callable[[Given], Setup]:
 def planned(given: Given) -> Setup:
     """Return a plan of the arm's own settings."""
     return Setup(given.num_steps, PlannedConfig(**given.options, **_steps(given)))
+
+
+def learned(given: Given) -> Setup:
+    """Return L2P's weights for as many steps as all others compute."""
+    config = LearnedConfig(**given.options)
+    config.check_steps(given.num_steps)
+    return Setup(given.num_steps, config.forecast(given.budget))
 
 
 def faster_cache(given: Given) -> Setup:

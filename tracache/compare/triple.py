@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tracache.caching.calibration import PLANS, read_plans
 from tracache.caching.config import BLOCK_PLACEMENTS, BLOCKS, MAX_ORDER, MODULES, TraCacheConfig
-from tracache.caching.declare import setting
+from tracache.caching.declare import HOST, setting
 from tracache.caching.method_config import MethodConfig
 from tracache.caching.methods.planned import OUTPUT, PlannedConfig
 from tracache.caching.placements import PLACEMENTS
@@ -41,11 +42,14 @@ class Triple(MethodConfig):
     rule : str, default "lagrange"
         How it goes on, see :mod:`tracache.caching.rules`.
     placement : str, default "even"
-        Which steps compute, see :mod:`tracache.caching.placements`.
+        Which steps compute, see :mod:`tracache.caching.placements`; ``lemica`` and ``dpcache`` are
+        plans that were calibrated.
     max_order : int, default 2
         Highest degree, of the rules that have one (0 … 5).
     correct : bool, default False
         Whether to look back, which only trajectories outside the denoiser do.
+    plan_file : str, default ""
+        For the placements ``lemica`` and ``dpcache``: what ``python -m tracache calibrate`` wrote.
     """
 
     space: str = setting(
@@ -61,13 +65,23 @@ class Triple(MethodConfig):
         help="How a trajectory goes on.",
     )
     placement: str = setting(
-        "even", choices=tuple(PLACEMENTS), label="Placement", help="Which steps compute."
+        "even",
+        choices=(*PLACEMENTS, *PLANS),
+        for_host=PLANS,
+        label="Placement",
+        help="Which steps compute.",
     )
     max_order: int = setting(
         2, low=0, high=MAX_ORDER, label="Highest order", help="Of the rules that have one."
     )
     correct: bool = setting(
         False, label="Look back", help="Correct the latents afterwards; not within the denoiser."
+    )
+    plan_file: str = setting(
+        "",
+        label="Plans",
+        help="Of the placements lemica and dpcache: what calibrate wrote.",
+        who=HOST,
     )
 
     @property
@@ -80,16 +94,18 @@ class Triple(MethodConfig):
         return f"{self.space} × {self.rule} × {self.placement}{back}"
 
     def check(self) -> None:
-        """Raise ValueError where fields do not go together."""
+        """Read the plans, if it goes by any; raise ValueError where fields do not go together."""
         if self.within:
-            parts = (("rule", _OF_BLOCKS), ("placement", BLOCK_PLACEMENTS))
+            parts = (("rule", _OF_BLOCKS), ("placement", (*BLOCK_PLACEMENTS, *PLANS)))
             for name, there in parts:
                 if getattr(self, name) not in there:
                     raise ValueError(
                         f"{name} must be one of {', '.join(there)} where space={self.space!r}, "
                         f"got {getattr(self, name)!r}"
                     )
-        self.configure(TraCacheConfig(), compute=1)
+        object.__setattr__(self, "calibration", read_plans(self.placement, self.plan_file))
+        # Whatever it is made of refuses what does not go together.
+        self.configure(TraCacheConfig(), full_steps=(0,))
 
     def configure(self, cache: TraCacheConfig, **steps: Any) -> MethodConfig:
         """Return the configuration of the method that it is.
@@ -102,12 +118,18 @@ class Triple(MethodConfig):
             ``compute`` or ``full_steps``.
         """
         if not self.within:
-            names = ("space", "rule", "placement", "max_order", "correct")
+            names = ("space", "rule", "placement", "max_order", "correct", "plan_file")
             return PlannedConfig(**{name: getattr(self, name) for name in names}, **steps)
+        placement = self.placement
+        if self.calibration is not None:
+            # Blocks know no plans of others, but exactly these steps.
+            placement = "even"
+            if "compute" in steps:
+                steps = {"full_steps": self.calibration.plan(steps["compute"])}
         return replace(
             self.refine(cache),
             space=self.space,
-            placement=self.placement,
+            placement=placement,
             max_order=self.max_order,
             **steps,
         )

@@ -8,16 +8,26 @@ scheduler does by default and in every other way that it offers.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor
 
 from tracache.compare.arm import Setup
 from tracache.compare.sampling import Inputs, prepare, sample
+from tracache.experiments.oracle import best_plans
 from tracache.experiments.records import Records
-from tracache.experiments.ways import FEWER, TRACACHE, Circumstances, setup_of, ways_of
+from tracache.experiments.ways import (
+    BEST,
+    FEWER,
+    TRACACHE,
+    Circumstances,
+    by_plans,
+    setup_of,
+    ways_of,
+)
 from tracache.models.loading import LoadedModel
 
 
@@ -68,6 +78,7 @@ def measure_nearness(
     records: Records,
     *,
     ways: Sequence[str] = (),
+    plans: Mapping[str, str] = MappingProxyType({}),
     batch: int = 16,
     progress: Callable[[], Any] = lambda: None,
 ) -> None:
@@ -87,6 +98,8 @@ def measure_nearness(
         Where errors go, and what need not be done again.
     ways : sequence of str
         See :func:`ways_of`; all of them by default.
+    plans : mapping of str to str
+        Kind of calibrated plans → the file that they are in.
     batch : int, default 16
         Prompts per run.
     progress : callable
@@ -98,19 +111,39 @@ def measure_nearness(
             part = range(first, min(first + batch, len(prompts)))
             start: Start | None = None
             plan: tuple[int, ...] = ()
-            for computed, way in _runs(common, budgets[common.steps], ways):
+            for computed, way in _runs(common, budgets[common.steps], ways, plans):
                 setting = f"{common.name}, {computed} computed: {way}"
                 done = [known[setting, i] for i in part if (setting, i) in known]
+                if way in map(by_plans, plans):
+                    # What an earlier file had is another way.
+                    mine = _steps_of(way.removeprefix(by_plans("")), common, computed, plans)
+                    done = [record for record in done if tuple(record["steps"]) == mine]
                 if len(done) < len(part):
                     start = start or begin(model, prompts, part, common)
-                    setup = setup_of(way, common, computed, plan)
-                    done = records_of(model, start, setup, setting, part)
-                    for record in done:
-                        about = {"circumstances": common.name, "way": way, "budget": computed}
-                        records.append({**record, **about})
+                    about = {"circumstances": common.name, "way": way, "budget": computed}
+                    if way == BEST:
+                        left = [i for i in part if (setting, i) not in known]
+                        full = start.full[[i - first for i in left]]
+                        others = [_steps_of(kind, common, computed, plans) for kind in plans]
+                        for record in best_plans(
+                            model, prompts, common, left, full, [plan, *others]
+                        ):
+                            records.append({"setting": setting, **record, **about})
+                    else:
+                        setup = setup_of(way, common, computed, plan, plans)
+                        done = records_of(model, start, setup, setting, part)
+                        for record in done:
+                            records.append({**record, **about})
                 if way == TRACACHE:
                     plan = tuple(done[0]["steps"])
                 progress()
+
+
+def _steps_of(
+    kind: str, common: Circumstances, computed: int, plans: Mapping[str, str]
+) -> tuple[int, ...]:
+    """Return the steps of a calibrated plan."""
+    return setup_of(by_plans(kind), common, computed, (), plans).computed_steps or ()
 
 
 @dataclass(frozen=True)
@@ -142,10 +175,10 @@ def records_of(
 
 
 def _runs(
-    common: Circumstances, budgets: Sequence[int], ways: Sequence[str]
+    common: Circumstances, budgets: Sequence[int], ways: Sequence[str], plans: Collection[str]
 ) -> Iterator[tuple[int, str]]:
     """Every budget with every way; TraCache's own first, whose steps another borrows."""
-    order = sorted(ways_of(common.scheduler, ways), key=lambda way: way != TRACACHE)
+    order = sorted(ways_of(common.scheduler, ways, plans), key=lambda way: way != TRACACHE)
     for computed in budgets:
         for way in order:
             yield computed, way
@@ -157,10 +190,11 @@ def count_nearness(
     budgets: Mapping[int, Sequence[int]],
     ways: Sequence[str] = (),
     batch: int = 16,
+    plans: Collection[str] = (),
 ) -> int:
     """How often :func:`measure_nearness` reports progress."""
     batches = -(-prompts // batch)
-    return sum(batches * len(list(_runs(c, budgets[c.steps], ways))) for c in around)
+    return sum(batches * len(list(_runs(c, budgets[c.steps], ways, plans))) for c in around)
 
 
 def errors_of(latents: Tensor, full: Tensor) -> list[float]:

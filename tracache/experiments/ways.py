@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from tracache.caching.config import TraCacheConfig
@@ -16,6 +17,9 @@ FEWER = "fewer steps"
 
 #: What is to be shown.
 TRACACHE = "tracache"
+
+#: What no way can be: its steps were searched with full compute of the very prompt at hand.
+BEST = "tracache, best plan found"
 
 #: Way → its configuration for a number of computed steps; each differs from the first in one thing.
 PLANNED: dict[str, Callable[[int], PlannedConfig]] = {
@@ -69,8 +73,16 @@ class Circumstances:
         return f"{self.scheduler}, {self.steps} steps, guidance {self.guidance_scale:g}"
 
 
-def ways_of(scheduler: str, names: Sequence[str] = ()) -> list[str]:
+def by_plans(kind: str) -> str:
+    """Name the way that is TraCache at the steps of calibrated plans of a kind."""
+    return f"{TRACACHE}, {kind}"
+
+
+def ways_of(scheduler: str, names: Sequence[str] = (), plans: Collection[str] = ()) -> list[str]:
     """Return the ways that can be measured with a scheduler, or those of them that are named.
+
+    :data:`BEST` takes some hundred runs a prompt, and is measured only where it is named. Where
+    there are calibrated ``plans``, by their kinds, those are ways too.
 
     Raises
     ------
@@ -78,17 +90,24 @@ def ways_of(scheduler: str, names: Sequence[str] = ()) -> list[str]:
         If a name is unknown; the message lists those there are.
     """
     fewer = [FEWER, *(f"{FEWER}, {spacing}" for spacing in spacings_of(scheduler))]
-    every = [*fewer, *EVEN, *PLANNED]
+    calibrated = [by_plans(kind) for kind in plans]
+    every = [*fewer, *EVEN, *PLANNED, *calibrated]
     for name in names:
-        if name not in every:
-            raise ValueError(f"unknown way {name!r}; choose from {', '.join(every)}")
-    # Another way borrows TraCache's steps.
-    return (
-        [*fewer, *(w for w in every[len(fewer) :] if w in (TRACACHE, *names))] if names else every
-    )
+        if name not in (*every, BEST):
+            raise ValueError(f"unknown way {name!r}; choose from {', '.join((*every, BEST))}")
+    if not names:
+        return every
+    # Other ways borrow TraCache's steps.
+    return [*fewer, *(w for w in (*every[len(fewer) :], BEST) if w in (TRACACHE, *names))]
 
 
-def setup_of(way: str, around: Circumstances, computed: int, plan: Sequence[int]) -> Setup:
+def setup_of(
+    way: str,
+    around: Circumstances,
+    computed: int,
+    plan: Sequence[int],
+    plans: Mapping[str, str] = MappingProxyType({}),
+) -> Setup:
     """Return what a way does.
 
     Parameters
@@ -101,7 +120,13 @@ def setup_of(way: str, around: Circumstances, computed: int, plan: Sequence[int]
         Steps that may compute.
     plan : sequence of int
         The steps that "tracache" computed.
+    plans : mapping of str to str
+        Kind of calibrated plans → the file that they are in.
     """
+    for kind, file in plans.items():
+        if way == by_plans(kind):
+            config = PlannedConfig(computed, placement=kind, plan_file=file)
+            return Setup(around.steps, config)
     if way.startswith(FEWER):
         spacing = way.removeprefix(FEWER).removeprefix(", ")
         return Setup(computed, scheduler=f"{around.scheduler}/{spacing}" if spacing else None)

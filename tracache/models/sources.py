@@ -119,6 +119,11 @@ def _disk(spec: ModelSpec, sources: Sequence[Path | str]) -> str:
     )
 
 
+def digest_of(spec: ModelSpec, settings: Settings) -> str:
+    """Return :func:`weights_digest` of a model that comes with the project; empty of others."""
+    return weights_digest(settings.assets / spec.source) if spec.embedded else ""
+
+
 def weights_digest(folder: Path) -> str:
     """Return the SHA-256 of a transformer's weights: what ties figures to what they are of."""
     digest = hashlib.sha256()

@@ -131,7 +131,7 @@ class Api:
                         "allowed": option.allowed,
                         "about": option.help or option.label,
                     }
-                    for name, option in arm.options.items()
+                    for name, option in arm.offered.items()
                 },
             }
             for arm in ARMS.values()

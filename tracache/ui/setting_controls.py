@@ -34,7 +34,7 @@ def arm_options() -> Iterator[tuple[str, Setting]]:
     """Yield (arm, setting) for every setting that arms on the page have of their own."""
     for arm in ARMS.values():
         if arm.id not in NOT_HERE:
-            for option in arm.options.values():
+            for option in arm.offered.values():
                 yield arm.id, option
 
 
@@ -84,9 +84,9 @@ def add_own_options(
     own = [(owner, option) for owner, option in arm_options() if owner in members]
     for arm_id in dict.fromkeys(owner for owner, _ in own):
         # Numbers fit side by side; choices with their explanations do not.
-        numbers = all(o.kind in ("whole", "number") for o in ARMS[arm_id].options.values())
+        numbers = all(o.kind in ("whole", "number") for o in ARMS[arm_id].offered.values())
         with (gr.Row if numbers else gr.Column)(visible=arm_id == arm.value) as groups[arm_id]:
-            for option in ARMS[arm_id].options.values():
+            for option in ARMS[arm_id].offered.values():
                 controls[option_name(arm_id, option.name)] = add_control(
                     option, option.default, visible=not option.video, field=True
                 )

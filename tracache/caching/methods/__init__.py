@@ -21,6 +21,7 @@ from tracache.caching.methods.gates import Gates, GatesConfig
 from tracache.caching.methods.magcache import MagCache, MagCacheConfig
 from tracache.caching.methods.pab import PAB, PABConfig
 from tracache.caching.methods.seacache import SeaCache, SeaCacheConfig
+from tracache.caching.methods.speca import SpeCa, SpeCaConfig
 from tracache.caching.methods.teacache import TeaCache, TeaCacheConfig
 from tracache.caching.methods.toca import ToCa, ToCaConfig
 from tracache.caching.methods.tracache import ModuleForecast
@@ -41,6 +42,7 @@ _METHODS: dict[type[MethodConfig], Callable[..., Method]] = {
     MagCacheConfig: MagCache,
     EasyCacheConfig: EasyCache,
     SeaCacheConfig: SeaCache,
+    SpeCaConfig: SpeCa,
     AdaCacheConfig: AdaCache,
     FasterCacheConfig: FasterCache,
     ToCaConfig: ToCa,

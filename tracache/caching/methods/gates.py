@@ -36,7 +36,7 @@ class GatesConfig(MethodConfig):
     """
 
     gates: tuple[tuple[bool, ...], ...] = ()
-    file: str = setting("", label="Table", help="A file with the table.", who=HOST)
+    file: str = setting("", label="Table", help="A file with the table.", who=HOST, needed=True)
 
     def check(self) -> None:
         """Read the file, if there is one, and raise ValueError where the table is none."""

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from tracache.caching.calibration import MAGNITUDES, Calibration, read_calibration
 from tracache.caching.checks import require_number
 from tracache.caching.declare import HOST, rising, setting
 from tracache.caching.method_config import MAX_STRIDE, MethodConfig
@@ -17,14 +18,17 @@ from tracache.caching.methods.residual import Residual
 class MagCacheConfig(MethodConfig):
     """Ratios of the residual's size from step to step, and how much error they may say.
 
-    Calibrated: ratios belong to a model and its scheduler, see
-    :mod:`tracache.caching.magnitudes`, which measures them.
+    Calibrated: ratios belong to a model and its scheduler. ``python -m tracache calibrate``
+    measures them, by :mod:`tracache.caching.magnitudes`.
 
     Attributes
     ----------
     ratios : tuple of float
         For each step the mean size of what the blocks change (output − input) there over that at
         the step before; the first is 1. For a run of another number of steps the nearest are taken.
+    file : str, default ""
+        Where they are, in their place: what ``calibrate`` wrote, which is for its own number of
+        steps alone, or a JSON list.
     threshold : float, default 0.06
         Since the last computed step, errors of reuse, |1 − product of ratios|, add up to less than
         this at a skipped step (0 … 100); 0 is full compute.
@@ -40,7 +44,9 @@ class MagCacheConfig(MethodConfig):
     """
 
     ratios: tuple[float, ...] = ()
-    file: str = setting("", label="Ratios", help="A JSON file with the list of ratios.", who=HOST)
+    file: str = setting(
+        "", label="Ratios", help="What calibrate wrote, or a list.", who=HOST, needed=True
+    )
     threshold: float = setting(
         0.06, low=0, high=100, label="Threshold", tries=rising(0.01, 1.0, 10)
     )
@@ -50,12 +56,15 @@ class MagCacheConfig(MethodConfig):
     def check(self) -> None:
         """Read the file, if there is one, and raise ValueError where the ratios are none."""
         if self.file:
-            object.__setattr__(self, "ratios", read_ratios(Path(self.file)))
+            ratios, calibration = read_ratios(Path(self.file))
+            object.__setattr__(self, "ratios", ratios)
+            object.__setattr__(self, "calibration", calibration)
         ratios = tuple(self.ratios)
         if not ratios:
             raise ValueError(
-                "the arm mag needs ratios calibrated for the model: give them as "
-                "--option mag.file=PATH, or as ratios=… of MagCacheConfig"
+                "the arm mag needs ratios calibrated for the model: measure them with python -m "
+                "tracache calibrate --what magnitudes, and give them as --option mag.file=PATH, or "
+                "as ratios=… of MagCacheConfig"
             )
         for ratio in ratios:
             require_number("ratios", ratio, 1e-6, 1e6)
@@ -68,6 +77,7 @@ class MagCacheConfig(MethodConfig):
 
     def plan_steps(self, num_steps: int) -> tuple[int, ...]:
         """Return the steps at which the blocks run: ratios alone decide."""
+        self.check_steps(num_steps)
         ratios = nearest_ratios(self.ratios, num_steps)
         retained = int(self.retention * num_steps + 0.5)
         plan, product, error, skips = [], 1.0, 0.0, 0
@@ -91,23 +101,26 @@ def nearest_ratios(ratios: tuple[float, ...], num_steps: int) -> tuple[float, ..
     return tuple(ratios[round(step * stretch)] for step in range(num_steps))
 
 
-def read_ratios(path: Path) -> tuple[float, ...]:
-    """Read ratios from a JSON list.
+def read_ratios(path: Path) -> tuple[tuple[float, ...], Calibration | None]:
+    """Read ratios, and what they are calibrated for, which a bare JSON list does not say.
 
     Raises
     ------
     ValueError
-        If the file is not such a list.
+        If the file is neither such a list nor one of ``calibrate``.
     OSError
         If it cannot be read.
     """
     try:
-        ratios = json.loads(path.read_text("utf-8"))
+        found = json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise ValueError(f"{path.name} is no JSON list of ratios: {error}") from None
-    if not isinstance(ratios, list):
+    if isinstance(found, list):
+        return tuple(found), None
+    if not isinstance(found, dict) or "calibrated" not in found:
         raise ValueError(f"{path.name} is no list of numbers")
-    return tuple(ratios)
+    calibration = read_calibration(path, MAGNITUDES)
+    return tuple(calibration.values["ratios"]), calibration
 
 
 class MagCache(Residual):

@@ -16,15 +16,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tracache.caching.calibration import PLANS, read_plans
 from tracache.caching.config import MAX_ORDER, TraCacheConfig
-from tracache.caching.declare import setting
+from tracache.caching.declare import HOST, setting
 from tracache.caching.method_config import (
     MAX_STEPS,
     MAX_STRIDE,
     MethodConfig,
     exactly_these_steps,
 )
-from tracache.caching.placements import PLACEMENTS
+from tracache.caching.placements import PLACEMENTS, Placement, calibrated
 from tracache.caching.rules.registry import RULES
 from tracache.caching.spaces import SPACES
 from tracache.caching.steps import computed_steps
@@ -50,7 +51,8 @@ class PlannedConfig(MethodConfig):
         schedule; ``measured``, by a plan that is made anew for the rest of the budget after each
         computed step, from what has been measured in the run; ``even``, evenly spaced, first and
         last among them; ``leading``, a third of them in a row first and the rest evenly;
-        ``growing``, some in a row and then ever fewer, as Spectrum's.
+        ``growing``, some in a row and then ever fewer, as Spectrum's; ``lemica`` and ``dpcache``,
+        by plans that were calibrated.
     stride : int or None, default None
         In place of both: the first step, every ``stride``-th after it, and the last.
     full_steps : tuple of int or None, default None
@@ -73,6 +75,9 @@ class PlannedConfig(MethodConfig):
     correct_order : int, default 1
         Degree of the polynomial that x̂0 is interpolated with (1 … 3); higher ones were measured
         to be no nearer, and keep a tensor more each.
+    plan_file : str, default ""
+        For the placements ``lemica`` and ``dpcache``: what ``python -m tracache calibrate`` wrote.
+        It is for runs of its own number of steps and noise schedule; others are refused.
     """
 
     compute: int | None = setting(
@@ -85,7 +90,8 @@ class PlannedConfig(MethodConfig):
     )
     placement: str = setting(
         "planned",
-        choices=tuple(PLACEMENTS),
+        choices=(*PLACEMENTS, *PLANS),
+        for_host=PLANS,
         label="Placement",
         help="Where they are: by a plan from the noise schedule, by one that the run corrects, "
         "evenly spaced, or more of them first.",
@@ -121,14 +127,26 @@ class PlannedConfig(MethodConfig):
     correct_order: int = setting(
         1, low=1, high=3, label="Order of looking back", help="Degree of x̂0's interpolation."
     )
+    plan_file: str = setting(
+        "",
+        label="Plans",
+        help="Of the placements lemica and dpcache: what calibrate wrote.",
+        who=HOST,
+    )
 
     def check(self) -> None:
-        """Raise ValueError where fields do not go together."""
+        """Read the plans, if it goes by any; raise ValueError where fields do not go together."""
         if self.rule == "vde" and self.space != "velocity":
             raise ValueError(
                 "rule='vde' follows the velocity along the latents and across them: use "
                 f"space='velocity', got {self.space!r}"
             )
+        object.__setattr__(self, "calibration", read_plans(self.placement, self.plan_file))
+
+    @property
+    def _placement(self) -> Placement:
+        found = self.calibration
+        return PLACEMENTS[self.placement] if found is None else calibrated(found)
 
     @property
     def whole_steps(self) -> bool:
@@ -149,7 +167,7 @@ class PlannedConfig(MethodConfig):
         steps = len(log_snr)
         if self.full_steps is not None or self.stride is not None:
             return computed_steps(steps, self.stride or 1, 1, True, self.full_steps)
-        return PLACEMENTS[self.placement].place(log_snr, self.budget(steps))
+        return self._placement.place(log_snr, self.budget(steps))
 
     def budget(self, num_steps: int) -> int:
         """How many of so many steps compute."""
@@ -160,8 +178,8 @@ class PlannedConfig(MethodConfig):
 
     def plan_steps(self, num_steps: int) -> tuple[int, ...] | None:
         """Return the steps that compute; None, since where the budget goes the schedule says."""
-        by_count = PLACEMENTS[self.placement].by_count
-        if self.full_steps is not None or self.stride is not None or by_count:
+        fixed = self.full_steps is not None or self.stride is not None
+        if fixed or self._placement.by_count:
             return self.place([0.0] * num_steps)
         return None
 
@@ -169,4 +187,4 @@ class PlannedConfig(MethodConfig):
     def replans(self) -> bool:
         """Whether a run changes its plan on its way."""
         fixed = self.full_steps is not None or self.stride is not None
-        return PLACEMENTS[self.placement].changes and not fixed
+        return self._placement.changes and not fixed

@@ -43,6 +43,8 @@ class PlannedRun:
         self._scheduler, self._config, self.first = scheduler, config, first
         self._coefficients = coefficients_of(scheduler, first)
         self._log_snr = [level.log_snr for level in self._coefficients.levels]
+        if config.calibration is not None:
+            config.calibration.check_schedule(self._log_snr)
         self.plan = config.place(self._log_snr)
         self.step = 0
         self._moments = self._read_moments()
