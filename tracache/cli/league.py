@@ -290,6 +290,9 @@ def _write_figures(figures: dict[str, Any], folder: Path) -> None:
             for axis in QUESTIONS:
                 figure = figure_of(one["rows"], axis, steps)
                 if figure is not None:
+                    # A file may be looked at anywhere, and has room for its legend.
+                    paper = dict.fromkeys(("paper_bgcolor", "plot_bgcolor"), "white")
+                    figure.update_layout(**paper, height=520, legend={"y": -0.25}, margin={"t": 24})
                     write_figure(figure, folder / "figures" / f"{one['model']}-{steps}-{axis}")
 
 

@@ -45,9 +45,13 @@ QUESTIONS = {
     "plan": "Which steps compute?",
 }
 
-#: One colour an answer, apart for the colour-blind, visible on a light page and on a dark one.
-_COLOURS = ("#12897f", "#c8553d", "#5b6fd6", "#b07a1e", "#9a4fb0", "#6f7d87", "#3f8f46", "#c2467f")
-_DASHES = ("solid", "dash")
+#: A colour each for what answers take, whoever takes it; on a light page and on a dark one.
+_COLOURS = (
+    *("#12897f", "#c8553d", "#5b6fd6", "#b07a1e", "#9a4fb0", "#6f7d87", "#3f8f46", "#c2467f"),
+    *("#2f86c8", "#8a5a3c", "#93930f", "#d97ba6"),
+)
+#: Who is varied; the last for an answer that differs from one before it in a word more.
+_DASHES = ("solid", "dash", "dot")
 _NAMES = {"tracache": "TraCache", "published": "as published"}
 
 
@@ -77,10 +81,14 @@ def lines_of(rows: Sequence[Row], axis: str, anchor: str, steps: int) -> list[Li
 def answers_of(rows: Sequence[Row], axis: str, steps: int) -> list[Answer]:
     """Return every answer to a question, TraCache's and the published method's own first."""
     found: list[Answer] = []
-    for dash, anchor in zip(_DASHES, ANCHORS, strict=True):
+    taken: dict[str, str] = {}
+    for usual, anchor in zip(_DASHES, ANCHORS, strict=False):
         lines = lines_of(rows, axis, anchor, steps)
+        looks: set[str] = set()
         for value, some in sorted(lines, key=lambda line: line[1][0]["entrant"] != anchor):
-            colour = _COLOURS[len(found) % len(_COLOURS)]
+            colour = taken.setdefault(value.split(",")[0], _COLOURS[len(taken) % len(_COLOURS)])
+            dash = _DASHES[-1] if colour in looks else usual
+            looks.add(colour)
             found.append(Answer(f"{_NAMES[anchor]}: {value}", colour, dash, some))
     return found
 

@@ -18,7 +18,7 @@ from tracache.ui.widgets.viewer import file_url
 Row = Mapping[str, Any]
 
 #: How a line of Plotly's is drawn in a style sheet.
-_BORDERS = {"solid": "solid", "dash": "dashed"}
+_BORDERS = {"solid": "solid", "dash": "dashed", "dot": "dotted"}
 
 EMPTY = (
     '<div class="tcl-none" role="status"><p><b>No league has been recorded here yet.</b></p>'
