@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from tracache.caching.calibration import KINDS
-from tracache.caching.config import TraCacheConfig
-from tracache.caching.declare import PYTHON, Setting, settings_of
+from tracache.caching.declare import settings_of
 from tracache.caching.methods.planned import PlannedConfig
 from tracache.cli.analyse import WATCHING
 from tracache.cli.calibrate import ABOUT, HOW
 from tracache.cli.league import add_league
+from tracache.cli.run_settings import AXES, add_options, add_setting, add_settings, reader_of
 from tracache.cli.sweep import spans
-from tracache.compare.arm import OWN, PUBLISHED, TRACACHE
+from tracache.compare.arm import PUBLISHED, TRACACHE
 from tracache.compare.arms import ARMS
 from tracache.compare.request import SETTINGS
-from tracache.compare.triple import Triple
 from tracache.experiments.doctor import CACHES
 from tracache.experiments.peers import PEERS
 from tracache.experiments.questions import QUESTIONS
@@ -34,19 +31,6 @@ Run = Callable[[argparse.Namespace], int | None]
 
 #: Of commands that make many numbers of computed steps.
 _COMPUTE = "computed steps, in place of strides"
-
-#: The published method's settings that the command line takes.
-CACHE = {name: s for name, s in settings_of(TraCacheConfig).items() if s.who != PYTHON}
-
-
-#: What an arm of one's own is, and two of them the published method's too.
-AXES = {name: settings_of(Triple)[name] for name in ("space", "rule", "placement", "plan_file")}
-
-#: Of these, what means something for one's own arm alone.
-OWN_ALONE = ("rule", "plan_file")
-
-#: Of these, commands that compare many settings take several at once.
-SEVERAL = ("compute", "stride")
 
 
 def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
@@ -69,9 +53,9 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     what.add_argument("--prompt", help="what the image should show")
     what.add_argument("--class-label", metavar="CLASS", help="name or number, in place of it")
     for name in ("seed", "negative_prompt", "steps", "compute", "stride"):
-        _add_setting(compare, SETTINGS[name])
+        add_setting(compare, SETTINGS[name])
     for name in ("frames", "resolution", "aspect", "preset"):
-        _add_setting(compare, SETTINGS[name])
+        add_setting(compare, SETTINGS[name])
     compare.set_defaults(seed=0)
     compare.add_argument(
         "--arms", nargs="+", metavar="ARM", help=f"{', '.join(ARMS)} (default {TRACACHE})"
@@ -80,9 +64,9 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
         "an arm of your own", "any of these, where no --arms are named: it runs beside fewer steps"
     )
     for declared in AXES.values():
-        _add_setting(axes, declared)
-    _add_settings(compare, but=AXES)
-    _add_options(compare)
+        add_setting(axes, declared)
+    add_settings(compare, but=AXES)
+    add_options(compare)
     compare.add_argument(
         "--assert",
         dest="conditions",
@@ -112,7 +96,7 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     )
     bench.add_argument("--steps", type=int, nargs="+", help="default 20 50; latency 20")
     bench.add_argument(
-        "--strides", type=_reader(SETTINGS["stride"]), nargs="+", default=[2, 3, 4, 5]
+        "--strides", type=reader_of(SETTINGS["stride"]), nargs="+", default=[2, 3, 4, 5]
     )
     bench.add_argument("--compute", type=int, nargs="+", metavar="N", help=_COMPUTE)
     bench.add_argument("--presets", nargs="+", metavar="NAME", help="in place of strides; or all")
@@ -153,8 +137,8 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     bench.add_argument(
         "--peers", nargs="+", default=[], metavar="NAME", help=f"latency: {', '.join(PEERS)}"
     )
-    _add_settings(bench)
-    _add_options(bench)
+    add_settings(bench)
+    add_options(bench)
     bench.set_defaults(run=runs["bench"], model=None)
 
     sweep = commands.add_parser("sweep", help="strides, orders and arms over many prompts")
@@ -170,13 +154,13 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
         metavar="ARM",
     )
     _add_experiment(sweep)
-    _add_settings(sweep)
-    _add_options(sweep)
+    add_settings(sweep)
+    add_options(sweep)
     sweep.set_defaults(run=runs["sweep"])
 
     league = commands.add_parser("league", help="everybody at equal computed steps, with ranks")
     add_league(league)
-    _add_options(league)
+    add_options(league)
     league.set_defaults(run=runs["league"])
 
     doctor = commands.add_parser("doctor", help="what is wrong with a cache, ours or another's")
@@ -243,7 +227,7 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
         "--widest", type=int, help="lemica: most steps skipped in a row (a third of them)"
     )
     for name in HOW:
-        _add_setting(calibrate, settings_of(PlannedConfig)[name])
+        add_setting(calibrate, settings_of(PlannedConfig)[name])
     calibrate.add_argument("--prompts", type=Path, help="file, one prompt a line (the tuning ones)")
     calibrate.add_argument("--count", type=int, default=8, help="prompts to take (default 8)")
     calibrate.add_argument("--batch", type=int, default=8, help="prompts per run (default 8)")
@@ -297,93 +281,3 @@ def _add_common(parser: argparse.ArgumentParser, file: str = "") -> None:
     parser.add_argument("--device", help=f"{', '.join(DEVICES)}; the best there is by default")
     also = file or "write the figures here too"
     parser.add_argument("--json", type=Path, metavar="FILE", required=bool(file), help=also)
-
-
-def _add_settings(parser: argparse.ArgumentParser, but: Collection[str] = ()) -> None:
-    """Add an option for each of the published method's settings but those that take several."""
-    for name, declared in CACHE.items():
-        if name not in SEVERAL and name not in but:
-            _add_setting(parser, declared)
-
-
-def _add_setting(parser: argparse._ActionsContainer, declared: Setting) -> None:
-    about = (declared.help or declared.label).replace("%", "%%")
-    if declared.kind == "switch":
-        parser.add_argument(declared.option, action=argparse.BooleanOptionalAction, help=about)
-    elif declared.kind == "choice":
-        parser.add_argument(declared.option, choices=declared.choices, help=about)
-    else:
-        allowed = f" ({declared.allowed})" if declared.allowed else ""
-        parser.add_argument(declared.option, type=_reader(declared), help=about + allowed)
-
-
-def _reader(declared: Setting) -> Callable[[str], Any]:
-    def read(text: str) -> Any:
-        try:
-            return declared.read(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return read
-
-
-def _add_options(parser: argparse.ArgumentParser) -> None:
-    there = (f"{arm.id}.{name}" for arm in ARMS.values() for name in arm.options)
-    parser.add_argument(
-        "--option",
-        action="append",
-        default=[],
-        metavar="ARM.NAME=VALUE",
-        help=f"an arm's own setting: {', '.join(there)}",
-    )
-
-
-def options_of(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """The arms' own settings that were given on the command line."""
-    options: dict[str, dict[str, Any]] = {}
-    for text in args.option:
-        path, equals, value = text.partition("=")
-        arm, dot, name = path.partition(".")
-        if not (equals and dot):
-            raise ValueError(f"--option takes ARM.NAME=VALUE, got {text!r}")
-        declared = ARMS[arm].options.get(name) if arm in ARMS else None
-        # What is unknown is for the request to refuse, in its words.
-        read = value if declared is None else replace(declared, name=path).read(value)
-        options.setdefault(arm, {})[name] = read
-    return options
-
-
-def asked_for(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the arms of a comparison, their own settings, and all others that were given.
-
-    Raises
-    ------
-    ValueError
-        If a rule is given, and arms of which none is one's own.
-    """
-    options, given, arms = options_of(args), given_settings(args), args.arms
-    axes = {name: getattr(args, name) for name in AXES if getattr(args, name) is not None}
-    given = {name: value for name, value in given.items() if name not in axes}
-    if arms is None:
-        arms = [OWN, "fewer-steps"] if axes else [TRACACHE]
-    if OWN in arms:
-        highest = {"max_order": given["max_order"]} if "max_order" in given else {}
-        options[OWN] = {**axes, **highest, **options.get(OWN, {})}
-    elif others := [AXES[name].option for name in OWN_ALONE if name in axes]:
-        raise ValueError(
-            f"{others[0]} is for an arm of your own: leave out --arms, or name {OWN} among them"
-        )
-    else:
-        given |= axes
-    return {"arms": arms, "options": options, **given}
-
-
-def given_settings(args: argparse.Namespace, names: Collection[str] = SETTINGS) -> dict[str, Any]:
-    """Return the settings that were given on the command line, by name."""
-    there = {name: getattr(args, name, None) for name in SETTINGS if name in names}
-    return {name: value for name, value in there.items() if value is not None}
-
-
-def given_cache_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the published method's settings that were given, but for those of ``SEVERAL``."""
-    return given_settings(args, [name for name in CACHE if name not in SEVERAL])

@@ -26,7 +26,7 @@ from tracache.caching.methods.planned import PlannedConfig
 from tracache.compare.arm import TRACACHE
 from tracache.compare.arms import ARMS
 from tracache.compare.output import table, write_json
-from tracache.compare.request import Request, make_request
+from tracache.compare.request import Request
 from tracache.experiments.calibrate import (
     learn_weights,
     measure_ratios,
@@ -34,7 +34,7 @@ from tracache.experiments.calibrate import (
     plan_minimax,
 )
 from tracache.experiments.plan_graphs import REUSE, edges_of
-from tracache.experiments.subjects import any_subject, read_subjects
+from tracache.experiments.subjects import any_request, read_subjects
 from tracache.models.loading import LoadedModel
 
 #: Which arm reads what is calibrated, by which options.
@@ -61,14 +61,7 @@ def run_calibrate(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> 
     ValueError
         If something is not allowed; before any work starts.
     """
-    request = make_request(
-        args.model,
-        **any_subject(args.model),
-        seed=0,
-        steps=args.steps,
-        guidance_scale=args.guidance_scale,
-        scheduler=args.scheduler,
-    )
+    request = any_request(args, steps=args.steps)
     _check(args, request)
     prompts = read_subjects(args, "tuning.txt")
     run = request.occasion()

@@ -11,13 +11,14 @@ from tqdm import tqdm
 
 from tracache.caching.declare import HOST
 from tracache.cli.analyse import run_comparing, run_watching
-from tracache.cli.arguments import asked_for, build_parser, given_cache_settings, options_of
+from tracache.cli.arguments import build_parser
 from tracache.cli.bench import run_bench
 from tracache.cli.calibrate import run_calibrate
 from tracache.cli.doctor import run_doctor
 from tracache.cli.league import run_league
 from tracache.cli.outputs import require_outputs
 from tracache.cli.refresh import run_refresh
+from tracache.cli.run_settings import asked_for, given_cache_settings, options_of
 from tracache.cli.sweep import run_sweep
 from tracache.cli.tune import run_tune
 from tracache.compare.arm import OWN

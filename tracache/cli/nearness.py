@@ -17,11 +17,11 @@ from tracache.caching.checks import require_integer
 from tracache.compare.arms import ARMS
 from tracache.compare.output import table
 from tracache.compare.report import versions
-from tracache.compare.request import Request, make_request
+from tracache.compare.request import Request
 from tracache.experiments.nearness import count_nearness, measure_nearness, summarise
 from tracache.experiments.own_budget import OWN_BUDGET, measure_arms, summarise_arms
 from tracache.experiments.records import Records
-from tracache.experiments.subjects import any_subject, read_subjects
+from tracache.experiments.subjects import any_request, read_subjects
 from tracache.experiments.ways import Circumstances, ways_of
 from tracache.models.loading import LoadedModel
 from tracache.models.registry import DEFAULT_MODEL
@@ -48,13 +48,7 @@ def run_nearness(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> d
     args.model = args.model or DEFAULT_MODEL
     batch = args.batch[0]
     require_integer("batch", batch, 1, 64)
-    request = make_request(
-        args.model,
-        **any_subject(args.model),
-        seed=0,
-        guidance_scale=args.guidance_scale,
-        scheduler=args.scheduler,
-    )
+    request = any_request(args)
     around = []
     for steps in args.steps or [request.steps]:
         require_integer("steps", steps, 2, request.spec.max_steps)

@@ -14,11 +14,11 @@ from tracache.caching.checks import require_integer
 from tracache.caching.config import MAX_ORDER
 from tracache.caching.method_config import MAX_STRIDE
 from tracache.compare.output import table, write_json
-from tracache.compare.request import Request, make_request
+from tracache.compare.request import Request
 from tracache.experiments.grid import Variant, count_images, run_grid, settings_of
 from tracache.experiments.output import write_figure
 from tracache.experiments.records import Records
-from tracache.experiments.subjects import all_subjects, any_subject, every_nth
+from tracache.experiments.subjects import all_subjects, any_request, every_nth
 from tracache.experiments.summary import (
     PairMeasure,
     SummaryRow,
@@ -95,13 +95,9 @@ def run_sweep(
     for order in orders:
         require_integer("orders", order, 0, MAX_ORDER)
     requests = [
-        make_request(
-            args.model,
-            **any_subject(args.model),
-            seed=0,
+        any_request(
+            args,
             steps=steps,
-            guidance_scale=args.guidance_scale,
-            scheduler=args.scheduler,
             arms=args.arms,
             options=options,
             **spacing,

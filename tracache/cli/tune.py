@@ -11,8 +11,7 @@ from tqdm import tqdm
 from tracache.caching.checks import require_integer
 from tracache.cli.bench import circumstances_of
 from tracache.compare.output import table
-from tracache.compare.request import make_request
-from tracache.experiments.subjects import any_subject, read_subjects
+from tracache.experiments.subjects import any_request, read_subjects
 from tracache.experiments.tables import show_tuned
 from tracache.experiments.tune import tune
 from tracache.models.loading import LoadedModel
@@ -26,14 +25,7 @@ def run_tune(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> dict[
     ValueError
         If something is not allowed; before any work starts.
     """
-    request = make_request(
-        args.model,
-        **any_subject(args.model),
-        seed=0,
-        steps=args.steps,
-        guidance_scale=args.guidance_scale,
-        scheduler=args.scheduler,
-    )
+    request = any_request(args, steps=args.steps)
     for budget in args.budgets:
         require_integer("budgets", budget, 2, request.steps)
     prompts = read_subjects(args, "tuning.txt")

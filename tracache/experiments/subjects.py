@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tracache.compare.request import Request, make_request
 from tracache.models.registry import find_model
 from tracache.models.sources import labels_of
 from tracache.settings import Settings, require_asset
@@ -16,6 +17,25 @@ def any_subject(model_id: str) -> dict[str, Any]:
     """What to hand to ``make_request`` where only the settings matter."""
     classes = find_model(model_id).task == "class-to-image"
     return {"class_label": 0} if classes else {"prompt": "any prompt"}
+
+
+def any_request(args: argparse.Namespace, **more: Any) -> Request:
+    """Check what a command was told of runs, whatever they will be of.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        With ``model``, ``guidance_scale`` and ``scheduler``.
+    **more
+        What else is asked for.
+
+    Raises
+    ------
+    ValueError
+        If something is not allowed.
+    """
+    how = {"guidance_scale": args.guidance_scale, "scheduler": args.scheduler, **more}
+    return make_request(args.model, **any_subject(args.model), seed=0, **how)
 
 
 def read_subjects(args: argparse.Namespace, default: str) -> list[str | int]:
