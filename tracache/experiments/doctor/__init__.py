@@ -6,8 +6,9 @@ that are known by name, :mod:`.watching` how calls are watched and inputs are he
 :mod:`.judgements` what is made of the figures, :mod:`.findings` what comes out.
 """
 
+from tracache.experiments.doctor.cache import Cache
 from tracache.experiments.doctor.caches import CACHES, find_cache
-from tracache.experiments.doctor.examine import Cache, examine
+from tracache.experiments.doctor.examine import examine
 from tracache.experiments.doctor.findings import (
     FAULT,
     HEALTHY,

@@ -22,7 +22,7 @@ from tracache.caching.method_config import MethodConfig
 from tracache.caching.methods.planned import PlannedConfig
 from tracache.caching.pipeline import PipelineHandle
 from tracache.caching.scheduled import ScheduledHandle
-from tracache.experiments.doctor.examine import Attach, Cache
+from tracache.experiments.doctor.cache import Attach, Cache
 from tracache.experiments.doctor.subject import Subject
 from tracache.experiments.doctor.watching import reads_of, time_of
 from tracache.experiments.peers import cache_dit

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from tracache.experiments.doctor import judgements as judge
+from tracache.experiments.doctor.cache import Attach, Cache
 from tracache.experiments.doctor.findings import FAULT, HEALTHY, UNKNOWN, Diagnosis, Finding
 from tracache.experiments.doctor.straight import bend, misses_of
 from tracache.experiments.doctor.subject import Ask, Subject
@@ -26,46 +27,6 @@ from tracache.experiments.doctor.watching import (
 )
 from tracache.metrics.memory import peak_memory
 from tracache.metrics.timing import synchronize
-
-#: Puts a cache on a subject for runs of so many steps; it is off when the context ends.
-Attach = Callable[[Subject, int], AbstractContextManager[Any]]
-
-
-@dataclass(frozen=True)
-class Cache:
-    """A cache to be examined, and what it says of itself.
-
-    Attributes
-    ----------
-    name : str
-        In words.
-    attach : callable
-        Puts it on.
-    order : int, default 0
-        Degree of the polynomial that it forecasts with.
-    points : int, default 2
-        Computed calls that it takes for that.
-    along : {"step", "time"}, default "step"
-        What that polynomial is in.
-    loose : callable, optional
-        As ``attach``, with the loosest threshold, where it has one.
-    reset : callable, optional
-        Makes it forget a run, where that has to be asked for.
-    at_scheduler : bool, default False
-        Whether a scheduler is handed what it forecasts, in place of what the denoiser returns.
-    note : str, default ""
-        What to know of its settings.
-    """
-
-    name: str
-    attach: Attach
-    order: int = 0
-    points: int = 2
-    along: str = "step"
-    loose: Attach | None = None
-    reset: Callable[[Subject], None] | None = None
-    at_scheduler: bool = False
-    note: str = ""
 
 
 @dataclass(frozen=True)
