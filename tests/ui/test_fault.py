@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.ui.test_form import own
 from tracache.compare.request import make_request
 from tracache.ui.fault import field_at_fault
 from tracache.ui.form import fill_controls, read_request
@@ -22,8 +23,8 @@ GOOD = fill_controls(make_request("scenes-t2i", PROMPT, seed=3))
         ({"compute": 0}, "compute"),
         ({"also": ["reuse", "pab", "toca"]}, "also"),
         ({"arm": "toca", "also": ["toca"]}, "also"),
-        ({"tracache_space": "blocks"}, "tracache_space"),
-        ({"arm": "toca", "toca_ratio": 7}, "toca_ratio"),
+        (own("tracache", space="blocks"), "tracache_space"),
+        (own("toca", ratio=7), "toca_ratio"),
         ({"arm": "gates"}, "arm"),
         ({"model": "scenes-class", "class_label": "purpel cube"}, "class_label"),
     ],

@@ -6,12 +6,21 @@ import pytest
 
 from tracache.compare.request import make_request
 from tracache.compare.serialise import from_given, from_query, given_of, to_query
+from tracache.models.registry import find_model
 from tracache.settings import Settings
 from tracache.ui.form import fill_controls, read_request
 from tracache.ui.sweep_page import COLUMNS, SWEPT, budgets, make_places
+from tracache.ui.widgets.options import PLACES, show_options
 
 PROMPT = "a matte blue cube on snow in daylight"
 GOOD = fill_controls(make_request("scenes-t2i", PROMPT, seed=3))
+
+
+def own(arm, **given):
+    """What the controls hold when an arm is chosen and something of its own is set."""
+    spec = find_model("scenes-t2i")
+    return {"arm": arm, **{p: show_options(p, arm, spec, {arm: given}) for p in PLACES}}
+
 
 REQUESTS = [
     make_request("scenes-t2i", PROMPT, seed=3),
@@ -66,16 +75,16 @@ def test_controls_filled_from_a_request_make_it_again(made):
         ({"also": "reuse"}, "also must be a list"),
         ({"arm": "toca", "also": ["toca"]}, "ToCa is chosen already: compare it with another arm"),
         ({"also": ["reuse", "pab", "toca"]}, "compare with two more at most"),
-        ({"arm": "toca", "toca_ratio": 7}, "ratio"),
+        (own("toca", ratio=7), "ratio"),
         ({"criterion": "power", "exponent": 0}, "exponent must be 0.2 to 1 in size"),
         ({"preset": "best"}, "best"),
         ({"compute": 0}, "compute must be a whole number from 1 to 1000, got 0"),
         ({"compute": 2.5}, "got 2.5"),
         ({"when": "sometimes"}, "when must be one of compute, stride, auto"),
         ({"when": "auto"}, "choose TraCache, as published, too"),
-        ({"tracache_space": "blocks"}, "TraCache: space must be one of"),
-        ({"tracache_correct": "yes"}, "TraCache: correct must be"),
-        ({"tracache_correct_order": 4}, "TraCache: correct_order must be"),
+        (own("tracache", space="blocks"), "TraCache: space must be one of"),
+        (own("tracache", correct="yes"), "TraCache: correct must be"),
+        (own("tracache", correct_order=4), "TraCache: correct_order must be"),
         ({"reuse_baseline": "yes"}, "reuse_baseline"),
     ],
 )
@@ -86,8 +95,19 @@ def test_bad_input_is_refused_with_a_message(change, words):
 
 
 def test_an_empty_setting_is_the_arms_default():
-    wanted = read_request({**GOOD, "arm": "toca", "toca_ratio": None})
+    wanted = read_request({**GOOD, **own("toca", ratio=None)})
     assert wanted.set_up("toca") == make_request("scenes-t2i", PROMPT, arms=["toca"]).set_up("toca")
+
+
+@pytest.mark.parametrize("held", [None, "x", {"given": [1]}, {"given": {"toca": "x"}}])
+def test_what_is_no_setting_of_an_arm_is_its_default(held):
+    values = {**GOOD, "arm": "toca", "options": held}
+    assert read_request(values).options == {}
+
+
+def test_what_is_set_of_another_arm_is_kept_out_of_the_request():
+    values = {**GOOD, **own("toca", ratio=0.5), "arm": "pab"}
+    assert read_request(values).options == {}
 
 
 def test_a_seed_is_drawn_where_asked():
@@ -96,7 +116,7 @@ def test_a_seed_is_drawn_where_asked():
 
 
 def test_what_only_videos_know_is_left_out_for_images():
-    values = {**GOOD, "arm": "pab", "pab_temporal_range": 5}
+    values = {**GOOD, **own("pab", temporal_range=5)}
     assert "pab" not in read_request(values).options
 
 

@@ -11,7 +11,7 @@ from tracache.models.registry import find_model
 from tracache.models.spec import ModelSpec
 from tracache.settings import Settings
 from tracache.ui.models import Subject
-from tracache.ui.views.notes import EMPTY_HEATMAP
+from tracache.ui.views.notes import EMPTY_HEATMAP, said
 from tracache.ui.views.progress import EMPTY_STATUS, recording_status
 from tracache.ui.widgets.examples import chosen_subject, first_look, show_recording
 
@@ -47,7 +47,7 @@ def begin_afresh(spec: ModelSpec, settings: Settings, subject: str = "") -> dict
     look = show_recording(spec, settings, subject) if subject else first_look(spec, settings)
     return {
         **EMPTY,
-        "heatmap_text": EMPTY_HEATMAP,
+        "heatmap_text": said(EMPTY_HEATMAP),
         "status": recording_status(subject) if subject and look else EMPTY_STATUS,
         "viewer": look,
         "share": None,

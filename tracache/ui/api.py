@@ -23,8 +23,8 @@ from tracache.ui.arms import MAX_ARMS
 from tracache.ui.handlers import Handlers
 from tracache.ui.numbers import whole
 from tracache.ui.offer import offered, require_offered
-from tracache.ui.setting_controls import NOT_HERE
 from tracache.ui.toast import fail, tell
+from tracache.ui.widgets.options import NOT_HERE
 from tracache.ui.widgets.viewer import file_url
 
 

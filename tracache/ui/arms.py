@@ -15,8 +15,15 @@ from tracache.models.presets import CUSTOM
 from tracache.models.registry import find_model
 from tracache.models.spec import ModelSpec
 from tracache.ui.models import preset_choices, rivals_of, set_computed
-from tracache.ui.setting_controls import NOT_HERE, ON_PAGE, QUIET, add_group, add_own_options
+from tracache.ui.setting_controls import ON_PAGE, QUIET, add_group
 from tracache.ui.views.notes import arm_note, preset_note
+from tracache.ui.widgets.options import (
+    NOT_HERE,
+    PLACES,
+    add_options,
+    given_options,
+    show_options,
+)
 
 #: Arms at once, full compute and the accelerated one among them.
 MAX_ARMS = 4
@@ -65,7 +72,7 @@ def add_arms(spec: ModelSpec, model: gr.Dropdown, budget: Budget) -> dict[str, A
         interactive=True,
     )
     note = gr.HTML(arm_note(TRACACHE, spec, NOT_HERE), padding=True, elem_id="arm-note")
-    own = add_own_options(arm, model, tuple(a.id for a in ARMS.values() if not a.plans))
+    own = {"options": add_options("options", TRACACHE, spec)}
     preset = gr.Dropdown(
         preset_choices(spec), value=CUSTOM, label="Preset", interactive=True, visible=False
     )
@@ -89,18 +96,32 @@ def add_arms(spec: ModelSpec, model: gr.Dropdown, budget: Budget) -> dict[str, A
     schedule = add_group(SCHEDULE, cache, visible=False)
     refined, refinements = _refinements(cache)
     with gr.Accordion("How it plans, predicts and looks back", open=False) as planning:
-        own |= add_own_options(arm, model, tuple(a.id for a in ARMS.values() if a.plans))
+        own["planning"] = add_options("planning", TRACACHE, spec)
     shown = {"preset": preset, "when": when, "compute": budget.compute, **schedule}
     shown |= {"plan": budget.plan, "refined": refined, "planning": planning}
+
+    def follow(chosen: str, also: Any, when: str, named: str, model_id: str, *held: Any) -> list:
+        model = find_model(model_id)
+        return [
+            arm_note(chosen, model, NOT_HERE),
+            gr.update(value=preset_note(named, model), visible=named != CUSTOM),
+            *(
+                show_options(place, chosen, model, given_options(options))
+                for place, options in zip(PLACES, held, strict=True)
+            ),
+            *(gr.update(visible=v) for v in _shown(chosen, also, when, named, model_id).values()),
+        ]
+
     gr.on(
         [arm.change, also.change, when.change, preset.change, model.change],
-        lambda chosen, also, when, named, model_id: [
-            arm_note(chosen, find_model(model_id), NOT_HERE),
-            gr.update(value=preset_note(named, find_model(model_id)), visible=named != CUSTOM),
-            *(gr.update(visible=v) for v in _shown(chosen, also, when, named, model_id).values()),
+        follow,
+        [arm, also, when, preset, model, *own.values()],
+        [
+            note,
+            preset_text,
+            *own.values(),
+            *(shown[name] for name in _shown(TRACACHE, [], "", CUSTOM, spec.id)),
         ],
-        [arm, also, when, preset, model],
-        [note, preset_text, *(shown[name] for name in _shown(TRACACHE, [], "", CUSTOM, spec.id))],
         **QUIET,
     )
     # Whoever chooses an arm gets it as it is meant to be: the published method with its stride.

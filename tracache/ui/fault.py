@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 
 from tracache.compare.arms import ARMS
-from tracache.ui.setting_controls import option_name
+from tracache.ui.widgets.options import option_name, own_options
 
 #: Refusals that do not begin with the name of a setting, by words they all hold.
 _WORDS = (
@@ -30,10 +30,11 @@ def field_at_fault(message: str, fields: Collection[str]) -> str:
     first = message.partition(" ")[0].rstrip(":")
     if first in fields:
         return first
+    own = {option_name(owner, setting.name) for owner, setting in own_options()}
     for arm in ARMS.values():
         start = f"{arm.title}: "
         if message.startswith(start):
             option = option_name(arm.id, message.removeprefix(start).partition(" ")[0])
-            return option if option in fields else "arm"
+            return option if option in own else "arm"
     found = (name for words, name in _WORDS if re.search(words, message, re.IGNORECASE))
     return next((name for name in found if name in fields), "")

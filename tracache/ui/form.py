@@ -14,6 +14,7 @@ from tracache.compare.request import Request, make_request
 from tracache.media import VideoSize
 from tracache.models.presets import CUSTOM
 from tracache.models.registry import find_model, sizes_shown, takes_class
+from tracache.models.spec import ModelSpec
 from tracache.settings import Settings
 from tracache.ui.arms import (
     ADAPTIVE,
@@ -24,7 +25,8 @@ from tracache.ui.arms import (
     follow_budget,
 )
 from tracache.ui.numbers import whole
-from tracache.ui.setting_controls import NOT_HERE, ON_PAGE, arm_options, option_name
+from tracache.ui.setting_controls import ON_PAGE
+from tracache.ui.widgets.options import NOT_HERE, PLACES, given_options, show_options
 
 #: What the videos of some models measure.
 SIZE = ("frames", "resolution", "aspect")
@@ -60,14 +62,6 @@ def read_request(values: Mapping[str, Any], settings: Settings | None = None) ->
     for name in (arm, *also):
         if name in NOT_HERE:
             raise ValueError(f"the arm {name} is not on the page: {ARMS[name].caveat}")
-    options: dict[str, dict[str, Any]] = {}
-    for owner, option in arm_options():
-        if owner == arm and (spec.makes_video or not option.video):
-            value = values[option_name(owner, option.name)]
-            given = whole(value) if option.kind == "whole" else value
-            # An empty field is the arm's default, and what is the default need not be said.
-            if value is not None and given != option.default:
-                options.setdefault(owner, {})[option.name] = given
     cache = {name: whole(values[name]) for name in ON_PAGE}
     when = require_choice("when", values["when"], [way for _, way in WAYS])
     steps = whole(values["steps"])
@@ -92,7 +86,7 @@ def read_request(values: Mapping[str, Any], settings: Settings | None = None) ->
         negative_prompt=values["negative_prompt"] if spec.takes_negative else None,
         scheduler=values["scheduler"],
         arms=[arm, *also],
-        options=options,
+        options=_own_options(values, spec),
         preset=values["preset"] if scheduled else CUSTOM,
         reuse_baseline=values["reuse_baseline"],
         # Out of sight, and without meaning, for models of one size.
@@ -101,6 +95,22 @@ def read_request(values: Mapping[str, Any], settings: Settings | None = None) ->
         who=ANYONE,
         **cache,
     )
+
+
+def _own_options(values: Mapping[str, Any], spec: ModelSpec) -> dict[str, dict[str, Any]]:
+    """Return what is set of the arm's own settings, but for what is its default anyway."""
+    arm = values["arm"]
+    given = {k: v for place in PLACES for k, v in given_options(values[place]).items()}.get(arm, {})
+    known = ARMS[arm].offered if arm in ARMS else {}
+    # What only videos know is out of sight for images, and what is empty is the default.
+    unseen = {name for name, option in known.items() if option.video and not spec.makes_video}
+    own = {
+        name: whole(value)
+        for name, value in given.items()
+        if name not in unseen and value is not None
+        if name not in known or value != known[name].default
+    }
+    return {arm: own} if own else {}
 
 
 def _beyond(compute: Any, steps: Any) -> bool:
@@ -117,12 +127,6 @@ def fill_controls(request: Request) -> dict[str, Any]:
     by_stride = cache.compute is None and cache.full_steps is None
     # Exactly these steps are at least as many; a preset's are its own affair.
     budget = cache.budget(request.steps) or PlannedConfig().budget(request.steps)
-    options = {
-        option_name(owner, option.name): request.options.get(owner, {}).get(
-            option.name, option.default
-        )
-        for owner, option in arm_options()
-    }
     return {
         "model": request.model,
         "prompt": request.prompt if request.class_label is None else "",
@@ -142,7 +146,7 @@ def fill_controls(request: Request) -> dict[str, Any]:
         "preset": request.preset,
         "reuse_baseline": request.reuse_baseline,
         **_size(request),
-        **options,
+        **{place: show_options(place, first, request.spec, request.options) for place in PLACES},
     }
 
 

@@ -31,6 +31,7 @@ from tracache.ui.toast import fail, tell
 from tracache.ui.views.headline import (
     UNDER_WAY,
 )
+from tracache.ui.views.notes import said
 from tracache.ui.views.progress import cost_note, plan_note, show_progress, show_refusal, stop_note
 from tracache.ui.views.results import (
     gallery,
@@ -197,7 +198,7 @@ class Handlers:
                 changes |= certain(job, now, self._settings)
                 changes |= {
                     "table": table_so_far(now.results),
-                    "heatmap_text": "Stopped before the orders were drawn.",
+                    "heatmap_text": said("Stopped before the orders were drawn."),
                 }
             yield changes
             if now.state == "failed":
@@ -228,7 +229,8 @@ class Handlers:
         except (ValueError, ModelUnavailableError) as error:
             raise tell(error) from error
         (path,) = [event for event in heard if isinstance(event, BlockPath)]
-        return gr.update(value=calm_path(path.figure), visible=True), describe_path(path.away)
+        figure = gr.update(value=calm_path(path.figure), visible=True)
+        return figure, said(describe_path(path.away))
 
     def gallery(self, mine: list[str]) -> str:
         """Draw this session's finished jobs, as far as they are still kept."""

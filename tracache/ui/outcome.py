@@ -18,7 +18,7 @@ from tracache.models.vocabulary import vocabulary_of
 from tracache.settings import Settings
 from tracache.ui.job import Job, Snapshot
 from tracache.ui.views.headline import beside, beside_so_far, headline, headline_so_far
-from tracache.ui.views.notes import vocabulary_note
+from tracache.ui.views.notes import said, vocabulary_note
 from tracache.ui.views.results import filmstrip, table
 from tracache.ui.widgets.heatmap import show_orders
 from tracache.ui.widgets.inspector import block_choices, show_candidates
@@ -52,7 +52,7 @@ def finished(job: Job, now: Snapshot, settings: Settings) -> Changes:
         "table": table(report),
         "scrubber": show_courses(report, sheets),
         "heatmap": None,
-        "heatmap_text": "Nothing was skipped by a cache, so there are no orders.",
+        "heatmap_text": said("Nothing was skipped by a cache, so there are no orders."),
     }
     if report.arms[0].frame_psnr:
         strip = job.folder / "strip.png"
@@ -65,7 +65,7 @@ def finished(job: Job, now: Snapshot, settings: Settings) -> Changes:
         blocks = block_choices(report.trace)
         changes |= {
             "heatmap": show_orders(report.trace),
-            "heatmap_text": describe_trace(report.trace),
+            "heatmap_text": said(describe_trace(report.trace)),
             "inspector": show_candidates(report.trace),
             "path_block": gr.update(choices=blocks, value=blocks[0][1] if blocks else None),
         }

@@ -23,7 +23,7 @@ from tracache.ui.offer import offered
 from tracache.ui.prometheus import Metrics
 from tracache.ui.runs import run_on_request
 from tracache.ui.sweep_page import add_sweep
-from tracache.ui.views.notes import EMPTY_HEATMAP
+from tracache.ui.views.notes import EMPTY_HEATMAP, said
 from tracache.ui.views.progress import EMPTY_STATUS
 from tracache.ui.widgets.cards import add_cards
 from tracache.ui.widgets.examples import first_look
@@ -34,13 +34,17 @@ from tracache.ui.widgets.scrubber import add_scrubber
 from tracache.ui.widgets.share import add_share
 from tracache.ui.widgets.viewer import add_viewer
 
-INTRO = """# TraCache
-A diffusion model draws in many steps. Skip most of them, carry on what the model would have said,
-and see on the same prompt and noise what that saves, what it changes, and where it breaks."""
+INTRO = """<h1>TraCache</h1>
+<p>A diffusion model draws in many steps. Skip most of them, carry on what the model would have
+said, and see on the same prompt and noise what that saves, what it changes, and where it
+breaks.</p>"""
 
 READING = """As published, the order is chosen where the residual |φₙ − φₙ₋₁| of two neighbouring
 polynomials spreads least. That residual estimates the error of the lower one, which is therefore
 taken: on the embedded model it stays nearer to full compute than φₙ, the other reading of Eq. 7."""
+
+PATH = """Where a block's output goes from step to step, and how far from there reuse and the
+method as published would put it. Runs full compute once more, untimed."""
 
 
 def build_page(
@@ -68,7 +72,9 @@ def build_page(
     with gr.Blocks(title="TraCache", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         _add_compare(page, handlers, settings, turns)
         if settings.api:
-            add_api(handlers, settings, **turns)
+            # Out of sight, so that a browser need not mount what programs alone call.
+            with gr.Column(visible=False):
+                add_api(handlers, settings, **turns)
     with page.route("Sweep", "/sweep"):
         gr.Navbar(main_page_name="Compare")
         add_sweep(handlers, settings, **turns)
@@ -89,7 +95,8 @@ def _add_compare(
 ) -> None:
     """The front page."""
     gr.Navbar(main_page_name="Compare")
-    gr.Markdown(INTRO)
+    # HTML throughout: what renders Markdown is a twelfth of all that a browser would load.
+    gr.HTML(INTRO, padding=False, elem_id="intro")
     gr.HTML(_banner(handlers.backend, offered(settings)[0].id), padding=False, elem_id="banner")
     cards = add_cards(settings)
     with gr.Row(elem_classes="tc-main"):
@@ -136,7 +143,7 @@ def _banner(backend: Backend, first: str) -> str:
     )
 
 
-def _results(settings: Settings) -> tuple[dict[str, Any], gr.Button, gr.Markdown]:
+def _results(settings: Settings) -> tuple[dict[str, Any], gr.Button, gr.HTML]:
     """Lay out the right column: what a job shows, by name, and what draws a block's path."""
     with gr.Column(elem_classes="tc-result"):
         headline = gr.HTML("", padding=False, elem_id="headline")
@@ -151,31 +158,24 @@ def _results(settings: Settings) -> tuple[dict[str, Any], gr.Button, gr.Markdown
     return {**shown, **found}, draw, path_text
 
 
-def _figures() -> tuple[dict[str, Any], gr.Button, gr.Markdown]:
+def _figures() -> tuple[dict[str, Any], gr.Button, gr.HTML]:
     """Lay out what there is to know of a job below its pictures."""
     filmstrip = gr.HTML(padding=False, elem_id="filmstrip")
     frames = gr.Plot(show_label=False, visible=False, elem_id="frames")
     table = gr.HTML(padding=False, elem_id="figures")
     share = add_share()
-    gr.Markdown("### Which order it chose")
+    gr.HTML("<h3>Which order it chose</h3>", padding=False)
     heatmap = add_heatmap()
-    heatmap_text = gr.Markdown(
-        EMPTY_HEATMAP,
-        elem_id="heatmap-text",
-    )
+    heatmap_text = gr.HTML(said(EMPTY_HEATMAP), padding=False, elem_id="heatmap-text")
     inspector = add_inspector()
     with gr.Accordion("The path of a block", open=False):
-        gr.Markdown(
-            "Where a block's output goes from step to step, and how far from there reuse and the "
-            "method as published would put it. Runs full compute once more, untimed.",
-            elem_classes="tc-quiet",
-        )
+        gr.HTML(said(PATH), padding=False, elem_classes="tc-quiet")
         with gr.Row():
             path_block = gr.Dropdown([], label="Block", interactive=True, min_width=140)
             draw = gr.Button("Draw its path", min_width=140, elem_id="draw-path")
         path = gr.Plot(show_label=False, visible=False, elem_id="path")
-        path_text = gr.Markdown(elem_id="path-text", elem_classes="tc-quiet")
-    gr.Markdown(READING, elem_classes="tc-quiet")
+        path_text = gr.HTML(padding=False, elem_id="path-text", elem_classes="tc-quiet")
+    gr.HTML(said(READING), padding=False, elem_classes="tc-quiet")
     gallery = gr.HTML(padding=False, elem_id="gallery")
     outputs = {
         "filmstrip": filmstrip,

@@ -53,6 +53,7 @@ _SHEETS = (
     "page.css",
     "front.css",
     "widgets/viewer.css",
+    "widgets/options.css",
     "widgets/heatmap.css",
     "widgets/forecast.css",
     "widgets/scrubber.css",

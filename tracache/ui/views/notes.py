@@ -18,6 +18,11 @@ EMPTY_HEATMAP = (
 )
 
 
+def said(text: str) -> str:
+    """Return plain words as a paragraph."""
+    return f"<p>{escape(text)}</p>"
+
+
 def arm_note(arm: str, spec: ModelSpec, not_here: Sequence[str] = ()) -> str:
     """Say what an arm does, what to know about it, and why it cannot run where it cannot.
 
