@@ -30,9 +30,14 @@ def test_the_prompt_builder_writes_the_prompt(open_page):
     page = open_page()
     page.get_by_role("button", name="Build a prompt").click()
     for label, word in (("First colour", "blue"), ("When", "at night")):
-        page.get_by_label(label).click()
-        page.get_by_role("option", name=word, exact=True).click()
+        page.get_by_label(label).select_option(word)
     expect(box(page)).to_have_value(re.compile(r"^a shiny blue sphere on \w+ at night$"))
+    expect(page.get_by_label("Second solid")).to_be_hidden()
+    page.get_by_label("Beside it").select_option("left of")
+    page.get_by_label("Second solid").select_option("cone")
+    expect(box(page)).to_have_value(
+        re.compile(r"^a shiny blue sphere left of a \w+ \w+ cone on \w+ at night$")
+    )
 
 
 def test_a_video_prompt_is_built_from_its_own_words(open_page):
@@ -40,11 +45,11 @@ def test_a_video_prompt_is_built_from_its_own_words(open_page):
     choose(page, "Model", "Moving scenes (embedded, text to video)")
     expect(box(page)).to_have_value("a red cube slides to the right on grass")
     page.get_by_role("button", name="Build a prompt").click()
-    choose(page, "Motion", "orbits clockwise")
+    page.get_by_label("Motion").select_option("orbits clockwise")
     expect(box(page)).to_have_value(
         re.compile(r"^a \w+ (sphere|cube|cone) orbits clockwise around a \w+ \w+ on \w+$")
     )
-    choose(page, "Motion", "rolls to the left")
+    page.get_by_label("Motion").select_option("rolls to the left")
     expect(box(page)).to_have_value(re.compile(r"^a \w+ (sphere|ring) rolls to the left on \w+$"))
 
 

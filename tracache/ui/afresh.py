@@ -76,9 +76,17 @@ def follow_choice(subject: Subject, outputs: Mapping[str, Any], settings: Settin
         return {shown[name]: change for name, change in changes.items()}
 
     def example(event: gr.EventData, chosen: str) -> dict[Any, Any]:
-        changes = begin_afresh(find_model(chosen), settings, chosen_subject(event._data))
-        return {shown[name]: change for name, change in changes.items()}
+        words = chosen_subject(event._data)
+        changes = begin_afresh(find_model(chosen), settings, words)
+        cleared = {shown[name]: change for name, change in changes.items()}
+        if not words:
+            return cleared
+        number = event._data.get("number")
+        asked = {subject.prompt: words} if number is None else {subject.class_label: number}
+        return {**asked, **cleared}
 
     # Only what a visitor chooses: a link that is opened brings its own pictures along.
     subject.model.input(other_model, subject.model, list(shown.values()), **QUIET)
-    subject.outputs["examples"].select(example, subject.model, list(shown.values()), **QUIET)
+    subject.outputs["examples"].select(
+        example, subject.model, [subject.prompt, subject.class_label, *shown.values()], **QUIET
+    )

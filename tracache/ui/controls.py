@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from tracache.compare.request import MAX_SEED, SETTINGS
-from tracache.models.registry import find_model, sizes_shown
+from tracache.models.registry import sizes_shown
 from tracache.models.spec import ModelSpec
 from tracache.serving.backend import Backend
 from tracache.settings import Settings
@@ -22,7 +22,6 @@ from tracache.ui.models import (
     follow_model,
     runs_live,
 )
-from tracache.ui.setting_controls import QUIET
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def add_controls(spec: ModelSpec, settings: Settings, backend: Backend) -> Contr
             cost = gr.Button("What will it cost?", size="sm", elem_id="ask-cost")
             cost_text = gr.HTML("", visible=False, padding=False, elem_id="cost")
         with gr.Accordion("Steps, guidance, seed", open=False, elem_id="fold-sampling"):
-            inputs |= _sampling(spec, subject.model)
+            inputs |= _sampling(spec, subject)
         add_builders(subject, spec, settings)
         add_absent(settings, backend)
     for name, control in inputs.items():
@@ -87,7 +86,7 @@ def add_controls(spec: ModelSpec, settings: Settings, backend: Backend) -> Contr
     return Controls(inputs, generate, stop, stop_text, cost, cost_text, subject, budget.plan)
 
 
-def _sampling(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Any]:
+def _sampling(spec: ModelSpec, subject: Subject) -> dict[str, Any]:
     steps = gr.Slider(2, spec.max_steps, spec.steps, step=1, label="Steps")
     guidance_scale = gr.Slider(
         1, spec.max_guidance_scale, spec.guidance_scale, step=0.1, label="Guidance scale"
@@ -97,12 +96,6 @@ def _sampling(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Any]:
         label=SETTINGS["negative_prompt"].label,
         placeholder="What the picture should not show",
         visible=spec.takes_negative,
-    )
-    model.change(
-        lambda chosen: gr.update(visible=find_model(chosen).takes_negative),
-        model,
-        negative,
-        **QUIET,
     )
     scheduler = gr.Dropdown(
         list(spec.schedulers),
@@ -114,7 +107,8 @@ def _sampling(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Any]:
         # what is asked for in earnest is checked with the rest of the request.
         allow_custom_value=True,
     )
-    size = _video_size(spec, model)
+    subject.outputs["size"], size = _video_size(spec)
+    subject.outputs["negative_prompt"] = negative
     with gr.Row():
         seed = gr.Number(0, label="Seed", minimum=0, maximum=MAX_SEED, min_width=120)
         randomise = gr.Checkbox(False, label="Randomise", min_width=120)
@@ -136,8 +130,8 @@ def _sampling(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Any]:
     }
 
 
-def _video_size(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Any]:
-    """What a video measures, for models that make more than one size."""
+def _video_size(spec: ModelSpec) -> tuple[gr.Row, dict[str, Any]]:
+    """What a video measures, for models that make more than one size, and where it stands."""
     sizes = sizes_shown(spec)
     with gr.Row(visible=spec.resizable) as row:
         frames = gr.Slider(1, sizes.max_frames, sizes.frames, step=1, label="Frames", min_width=140)
@@ -155,10 +149,4 @@ def _video_size(spec: ModelSpec, model: gr.Dropdown) -> dict[str, Any]:
             interactive=True,
             min_width=110,
         )
-    model.change(
-        lambda chosen: gr.update(visible=find_model(chosen).resizable),
-        model,
-        row,
-        **QUIET,
-    )
-    return {"frames": frames, "resolution": resolution, "aspect": aspect}
+    return row, {"frames": frames, "resolution": resolution, "aspect": aspect}

@@ -55,6 +55,7 @@ def fill_page(
     values["model"] = gr.update(choices=model_choices(spec, settings, backend))
     values["model"] |= {"value": spec.id}
     values["class_label"] = about["class_label"] | {"value": request.class_label}
+    values["negative_prompt"] = about["negative_prompt"] | {"value": request.negative_prompt}
     values["scheduler"] = gr.update(choices=list(spec.schedulers), value=request.scheduler)
     values["preset"] = gr.update(choices=preset_choices(spec), value=request.preset)
     values["steps"] = gr.update(maximum=spec.max_steps, value=request.steps)

@@ -98,7 +98,7 @@ def add_model(spec: ModelSpec, settings: Settings, backend: Backend) -> Subject:
 
 def add_help(subject: Subject, spec: ModelSpec, settings: Settings) -> None:
     """Add examples."""
-    subject.outputs["examples"] = add_examples(spec, settings, subject.prompt, subject.class_label)
+    subject.outputs["examples"] = add_examples(spec, settings)
 
 
 def add_builders(subject: Subject, spec: ModelSpec, settings: Settings) -> None:
@@ -199,6 +199,8 @@ def model_changes(
         "class_box": gr.update(visible=classes),
         "class_label": gr.update(choices=choices, value=choices[0][1] if choices else None),
         "examples": show_examples(spec, settings),
+        "negative_prompt": gr.update(visible=spec.takes_negative),
+        "size": gr.update(visible=spec.resizable),
         **builders,
     }
 

@@ -96,8 +96,8 @@ def _add_compare(
     """The front page."""
     gr.Navbar(main_page_name="Compare")
     # HTML throughout: what renders Markdown is a twelfth of all that a browser would load.
-    gr.HTML(INTRO, padding=False, elem_id="intro")
-    gr.HTML(_banner(handlers.backend, offered(settings)[0].id), padding=False, elem_id="banner")
+    banner = _banner(handlers.backend, offered(settings)[0].id)
+    gr.HTML(INTRO + banner, padding=False, elem_id="intro")
     cards = add_cards(settings)
     with gr.Row(elem_classes="tc-main"):
         with gr.Column(scale=4, min_width=300, elem_classes="tc-side"):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from html import escape
+from importlib.resources import files
 from typing import Any
 
 import gradio as gr
@@ -10,99 +14,117 @@ import gradio as gr
 from tracache.models.vocabulary import ClipWords, SceneWords, Vocabulary
 from tracache.ui.toast import fail
 
+_STATIC = files("tracache.ui.widgets")
+
 ALONE = "nothing else"
+
+
+#: Another drop-down and its words, with one of which something is offered.
+_With = tuple[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """A drop-down: its label, its words, which of them is chosen at first, and what some need."""
+
+    label: str
+    words: Sequence[str]
+    start: int = 0
+    needs: Mapping[str, _With] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Drop-downs side by side, and what they need to be shown."""
+
+    choices: Sequence[_Choice]
+    needs: _With | None = None
 
 
 def add_builder(vocabulary: Vocabulary, prompt: gr.Textbox, visible: bool) -> gr.Accordion:
     """Add the drop-downs; choosing in any of them writes the whole prompt."""
+    rows, write = _grammar(vocabulary)
+    choices = [choice for row in rows for choice in row.choices]
     with gr.Accordion("Build a prompt", open=False, visible=visible) as accordion:
-        if isinstance(vocabulary, ClipWords):
-            _add_clip(vocabulary, prompt)
-        elif isinstance(vocabulary, SceneWords):
-            _add_scene(vocabulary, prompt)
+        # One component, since a browser pays for each of Gradio's, seen or not.
+        drawn = gr.HTML(
+            "",
+            html_template=f'<div class="tco">{"".join(map(_draw_row, rows))}</div>',
+            js_on_load=(_STATIC / "builder.js").read_text("utf-8"),
+            apply_default_css=False,
+            padding=False,
+            elem_classes="tco-place",
+        )
+
+    def written(event: gr.EventData) -> Any:
+        words = event._data.get("words") if isinstance(event._data, dict) else None
+        if not isinstance(words, list) or len(words) != len(choices):
+            return gr.skip()
+        if any(word not in c.words for word, c in zip(words, choices, strict=True)):
+            return gr.skip()
+        return write(*words)
+
+    drawn.input(written, None, prompt, show_progress="hidden", api_visibility="private")
     return accordion
 
 
-def _add_scene(v: SceneWords, prompt: gr.Textbox) -> None:
-    first = _object("First", v)
-    relation = _choice([ALONE, *v.relations], "Beside it")
-    with gr.Group(visible=False) as more:
-        second = _object("Second", v, start=4)
-    with gr.Row():
-        ground = _choice(v.grounds, "On")
-        time = _choice(v.times, "When")
-    _show_if(relation, more, lambda word: word != ALONE)
-    parts = [*first, relation, *second, ground, time]
-    _write(parts, prompt, lambda *words: write_scene(v, *words), parts)
-
-
-def _add_clip(v: ClipWords, prompt: gr.Textbox) -> None:
-    with gr.Row():
-        colour = _choice(v.colours, "Colour")
-        solid = _choice(v.movers[v.motions[0][0]], "Solid")
-    motion = _choice([" ".join(motion) for motion in v.motions], "Motion")
-    with gr.Group(visible=False) as more, gr.Row():
-        other = _choice(v.colours, "Around colour", start=1)
-        centre = _choice(v.centres, "Around solid")
-    ground = _choice(v.grounds, "On")
-    _show_if(motion, more, lambda word: word.startswith("orbits"))
-
-    def follow(word: str, chosen: str) -> Any:
-        can = v.movers[word.split(" ")[0]]
-        return gr.update(choices=list(can), value=chosen if chosen in can else can[0])
-
-    # What cannot roll is not offered to roll.
-    followed = motion.input(
-        follow, [motion, solid], solid, show_progress="hidden", api_visibility="private"
-    )
-    parts = [colour, solid, motion, other, centre, ground]
-    chosen = [part for part in parts if part is not motion]
-    _write(parts, prompt, lambda *words: write_clip(v, *words), chosen, followed)
-
-
-def _choice(words: Sequence[str], label: str, start: int = 0) -> gr.Dropdown:
-    return gr.Dropdown(
-        list(words),
-        value=words[start % len(words)],
-        label=label,
-        interactive=True,
-        min_width=90,
-    )
-
-
-def _object(name: str, v: SceneWords, start: int = 0) -> list[gr.Dropdown]:
-    with gr.Row():
-        return [
-            _choice(words, f"{name} {kind}", start)
-            for kind, words in (("finish", v.finishes), ("colour", v.colours), ("solid", v.solids))
+def _grammar(vocabulary: Vocabulary) -> tuple[list[_Row], Callable[..., str]]:
+    """Return the drop-downs of a vocabulary, and what writes a prompt of what they hold."""
+    if isinstance(vocabulary, SceneWords):
+        v = vocabulary
+        rows = [
+            _Row(_object("First", v)),
+            _Row([_Choice("Beside it", [ALONE, *v.relations])]),
+            _Row(_object("Second", v, start=4), ("Beside it", v.relations)),
+            _Row([_Choice("On", v.grounds), _Choice("When", v.times)]),
         ]
+        return rows, partial(write_scene, vocabulary)
+    assert isinstance(vocabulary, ClipWords)
+    return _clip_rows(vocabulary), partial(write_clip, vocabulary)
 
 
-def _show_if(chooser: gr.Dropdown, group: gr.Group, when: Callable[[str], bool]) -> None:
-    chooser.input(
-        lambda word: gr.update(visible=when(word)),
-        chooser,
-        group,
-        show_progress="hidden",
-        api_visibility="private",
+def _clip_rows(v: ClipWords) -> list[_Row]:
+    motions = [" ".join(motion) for motion in v.motions]
+    # What cannot roll is not offered to roll.
+    movers = {
+        solid: ("Motion", [" ".join(m) for m in v.motions if solid in v.movers[m[0]]])
+        for solid in v.solids
+    }
+    around = [_Choice("Around colour", v.colours, 1), _Choice("Around solid", v.centres)]
+    return [
+        _Row([_Choice("Colour", v.colours), _Choice("Solid", v.solids, needs=movers)]),
+        _Row([_Choice("Motion", motions)]),
+        _Row(around, ("Motion", [word for word in motions if word.startswith("orbits")])),
+        _Row([_Choice("On", v.grounds)]),
+    ]
+
+
+def _object(name: str, v: SceneWords, start: int = 0) -> list[_Choice]:
+    kinds = (("finish", v.finishes), ("colour", v.colours), ("solid", v.solids))
+    return [_Choice(f"{name} {kind}", words, start) for kind, words in kinds]
+
+
+def _draw_row(row: _Row) -> str:
+    choices = "".join(map(_draw, row.choices))
+    return f"<fieldset data-side{_needs(row.needs)}>{choices}</fieldset>"
+
+
+def _draw(choice: _Choice) -> str:
+    first = choice.words[choice.start % len(choice.words)]
+    options = "".join(
+        f"<option{' selected' if word == first else ''}{_needs(choice.needs.get(word))}>"
+        f"{escape(word)}</option>"
+        for word in choice.words
     )
+    label = escape(choice.label)
+    return f'<label><span>{label}</span><select name="{label}">{options}</select></label>'
 
 
-def _write(
-    parts: Sequence[gr.Dropdown],
-    prompt: gr.Textbox,
-    write: Callable[..., str],
-    chosen: Sequence[gr.Dropdown],
-    *after: Any,
-) -> None:
-    """Write the prompt when something is chosen, or after other events.
-
-    One event for all, since a browser holds each of a page's events to each of its components.
-    """
-    how: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    gr.on([part.input for part in chosen], write, list(parts), prompt, **how)
-    for event in after:
-        event.then(write, list(parts), prompt, **how)
+def _needs(other: _With | None) -> str:
+    if other is None:
+        return ""
+    label, words = other
+    return f' data-with="{escape(label)}" data-words="{escape("|".join(words))}"'
 
 
 def write_scene(vocabulary: SceneWords, *words: str) -> str:

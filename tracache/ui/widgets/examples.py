@@ -18,34 +18,15 @@ from tracache.ui.widgets.viewer import file_url
 _STATIC = files("tracache.ui.widgets")
 
 
-def add_examples(
-    spec: ModelSpec, settings: Settings, prompt: gr.Textbox, class_label: gr.Dropdown
-) -> gr.HTML:
+def add_examples(spec: ModelSpec, settings: Settings) -> gr.HTML:
     """Add a model's examples; its value is what :func:`show_examples` returns."""
-    gallery = gr.HTML(
+    return gr.HTML(
         show_examples(spec, settings),
         html_template='<p class="tce-title"></p><ul class="tce"></ul>',
         js_on_load=(_STATIC / "examples.js").read_text("utf-8"),
         apply_default_css=False,
         elem_id="examples",
     )
-
-    def choose(event: gr.EventData) -> tuple[Any, Any]:
-        chosen = event._data
-        if not isinstance(chosen, dict):
-            return gr.skip(), gr.skip()
-        if chosen.get("number") is not None:
-            return gr.skip(), chosen["number"]
-        return chosen_subject(chosen), gr.skip()
-
-    gallery.select(
-        choose,
-        None,
-        [prompt, class_label],
-        show_progress="hidden",
-        api_visibility="private",
-    )
-    return gallery
 
 
 def chosen_subject(data: Any) -> str:

@@ -1,0 +1,21 @@
+// Drop-downs that follow one another and write the prompt. `element`, `trigger`: Gradio's.
+
+const selects = [...element.querySelectorAll("select")];
+
+// What needs a word of another drop-down is there while that word is chosen.
+function follow() {
+  for (const part of element.querySelectorAll("[data-with]")) {
+    const { value } = selects.find((select) => select.name === part.dataset.with);
+    part.hidden = part.disabled = !part.dataset.words.split("|").includes(value);
+  }
+  for (const select of selects) {
+    const first = select.querySelector("option:not([disabled])");
+    if (select.selectedOptions[0].disabled) select.value = first.value;
+  }
+}
+
+element.addEventListener("input", () => {
+  follow();
+  trigger("input", { words: selects.map((select) => select.value) });
+});
+follow();
