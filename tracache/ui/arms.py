@@ -55,7 +55,7 @@ class Budget:
 
 def add_budget(spec: ModelSpec) -> Budget:
     """Add the slider that decides how much work is left out, and its plan."""
-    with gr.Group(elem_id="budget"):
+    with gr.Column(elem_id="budget"):
         compute = add_group(BUDGET, replace(spec.cache, compute=_default_budget(spec)))["compute"]
         compute.maximum, compute.info = spec.steps, "← less work · more faithful →"
         plan = gr.HTML("", padding=True, elem_id="plan")

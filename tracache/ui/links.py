@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from importlib.resources import files
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -21,24 +20,7 @@ from tracache.ui.models import model_changes, model_choices, preset_choices, set
 from tracache.ui.toast import plain
 from tracache.ui.widgets.share import share_request
 
-_STATIC = files("tracache.ui.widgets")
-
 GONE = "That run is no longer kept. Its settings are here: press Generate to make it again."
-
-
-def add_address() -> gr.HTML:
-    """Add what knows the page's address.
-
-    Its value is a mapping: ``search``, the address from the question mark on, and ``token``, which
-    the browser keeps of a job that it began; empty for everybody else's.
-    """
-    return gr.HTML(
-        "",
-        html_template="<span hidden></span>",
-        js_on_load=(_STATIC / "address.js").read_text("utf-8"),
-        elem_id="address",
-        container=False,
-    )
 
 
 def link_outputs(controls: Controls) -> list[Any]:

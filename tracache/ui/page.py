@@ -17,7 +17,7 @@ from tracache.ui.handlers import Handlers
 from tracache.ui.how_page import add_how
 from tracache.ui.jobs import Jobs
 from tracache.ui.league_page import add_league
-from tracache.ui.links import add_address, link_outputs, opener
+from tracache.ui.links import link_outputs, opener
 from tracache.ui.manual_page import add_manual
 from tracache.ui.offer import offered
 from tracache.ui.prometheus import Metrics
@@ -115,8 +115,7 @@ def _add_compare(
         api_visibility="private",
         **turns,
     )
-    add_front()
-    address = add_address()
+    address = add_front()
     address.submit(
         opener(handlers, controls, outputs, settings),
         [address, outputs["mine"]],
@@ -164,7 +163,6 @@ def _figures() -> tuple[dict[str, Any], gr.Button, gr.HTML]:
     frames = gr.Plot(show_label=False, visible=False, elem_id="frames")
     table = gr.HTML(padding=False, elem_id="figures")
     share = add_share()
-    gr.HTML("<h3>Which order it chose</h3>", padding=False)
     heatmap = add_heatmap()
     heatmap_text = gr.HTML(said(EMPTY_HEATMAP), padding=False, elem_id="heatmap-text")
     inspector = add_inspector()

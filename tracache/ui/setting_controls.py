@@ -12,9 +12,6 @@ from tracache.caching.declare import Setting, settings_of
 #: Settings of requests that have a control, in the order of the page.
 ON_PAGE = {name: s for name, s in settings_of(TraCacheConfig).items() if s.group}
 
-#: Of choices, as many as are shown side by side.
-MOST_RADIOS = 3
-
 #: For events that only change what is shown.
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
@@ -45,8 +42,7 @@ def add_control(declared: Setting, value: Any, visible: bool = True) -> Any:
     if declared.kind == "switch":
         return gr.Checkbox(**common)
     if declared.kind == "choice":
-        kind = gr.Radio if len(declared.choices) <= MOST_RADIOS else gr.Dropdown
-        return kind(list(declared.choices), interactive=True, **common)
+        return gr.Dropdown(list(declared.choices), interactive=True, **common)
     step = 1 if declared.kind == "whole" else 0.01
     low, high, step = declared.shown or (declared.low, declared.high, step)
     return gr.Slider(low, high, step=step, **common)
