@@ -107,7 +107,7 @@ def _add_compare(
     outputs |= {"mine": gr.State([]), "current": gr.State(""), "seed": controls.inputs["seed"]}
     results = list(outputs.values())
     follow_choice(controls.subject, outputs, settings)
-    run_on_request(page, handlers, controls, cards, outputs, settings, turns)
+    run_on_request(handlers, controls, cards, outputs, settings, turns)
     draw.click(
         handlers.draw_path,
         [outputs["current"], outputs["path_block"]],

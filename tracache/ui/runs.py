@@ -18,7 +18,6 @@ UNSEEN = ("prompt", "class_label", "seed", "randomise", "reuse_baseline", "also"
 
 
 def run_on_request(
-    page: gr.Blocks,
     handlers: Handlers,
     controls: Controls,
     cards: gr.HTML,
@@ -30,8 +29,6 @@ def run_on_request(
 
     Parameters
     ----------
-    page : gr.Blocks
-        The page.
     handlers : Handlers
         Of the page.
     controls, cards : Controls, gr.HTML
@@ -54,9 +51,15 @@ def run_on_request(
         # Counting beside a run would take from what is being timed.
         **turns,
     )
+
+    def plan(*values: Any) -> str:
+        return handlers.plan(dict(zip(names, values, strict=True)))
+
+    # The first is drawn with the page: whoever opens it waits for no answer.
+    controls.plan.value = plan(*(control.value for control in inputs))
     gr.on(
-        [page.load, *(c.change for name, c in controls.inputs.items() if name not in UNSEEN)],
-        lambda *values: handlers.plan(dict(zip(names, values, strict=True))),
+        [c.change for name, c in controls.inputs.items() if name not in UNSEEN],
+        plan,
         inputs,
         controls.plan,
         trigger_mode="always_last",
