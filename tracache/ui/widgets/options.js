@@ -1,6 +1,7 @@
 // Fields of the chosen arm; what is set of others is kept. `element`, `props`, `watch`: Gradio's.
 
-const groups = [...element.querySelectorAll("fieldset")];
+const root = element.querySelector(".tco");
+const groups = [...root.children];
 
 // What a field holds; nothing where it is empty, which stands for the default.
 function held(field) {
@@ -16,8 +17,8 @@ function fill(field, value) {
 
 function draw() {
   const { arm, video, given } = props.value;
+  root.replaceChildren(...groups.filter((group) => group.dataset.arm === arm));
   for (const group of groups) {
-    group.hidden = group.dataset.arm !== arm;
     for (const field of group.elements) {
       field.closest("label").hidden = "video" in field.closest("label").dataset && !video;
       fill(field, given[group.dataset.arm]?.[field.name]);

@@ -87,7 +87,7 @@ def _group(arm: str) -> str:
     # Numbers fit side by side; choices with their explanations do not.
     numbers = all(option.kind in ("whole", "number") for option in options)
     fields = "".join(_field(arm, option) for option in options)
-    return f'<fieldset data-arm="{arm}"{" data-side" if numbers else ""} hidden>{fields}</fieldset>'
+    return f'<fieldset data-arm="{arm}"{" data-side" if numbers else ""}>{fields}</fieldset>'
 
 
 def _field(arm: str, option: Setting) -> str:
