@@ -1,4 +1,5 @@
-// Drop-downs that follow one another and write the prompt. `element`, `trigger`: Gradio's.
+// Drop-downs that follow one another and write the prompt. `element`, `props`,
+// `trigger`: Gradio's.
 
 const selects = [...element.querySelectorAll("select")];
 
@@ -16,6 +17,7 @@ function follow() {
 
 element.addEventListener("input", () => {
   follow();
-  trigger("input", { words: selects.map((select) => select.value) });
+  props.value = selects.map((select) => select.value);
+  trigger("input");
 });
 follow();

@@ -56,15 +56,21 @@ def add_builder(vocabulary: Vocabulary, prompt: gr.Textbox, visible: bool) -> gr
             elem_classes="tco-place",
         )
 
-    def written(event: gr.EventData) -> Any:
-        words = event._data.get("words") if isinstance(event._data, dict) else None
+    def written(words: Any) -> Any:
         if not isinstance(words, list) or len(words) != len(choices):
             return gr.skip()
         if any(word not in c.words for word, c in zip(words, choices, strict=True)):
             return gr.skip()
         return write(*words)
 
-    drawn.input(written, None, prompt, show_progress="hidden", api_visibility="private")
+    drawn.input(
+        written,
+        drawn,
+        prompt,
+        show_progress="hidden",
+        api_visibility="private",
+        trigger_mode="always_last",
+    )
     return accordion
 
 
