@@ -6,6 +6,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.visitor import PROMPT, box, choose, press, set_number, unfold
+from tracache.compare.request import make_request
+from tracache.compare.serialise import given_of, to_query
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -26,6 +28,24 @@ def test_an_arm_of_another_kind_brings_its_own_settings(open_page):
     expect(page.locator("#figures tbody tr").nth(1)).to_contain_text("ToCa10 of 20")
     expect(page.locator("#heatmap")).to_contain_text("computed in part")
     expect(page.locator("#heatmap-text")).to_contain_text("parts of blocks")
+
+
+def test_what_is_set_of_an_arm_comes_with_a_link_and_is_kept(open_page, server):
+    options = {"toca": {"interval": 2, "ratio": 0.5}}
+    request = make_request("scenes-t2i", PROMPT, seed=3, arms=["toca"], options=options)
+    page = open_page(address=f"{server}/?{to_query(given_of(request))}")
+    expect(box(page)).to_have_value(PROMPT)
+    unfold(page)
+    interval = page.get_by_label("Interval")
+    expect(interval).to_have_value("2")
+    expect(page.get_by_label("Share cached")).to_have_value("0.5")
+    choose(page, "Accelerated by", "Δ-DiT")
+    expect(interval).to_have_value("3")
+    interval.fill("4")
+    choose(page, "Accelerated by", "ToCa")
+    expect(interval).to_have_value("2")
+    choose(page, "Accelerated by", "Δ-DiT")
+    expect(interval).to_have_value("4")
 
 
 def test_an_arm_that_cannot_run_here_says_why(open_page):

@@ -17,13 +17,7 @@ from tracache.models.spec import ModelSpec
 from tracache.ui.models import preset_choices, rivals_of, set_computed
 from tracache.ui.setting_controls import ON_PAGE, QUIET, add_group
 from tracache.ui.views.notes import arm_note, preset_note
-from tracache.ui.widgets.options import (
-    NOT_HERE,
-    PLACES,
-    add_options,
-    given_options,
-    show_options,
-)
+from tracache.ui.widgets.options import NOT_HERE, PLACES, add_options, show_chosen
 
 #: Arms at once, full compute and the accelerated one among them.
 MAX_ARMS = 4
@@ -106,7 +100,7 @@ def add_arms(spec: ModelSpec, model: gr.Dropdown, budget: Budget) -> dict[str, A
             arm_note(chosen, model, NOT_HERE),
             gr.update(value=preset_note(named, model), visible=named != CUSTOM),
             *(
-                show_options(place, chosen, model, given_options(options))
+                show_chosen(place, options, chosen, model)
                 for place, options in zip(PLACES, held, strict=True)
             ),
             *(gr.update(visible=v) for v in _shown(chosen, also, when, named, model_id).values()),

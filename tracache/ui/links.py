@@ -18,6 +18,7 @@ from tracache.ui.form import fill_controls
 from tracache.ui.handlers import Handlers
 from tracache.ui.models import model_changes, model_choices, preset_choices, set_computed
 from tracache.ui.toast import plain
+from tracache.ui.widgets.options import PLACES
 from tracache.ui.widgets.share import share_request
 
 GONE = "That run is no longer kept. Its settings are here: press Generate to make it again."
@@ -25,7 +26,9 @@ GONE = "That run is no longer kept. Its settings are here: press Generate to mak
 
 def link_outputs(controls: Controls) -> list[Any]:
     """Return every component that a link sets, but for what a job shows."""
-    return [*controls.subject.outputs.values(), *controls.inputs.values()]
+    # What follows a change of the arm or the model reads its own settings: these come first.
+    own = [controls.inputs[place] for place in PLACES]
+    return [*own, *controls.subject.outputs.values(), *controls.inputs.values()]
 
 
 def fill_page(

@@ -66,6 +66,12 @@ def show_options(
     return {"arm": arm, "video": spec.makes_video, "given": mine}
 
 
+def show_chosen(place: str, held: Any, arm: str, spec: ModelSpec) -> Any:
+    """Return an update that shows an arm's fields and leaves what is set; none where it does."""
+    shown = show_options(place, arm, spec, given_options(held))
+    return gr.skip() if held == shown else shown
+
+
 def given_options(held: Any) -> dict[str, dict[str, Any]]:
     """Return what was given, by arm, of what a place holds; nothing of anything else."""
     given = held.get("given") if isinstance(held, dict) else None
