@@ -69,7 +69,9 @@ class ClipMeasure:
         self.name = f"CLIP score ({source.rstrip('/').rpartition('/')[2]})"
         self._device = device or torch.device("cpu")
         loaded: Any = (_Clip(model.eval()), processor)
-        self._metric = CLIPScore(model_name_or_path=lambda: loaded).to(self._device)
+        # Of processes that share a run, each has its own pictures.
+        metric = CLIPScore(model_name_or_path=lambda: loaded, sync_on_compute=False)
+        self._metric = metric.to(self._device)
 
     def to(self, device: torch.device) -> None:
         """Compute there from now on."""

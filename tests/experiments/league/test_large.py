@@ -1,9 +1,6 @@
 """Leagues of today's models, on tiny pipelines of the very classes, by the whole command."""
 
 import json
-import os
-import shutil
-from pathlib import Path
 
 import pytest
 from PIL import Image

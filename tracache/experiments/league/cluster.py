@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 from PIL import Image
 
@@ -31,10 +32,18 @@ RESTARTS, TRIES = 100, 3
 
 
 class Carried:
-    """Records that a keeper keeps, with the methods of :class:`Records` that players need."""
+    """Records that a keeper keeps, with the methods of :class:`Records` that players need.
 
-    def __init__(self, keeper: Any) -> None:
-        self._keeper = keeper
+    Parameters
+    ----------
+    keeper : str
+        Its name in the cluster.
+    """
+
+    def __init__(self, keeper: str) -> None:
+        import ray
+
+        self._keeper: Any = ray.get_actor(keeper)
 
     def append(self, record: dict[str, Any]) -> None:
         """Add a record, which is on the keeper's disk when this returns."""
@@ -74,11 +83,11 @@ class Player:
         Of the model; one that is brought along must be there too.
     measures : sequence of str
         What scores pictures.
-    keeper : actor
-        Of the records.
+    keeper : str
+        Of the records, by its name in the cluster.
     """
 
-    def __init__(self, name: str, measures: Sequence[str], keeper: Any) -> None:
+    def __init__(self, name: str, measures: Sequence[str], keeper: str) -> None:
         self._settings = Settings.from_environment()
         self._name = bring(name, self._settings).id if is_brought(name) else name
         self._words, self._measures = measures, list[PromptMeasure]()
@@ -130,12 +139,13 @@ def players(
     count = gpus or max(1, int(there.get("CPU", 1)) // CORES)
     node = ray.get_runtime_context().get_node_id()
     beside = NodeAffinitySchedulingStrategy(node, soft=False)
-    keeper_of = ray.remote(num_cpus=0, scheduling_strategy=beside)(Records)
+    called = f"tracache-{uuid4().hex}"
+    keep = ray.remote(num_cpus=0, name=called, scheduling_strategy=beside)(Records)
     # A file of its own, beside that of whoever began.
-    keeper = keeper_of.remote(records.folder.absolute(), records.worker + 1)
+    keeper = keep.remote(records.folder.absolute(), records.worker + 1)
     needs = {"num_gpus": 1} if gpus else {"num_cpus": min(CORES, int(there.get("CPU", 1)))}
     made = ray.remote(max_restarts=RESTARTS, max_task_retries=TRIES, **needs)(Player)
-    team = [made.remote(name, list(measures), keeper) for _ in range(count)]
+    team = [made.remote(name, list(measures), called) for _ in range(count)]
     try:
         yield team
     finally:
@@ -163,7 +173,8 @@ def connect(address: str) -> Any:
     if not ray.is_initialized():
         try:
             ray.init(address=address, log_to_driver=False, include_dashboard=False)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except Exception as error:
+            # Ray has no kind of its own for what it cannot join or start.
             reason = " ".join(str(error).split())[:160]
             raise ValueError(
                 f"--ray {address}: there is no such cluster; start one with ray start --head, and "
@@ -196,8 +207,11 @@ def play(team: Sequence[Any], phase: str, leg: Leg, heard: Callable[[], Any]) ->
 
 
 def place_of(team: Sequence[Any]) -> Place:
-    """Return where the first of them runs."""
-    return _get(team[0].place.remote())
+    """Have all load the model, and return where the first that has it runs."""
+    import ray
+
+    done, _ = ray.wait([player.place.remote() for player in team], num_returns=1)
+    return _get(done[0])
 
 
 def _get(reference: Any) -> Any:
