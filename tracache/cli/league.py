@@ -59,6 +59,8 @@ def run_league(
     if args.ray is not None and worker.count > 1:
         raise ValueError("--ray shares the work out by itself: leave out accelerate or torchrun")
     planned = plan_league(args)
+    if args.ray is not None:
+        cluster.connect(args.ray)
     plans, measures, header = planned.plans, planned.measures, planned.header
     kept = [Records(args.output / plan.folder, worker.index) for plan in plans]
     for plan, records in zip(plans, kept, strict=True):
