@@ -105,7 +105,7 @@ def _run(
     """Do this worker's share of a model's runs, and return where it ran."""
     phases = PHASES if measures.named else PHASES[:2]
     if args.ray is not None:
-        with cluster.players(args.ray, plan.name, args.measures, records) as team:
+        with cluster.players(args.ray, plan.name, args.measures, records, args.device) as team:
             place = cluster.place_of(team)
             for leg, phase, title in _phases(plan, phases):
                 with tqdm(total=leg.shares(phase), unit="share", desc=title) as bar:

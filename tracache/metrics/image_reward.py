@@ -1,9 +1,9 @@
 """ImageReward: how much people would like an image that was made for a prompt (Xu et al., 2023).
 
-Its package, ``image-reward`` (github.com/THUDM/ImageReward), is written for transformers 4, where
-this project needs 5. Where it cannot be imported beside it, this very file, which knows nothing of
-the project, scores a folder of a league's records from an environment of the package's own, and the
-league then finds the scores there:
+Its package, ``image-reward`` (github.com/THUDM/ImageReward), is written for an older transformers
+than this project's, and imports ``clip`` besides. Where it cannot be imported beside the project,
+this very file, which knows nothing of it, scores a folder of a league's records from an environment
+of the package's own, and the league then finds the scores there:
 
     python tracache/metrics/image_reward.py FOLDER
 """
@@ -54,7 +54,7 @@ class ImageRewardMeasure:
             # What an old package raises beside new libraries is not only ImportError.
             raise ValueError(
                 f"ImageReward cannot be imported here ({_short(error)}): pip install image-reward "
-                "in an environment of its own, with transformers 4, run there "
+                "openai-clip in an environment of its own, with transformers 4, run there "
                 f"python {Path(__file__).name} FOLDER, this file, on the folder of the league's "
                 "records, and sum up again without imagereward"
             ) from error
@@ -143,4 +143,6 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    # Other measures beside this file have names that packages have too, such as lpips.
+    sys.path = [folder for folder in sys.path if Path(folder or ".") != Path(__file__).parent]
     sys.exit(main(sys.argv[1:]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
@@ -85,10 +85,13 @@ class Player:
         What scores pictures.
     keeper : str
         Of the records, by its name in the cluster.
+    device : str or None
+        In place of what the environment there says.
     """
 
-    def __init__(self, name: str, measures: Sequence[str], keeper: str) -> None:
-        self._settings = Settings.from_environment()
+    def __init__(self, name: str, measures: Sequence[str], keeper: str, device: str | None) -> None:
+        settings = Settings.from_environment()
+        self._settings = settings if device is None else replace(settings, device=device)
         self._name = bring(name, self._settings).id if is_brought(name) else name
         self._words, self._measures = measures, list[PromptMeasure]()
         self._records = Carried(keeper)
@@ -110,7 +113,7 @@ class Player:
 
 @contextmanager
 def players(
-    address: str, name: str, measures: Sequence[str], records: Records
+    address: str, name: str, measures: Sequence[str], records: Records, device: str | None
 ) -> Iterator[list[Any]]:
     """Start a player for every GPU of a cluster, or every two cores where it has none.
 
@@ -125,6 +128,8 @@ def players(
         What scores pictures.
     records : Records
         Where all goes.
+    device : str or None
+        Of each player; the best that there is if not given.
 
     Raises
     ------
@@ -145,7 +150,7 @@ def players(
     keeper = keep.remote(records.folder.absolute(), records.worker + 1)
     needs = {"num_gpus": 1} if gpus else {"num_cpus": min(CORES, int(there.get("CPU", 1)))}
     made = ray.remote(max_restarts=RESTARTS, max_task_retries=TRIES, **needs)(Player)
-    team = [made.remote(name, list(measures), called) for _ in range(count)]
+    team = [made.remote(name, list(measures), called, device) for _ in range(count)]
     try:
         yield team
     finally:
