@@ -181,10 +181,13 @@ def connect(address: str) -> Any:
         except Exception as error:
             # Ray has no kind of its own for what it cannot join or start.
             reason = " ".join(str(error).split())[:160]
-            raise ValueError(
-                f"--ray {address}: there is no such cluster; start one with ray start --head, and "
-                f"ray start --address=HOST:6379 on the other machines ({reason})"
-            ) from error
+            what = (
+                "Ray did not start here; try again when less else runs"
+                if address == "local"
+                else "there is no such cluster; start one with ray start --head, and ray start "
+                "--address=HOST:6379 on the other machines"
+            )
+            raise ValueError(f"--ray {address}: {what} ({reason})") from error
     return ray
 
 
