@@ -25,6 +25,8 @@ ENVIRONMENT = {
     **os.environ,
     "OMP_NUM_THREADS": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Ray gives way to all else by default, which beside other tests comes to standing still.
+    "RAY_worker_niceness": "0",
     # Its sockets need short paths.
     "RAY_TMPDIR": "/tmp",
     "PYTHONPATH": str(ROOT),
