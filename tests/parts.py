@@ -1,6 +1,11 @@
 """Parts of tiny pipelines with random weights, which more than one room's tests put together."""
 
+import json
+import string
+
 import diffusers
+import torch
+import transformers
 
 
 def sdxl_unet():
@@ -61,3 +66,28 @@ def wan_vae(channels, **more):
         temperal_downsample=[False, True, True],
         **more,
     )
+
+
+def write_clip(folder):
+    """Write a tiny CLIP in transformers' layout, and return its folder."""
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    text = {"vocab_size": 54, "max_position_embeddings": 64, "bos_token_id": 0}
+    config = transformers.CLIPConfig(
+        text_config={**sizes, **text, "num_attention_heads": 2, "eos_token_id": 1},
+        vision_config={**sizes, "num_attention_heads": 2, "image_size": 32, "patch_size": 16},
+        projection_dim=8,
+    )
+    torch.manual_seed(0)
+    transformers.CLIPModel(config).save_pretrained(folder)
+    letters = string.ascii_lowercase
+    words = ["<|startoftext|>", "<|endoftext|>", *letters, *(c + "</w>" for c in letters)]
+    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    processor = transformers.CLIPImageProcessor(
+        size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
+    )
+    tokenizer = transformers.CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
+    transformers.CLIPProcessor(image_processor=processor, tokenizer=tokenizer).save_pretrained(
+        folder
+    )
+    return str(folder)

@@ -107,3 +107,9 @@ def filmstrip(videos: Sequence[Video], columns: int = 8) -> Image:
 def frames_of(picture: Picture) -> tuple[Image, ...]:
     """Return the frames of a video, or an image as the only one."""
     return picture.frames if isinstance(picture, Video) else (picture,)
+
+
+def frames_in(strip: Image, count: int) -> list[Image]:
+    """Return the frames that lie side by side in a picture, so many of them."""
+    width = strip.width // count
+    return [strip.crop((i * width, 0, (i + 1) * width, strip.height)) for i in range(count)]

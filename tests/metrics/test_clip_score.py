@@ -1,46 +1,21 @@
 """CLIP score, on a tiny CLIP in transformers' layout."""
 
 import json
-import string
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import (
-    CLIPConfig,
-    CLIPImageProcessor,
-    CLIPModel,
-    CLIPProcessor,
-    CLIPTokenizer,
-)
+from transformers import CLIPModel, CLIPProcessor
 
+from tests.parts import write_clip
 from tracache.cli.main import main
 from tracache.metrics.clip_score import ClipMeasure
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("clip") / "tiny-clip"
-    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
-    text = {"vocab_size": 54, "max_position_embeddings": 64, "bos_token_id": 0}
-    config = CLIPConfig(
-        text_config={**sizes, **text, "num_attention_heads": 2, "eos_token_id": 1},
-        vision_config={**sizes, "num_attention_heads": 2, "image_size": 32, "patch_size": 16},
-        projection_dim=8,
-    )
-    torch.manual_seed(0)
-    CLIPModel(config).save_pretrained(folder)
-    letters = string.ascii_lowercase
-    words = ["<|startoftext|>", "<|endoftext|>", *letters, *(c + "</w>" for c in letters)]
-    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    processor = CLIPImageProcessor(
-        size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
-    )
-    tokenizer = CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
-    CLIPProcessor(image_processor=processor, tokenizer=tokenizer).save_pretrained(folder)
-    return str(folder)
+    return write_clip(tmp_path_factory.mktemp("clip") / "tiny-clip")
 
 
 def picture(seed):

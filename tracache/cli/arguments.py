@@ -11,7 +11,7 @@ from tracache.caching.declare import settings_of
 from tracache.caching.methods.planned import PlannedConfig
 from tracache.cli.analyse import WATCHING
 from tracache.cli.calibrate import ABOUT, HOW
-from tracache.cli.league import add_league
+from tracache.cli.league_options import add_league
 from tracache.cli.run_settings import AXES, add_options, add_setting, add_settings, reader_of
 from tracache.cli.sweep import spans
 from tracache.compare.arm import PUBLISHED, TRACACHE
@@ -19,6 +19,7 @@ from tracache.compare.arms import ARMS
 from tracache.compare.request import SETTINGS
 from tracache.experiments.doctor import CACHES
 from tracache.experiments.peers import PEERS
+from tracache.experiments.prompts import ABOUT as PROMPTS
 from tracache.experiments.questions import QUESTIONS
 from tracache.metrics.clip_score import VIT_G_14
 from tracache.metrics.fid import FEATURES
@@ -101,7 +102,7 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     bench.add_argument("--compute", type=int, nargs="+", metavar="N", help=_COMPUTE)
     bench.add_argument("--presets", nargs="+", metavar="NAME", help="in place of strides; or all")
     bench.add_argument("--arms", nargs="+", metavar="ARM", help="default all; latency tracache")
-    bench.add_argument("--prompts", type=Path, help="file, one prompt a line (the held-out ones)")
+    bench.add_argument("--prompts", help=f"{PROMPTS} (the held-out ones)")
     bench.add_argument("--count", type=int, default=32, help="prompts to take (default 32)")
     bench.add_argument(
         "--batch", type=int, nargs="+", default=[1], help="prompts per run (default 1)"
@@ -208,7 +209,7 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     _add_common(tune)
     tune.add_argument("--steps", type=int, help="denoising steps (the model's default)")
     tune.add_argument("--budgets", type=int, nargs="+", default=[10, 9, 8, 7, 6, 5])
-    tune.add_argument("--prompts", type=Path, help="file, one prompt a line (the tuning ones)")
+    tune.add_argument("--prompts", help=f"{PROMPTS} (the tuning ones)")
     tune.add_argument("--count", type=int, default=32, help="prompts to take (default 32)")
     tune.add_argument("--batch", type=int, default=16, help="prompts per run (default 16)")
     tune.set_defaults(run=runs["tune"])
@@ -228,7 +229,7 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     )
     for name in HOW:
         add_setting(calibrate, settings_of(PlannedConfig)[name])
-    calibrate.add_argument("--prompts", type=Path, help="file, one prompt a line (the tuning ones)")
+    calibrate.add_argument("--prompts", help=f"{PROMPTS} (the tuning ones)")
     calibrate.add_argument("--count", type=int, default=8, help="prompts to take (default 8)")
     calibrate.add_argument("--batch", type=int, default=8, help="prompts per run (default 8)")
     calibrate.set_defaults(run=runs["calibrate"])
@@ -236,7 +237,7 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
 
 
 def _add_experiment(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--prompts", type=Path, help="file, one prompt a line (the held-out ones)")
+    parser.add_argument("--prompts", help=f"{PROMPTS} (the held-out ones)")
     parser.add_argument("--count", type=int, default=16, help="prompts, or more images than those")
     parser.add_argument("--batch", type=int, default=1, help="prompts per run (default 1)")
     parser.add_argument("--features", choices=FEATURES, default="none", help="for sets of images")

@@ -96,10 +96,10 @@ def _sweep(args: argparse.Namespace) -> None:
 
 
 def _league(args: argparse.Namespace) -> None:
-    settings = _settings(args)
+    worker, settings = this_worker(_settings(args))
     args.options = options_of(args)
-    figures = run_league(args, lambda model: load_model(model, settings))
-    if args.json is not None:
+    figures = run_league(args, lambda model: load_model(model, settings), worker)
+    if figures is not None and args.json is not None:
         write_json(args.json, figures)
 
 

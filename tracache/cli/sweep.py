@@ -27,6 +27,8 @@ from tracache.experiments.summary import (
     show,
     summarise,
 )
+from tracache.experiments.vbench import ABOUT as VBENCH
+from tracache.experiments.vbench import CLIPS, write_prompts
 from tracache.experiments.workers import Worker
 from tracache.metrics.clip_score import ClipMeasure
 from tracache.metrics.fid import SetMeasure, measures_for
@@ -211,11 +213,9 @@ def run_experiment(
     write_json(experiment.folder / "summary.json", {"rows": [row.to_dict() for row in rows]})
     contact_sheet(records, rows).save(experiment.folder / "sheet.png", optimize=True)
     print(f"{text}\n\nwritten to {experiment.folder}")
-    if (experiment.folder / "videos").is_dir():
-        print(
-            "for VBench's own evaluator, a folder of videos/ each: vbench evaluate "
-            "--mode custom_input --videos_path FOLDER --dimension motion_smoothness"
-        )
+    if (experiment.folder / CLIPS).is_dir():
+        write_prompts(experiment.folder, experiment.subjects)
+        print(VBENCH)
     return rows
 
 

@@ -11,6 +11,7 @@ from tracache.compare.report import versions
 from tracache.compare.request import Request
 from tracache.compare.sampling import Inputs, Sample, decode, prepare, sample
 from tracache.experiments.records import AnyRecords
+from tracache.experiments.vbench import clip_title
 from tracache.experiments.workers import Worker
 from tracache.media import Picture, strip
 from tracache.metrics.fidelity import image_quality, relative_error
@@ -212,7 +213,7 @@ class _Maker:
                 continue
             image = made.images[place]
             quality = image_quality(image, full.images[place])
-            file = self._records.save(setting.name, index, image, self._title(index))
+            file = self._records.save(setting.name, index, image, clip_title(self._subjects, index))
             self._records.append(
                 {
                     "setting": setting.name,
@@ -251,9 +252,3 @@ class _Maker:
                 sample(self._model, self._inputs, setting.setup)
             self._macs[setting.name] = macs.total
         return self._macs[setting.name]
-
-    def _title(self, index: int) -> str:
-        """The name under which VBench looks for a video: its prompt, numbered from 0."""
-        prompt = str(self._subjects[index]).replace("/", " ")
-        number = list(self._subjects[:index]).count(self._subjects[index])
-        return f"{prompt[:180]}-{number}"

@@ -13,17 +13,21 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 from PIL import Image
 
-from tracache.media import Picture, Video, strip
+from tracache.media import Picture, Video, filmstrip, strip
 
 #: Setting and index of the prompt: what a record is about.
 Key = tuple[str, int]
 
 HEADER = "run.json"
+
+#: Frames of a video that are kept as a picture, all of the embedded model's: a strip of all of a
+#: large model's would take a hundred megabytes.
+FRAMES = 17
 
 log = logging.getLogger(__name__)
 
@@ -69,19 +73,20 @@ class Records:
     def save(self, setting: str, index: int, picture: Picture, title: str) -> str:
         """Write a picture to ``images/<setting>/<index>.png`` and return that path.
 
-        Of a video, those are its frames side by side; the video itself goes to
-        ``videos/<setting>/<title>.mp4``.
+        Of a video, those are its frames side by side, or :data:`FRAMES` of them where there are
+        more; the video itself goes to ``videos/<setting>/<title>.mp4``.
         """
         if isinstance(picture, Video):
             folder = self.folder / "videos" / setting
             folder.mkdir(parents=True, exist_ok=True)
             picture.save(folder / f"{title}.mp4")
+            picture = filmstrip([picture], FRAMES)
         folder = self.folder / "images" / setting
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"{index:06d}.png"
         # A killed run must not leave half an image under a good name.
         part = file.with_suffix(f".{self.worker}.part")
-        strip(picture).save(part, format="png")
+        picture.save(part, format="png")
         part.replace(file)
         return str(file.relative_to(self.folder))
 
@@ -241,4 +246,25 @@ class Remembered:
         return set(self._found)
 
 
-AnyRecords = Records | Remembered
+class AnyRecords(Protocol):
+    """What whoever makes pictures needs of records, wherever they are kept."""
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add a record."""
+        ...
+
+    def save(self, setting: str, index: int, picture: Picture, title: str) -> str:
+        """Keep a picture, and return what its record calls it."""
+        ...
+
+    def picture(self, record: dict[str, Any]) -> Image.Image:
+        """Return the picture of a record."""
+        ...
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return all records."""
+        ...
+
+    def keys(self) -> set[Key]:
+        """Return what need not be done again."""
+        ...

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from tracache.compare.output import write_json
+from tracache.models import sources
 from tracache.models.registry import DEFAULT_MODEL, find_model
-from tracache.models.sources import weights_digest
 from tracache.settings import Settings
 
 #: Where a command that is kept says where its figures go.
@@ -114,7 +114,7 @@ def models_of(command: str) -> list[str]:
 
 def digest_of(models: Sequence[str], settings: Settings) -> str:
     """Return the SHA-256 of a model's weights, or of several models' digests one after another."""
-    digests = [weights_digest(settings.assets / find_model(model).source) for model in models]
+    digests = [sources.digest_of(find_model(model), settings) for model in models]
     return digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
 
 

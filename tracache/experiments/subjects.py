@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from tracache.compare.request import Request, make_request
+from tracache.experiments.prompts import SETS, read_prompts, split_prompts
 from tracache.models.registry import find_model
 from tracache.models.sources import labels_of
 from tracache.settings import Settings, require_asset
+
+#: Lists of the embedded models' prompts: those that are reported on, and those to choose on.
+HELDOUT, TUNING = "heldout.txt", "tuning.txt"
 
 
 def any_subject(model_id: str) -> dict[str, Any]:
@@ -44,7 +47,7 @@ def read_subjects(args: argparse.Namespace, default: str) -> list[str | int]:
     Parameters
     ----------
     args : argparse.Namespace
-        With ``model``, ``prompts`` (a file or None) and ``count``.
+        With ``model``, ``prompts`` (what ``read_prompts`` takes, or None) and ``count``.
     default : str
         List of the embedded models' prompts.
 
@@ -80,10 +83,11 @@ def every_nth(items: Sequence[str | int], count: int) -> list[str | int]:
     return [items[i * len(items) // count] for i in range(count)]
 
 
-def _read_prompts(file: Path | None, default: str) -> list[str | int]:
-    """Prompts from the file given, or those that the embedded model has not been trained on."""
-    if file is None:
+def _read_prompts(source: str | None, default: str) -> list[str | int]:
+    """Prompts from what was named, or those that the embedded model has not been trained on."""
+    if source is None:
         assets = Settings.from_environment().assets
-        file = require_asset(assets / "prompts" / default, assets)
-    lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
-    return [line for line in lines if line]
+        source = str(require_asset(assets / "prompts" / default, assets))
+    found = read_prompts(source)
+    # What is chosen on the tenth of a known set may be reported on the rest of it.
+    return list(split_prompts(found)[1] if source in SETS and default.endswith(TUNING) else found)

@@ -190,12 +190,24 @@ def pareto(rows: Sequence[SummaryRow]) -> go.Figure:
     return figure
 
 
-def thumbnail(picture: Image.Image, side: int) -> Image.Image:
-    """Return an image, or the middle frame of a video's frames side by side, as small as that."""
-    frames = max(1, picture.width // picture.height)
-    width = picture.width // frames
-    left = width * (frames // 2)
-    return picture.crop((left, 0, left + width, picture.height)).resize((side, side))
+def thumbnail(picture: Image.Image, side: int, frames: int | None = None) -> Image.Image:
+    """Return the middle of an image, or of the middle one of frames side by side, as small as that.
+
+    Parameters
+    ----------
+    picture : Image
+        An image, or frames side by side.
+    side : int
+        Pixels.
+    frames : int, optional
+        How many frames; as many as there are squares if not given.
+    """
+    frames = frames or max(1, picture.width // picture.height)
+    width, height = picture.width // frames, picture.height
+    edge = min(width, height)
+    left = width * (frames // 2) + (width - edge) // 2
+    top = (height - edge) // 2
+    return picture.crop((left, top, left + edge, top + edge)).resize((side, side))
 
 
 def contact_sheet(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -17,6 +18,9 @@ from accelerate import PartialState
 from tracache.settings import Settings
 
 T = TypeVar("T")
+
+#: How long one waits for another, which may have hours more to do; ten minutes are usual.
+PATIENCE = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ def this_worker(settings: Settings) -> tuple[Worker, Settings]:
     """
     if not _launched():
         return Worker(), settings
-    state = PartialState(cpu=settings.device == "cpu" or not torch.cuda.is_available())
+    cpu = settings.device == "cpu" or not torch.cuda.is_available()
+    state = PartialState(cpu=cpu, timeout=PATIENCE)
     if state.device.type == "cuda" and settings.device in (None, "cuda"):
         settings = replace(settings, device=f"cuda:{state.local_process_index}")
     return Worker(state.process_index, state.num_processes), settings

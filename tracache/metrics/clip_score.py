@@ -17,6 +17,9 @@ BATCH = 16
 #: What the paper scores PixArt-α with.
 VIT_G_14 = "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k"
 
+#: What nobody has to name.
+VIT_L_14 = "openai/clip-vit-large-patch14"
+
 
 class _Clip(nn.Module):
     """A CLIP whose features are tensors, as torchmetrics takes them; transformers 5 wraps them."""
@@ -41,7 +44,8 @@ class ClipMeasure:
     Parameters
     ----------
     source : str
-        Repository on the Hub or folder of a CLIP in transformers' layout, such as ``VIT_G_14``.
+        Repository on the Hub or folder of a CLIP in transformers' layout, such as ``VIT_G_14``;
+        ``VIT_L_14`` if empty.
     device : torch.device, default cpu
         Where it computes.
 
@@ -52,6 +56,7 @@ class ClipMeasure:
     """
 
     def __init__(self, source: str, device: torch.device | None = None) -> None:
+        source = source or VIT_L_14
         try:
             model = CLIPModel.from_pretrained(source)
             processor = CLIPProcessor.from_pretrained(source)
@@ -64,7 +69,14 @@ class ClipMeasure:
         self.name = f"CLIP score ({source.rstrip('/').rpartition('/')[2]})"
         self._device = device or torch.device("cpu")
         loaded: Any = (_Clip(model.eval()), processor)
-        self._metric = CLIPScore(model_name_or_path=lambda: loaded).to(self._device)
+        # Of processes that share a run, each has its own pictures.
+        metric = CLIPScore(model_name_or_path=lambda: loaded, sync_on_compute=False)
+        self._metric = metric.to(self._device)
+
+    def to(self, device: torch.device) -> None:
+        """Compute there from now on."""
+        self._device = device
+        self._metric.to(device)
 
     @torch.no_grad()
     def __call__(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> float:

@@ -211,7 +211,9 @@ class SetMeasures:
         with warnings.catch_warnings():
             # torchmetrics says on every making that it buffers features.
             warnings.simplefilter("ignore", UserWarning)
-            metric = InceptionScore(feature=_Features(self._space.logits, 0), splits=1)
+            metric = InceptionScore(
+                feature=_Features(self._space.logits, 0), splits=1, sync_on_compute=False
+            )
         for batch in _batches(images):
             metric.update(batch)
         with warnings.catch_warnings():
@@ -301,7 +303,8 @@ def _metric(
     count = features(next(_batches(images[:1]))).shape[1]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return FrechetInceptionDistance(feature=_Features(features, count))
+        # Of processes that share a run, the one that sums up has all the pictures.
+        return FrechetInceptionDistance(feature=_Features(features, count), sync_on_compute=False)
 
 
 def _batches(images: Sequence[Image.Image]) -> Iterator[Tensor]:

@@ -34,7 +34,7 @@ class LpipsMeasure:
             from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
             make: Any = LearnedPerceptualImagePatchSimilarity
-            self._metric = make(net_type=network, normalize=True)
+            self._metric = make(net_type=network, normalize=True, sync_on_compute=False)
         except ImportError as error:
             raise ValueError(
                 "LPIPS needs torchvision, in the version that goes with PyTorch: "

@@ -9,7 +9,7 @@ from PIL import Image
 
 from tracache.caching.methods.planned import PlannedConfig
 from tracache.cli.arguments import build_parser
-from tracache.cli.league import command_of, variant_of
+from tracache.cli.league_options import command_of, variant_of
 from tracache.cli.main import RUNS, main
 from tracache.compare.arms import ARMS
 from tracache.experiments.league.axes import axes_of, varied

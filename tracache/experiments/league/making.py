@@ -8,11 +8,13 @@ from typing import Any
 
 from tracache.compare.sampling import decode, sample
 from tracache.experiments.league.entrants import Entrant, Field
-from tracache.experiments.league.tuning import Chosen, Heard, Start, settings_at
+from tracache.experiments.league.tuning import ALONE, Chosen, Heard, Start, settings_at
 from tracache.experiments.nearness import errors_of
-from tracache.experiments.records import Records
+from tracache.experiments.records import AnyRecords
+from tracache.experiments.vbench import clip_title
 from tracache.experiments.ways import TRACACHE
-from tracache.media import Picture, strip
+from tracache.experiments.workers import Worker
+from tracache.media import Picture
 from tracache.metrics.fidelity import image_quality
 from tracache.models.loading import LoadedModel
 
@@ -27,12 +29,16 @@ def make(
     subjects: Sequence[str | int],
     budgets: Sequence[int],
     chosen: Chosen,
-    records: Records,
+    records: AnyRecords,
     *,
     batch: int = 32,
+    worker: Worker = ALONE,
     progress: Heard = lambda: None,
 ) -> None:
     """Run everybody at every budget, and record every prompt with its picture.
+
+    Prompts are batched before they are shared out, so pictures do not depend on how many workers
+    there are.
 
     Parameters
     ----------
@@ -50,13 +56,14 @@ def make(
         Where records go, and what need not be done again.
     batch : int, default 32
         Prompts per run.
+    worker : Worker, optional
+        Whose share of the batches is made.
     progress : callable, optional
         Called after each run.
     """
     known = {(r["setting"], r["index"]): r for r in records.read()}
-    for first in range(0, len(subjects), batch):
-        part = range(first, min(first + batch, len(subjects)))
-        maker = _Maker(model, whole, [subjects[i] for i in part], part, records, known)
+    for part in worker.share(batches(len(subjects), batch)):
+        maker = _Maker(model, whole, subjects, part, records, known)
         plan: Sequence[int] = ()
         maker.full()
         for budget, entrant in plays(whole, budgets):
@@ -69,6 +76,11 @@ def make(
                 if entrant.name == TRACACHE:
                     plan = done[0]["which"]
             progress()
+
+
+def batches(count: int, batch: int) -> list[range]:
+    """Return the places of so many prompts, batch by batch."""
+    return [range(first, min(first + batch, count)) for first in range(0, count, batch)]
 
 
 def plays(whole: Field, budgets: Sequence[int]) -> Iterator[tuple[int, Entrant]]:
@@ -87,7 +99,7 @@ class _Maker:
         whole: Field,
         subjects: Sequence[str | int],
         part: Sequence[int],
-        records: Records,
+        records: AnyRecords,
         known: dict[tuple[str, int], dict[str, Any]],
     ) -> None:
         self._model, self._whole, self._subjects = model, whole, subjects
@@ -102,8 +114,9 @@ class _Maker:
             return
         self._begin()
         for picture, index in zip(self._pictures, self._part, strict=True):
-            file = self._records.save(setting, index, strip(picture), "")
-            self._append({"setting": setting, "index": index, "image": file})
+            self._append(
+                {"setting": setting, "index": index, **self._save(setting, index, picture)}
+            )
 
     def make(
         self, entrant: Entrant, budget: int, options: dict[str, Any], plan: Sequence[int]
@@ -133,7 +146,7 @@ class _Maker:
                     **self._nearness(place, picture),
                     "computed": start.computed(made),
                     "which": list(made.computed_steps),
-                    "image": self._records.save(setting, index, strip(picture), ""),
+                    **self._save(setting, index, picture),
                 }
             )
             for place, (index, error, picture) in enumerate(
@@ -143,7 +156,8 @@ class _Maker:
 
     def _begin(self) -> Start:
         if self._start is None:
-            self._start = Start.of(self._model, self._whole, self._subjects, self._part)
+            subjects = [self._subjects[i] for i in self._part]
+            self._start = Start.of(self._model, self._whole, subjects, self._part)
             full = self._start.full.latents
             self._pictures = decode(self._model, self._start.inputs, full)
         return self._start
@@ -151,6 +165,10 @@ class _Maker:
     def _nearness(self, place: int, picture: Picture) -> dict[str, float]:
         quality = image_quality(picture, self._pictures[place])
         return {"psnr": min(quality.psnr, SAME_PSNR), "ssim": quality.ssim}
+
+    def _save(self, setting: str, index: int, picture: Picture) -> dict[str, str]:
+        title = clip_title(self._subjects, index)
+        return {"image": self._records.save(setting, index, picture, title)}
 
     def _append(self, record: dict[str, Any]) -> dict[str, Any]:
         self._records.append(record)

@@ -30,6 +30,7 @@ def write_sheet(
     steps: int,
     prompts: Sequence[int],
     file: Path,
+    frames: int = 1,
 ) -> list[str]:
     """Write the sheet of one number of steps, and return its rows, by name.
 
@@ -45,6 +46,8 @@ def write_sheet(
         Whose pictures; a column each.
     file : Path
         A WebP.
+    frames : int, default 1
+        Of each picture, side by side: 1 where it is none of a video.
     """
     there = {(r["setting"], r["index"]): r for r in records.read() if "image" in r}
     names = {(r["budget"], r["entrant"]): r["setting"] for r in there.values() if "budget" in r}
@@ -58,7 +61,7 @@ def write_sheet(
             record = there.get((setting, index))
             if record is not None:
                 with records.picture(record) as picture:
-                    sheet.paste(thumbnail(picture, SIDE), (x * SIDE, y * SIDE))
+                    sheet.paste(thumbnail(picture, SIDE, frames), (x * SIDE, y * SIDE))
     sheet.save(file, quality=QUALITY, method=6)
     return [name for name, _ in wanted]
 

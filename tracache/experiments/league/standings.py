@@ -6,7 +6,7 @@ A cell is a number of steps and a budget: all in it computed as much, of the sam
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from tracache.experiments.league.axes import axes_of
 from tracache.experiments.league.entrants import ARM, RIVAL, Field
 from tracache.experiments.league.intervals import Array, Interval, draw, mean_of, ranks_of, ratio_of
+from tracache.experiments.league.scoring import Scores
 from tracache.experiments.league.search import within
 from tracache.experiments.league.tuning import Chosen, settings_at
 from tracache.experiments.records import Records
@@ -86,11 +87,14 @@ class Cells:
         Who stays out of a cell, with ``steps``, ``budget``, ``title`` and ``why``.
     prompts : int
         How many each row is of.
+    full : dict of str to float
+        Scores of full compute's pictures, by name; empty where none were asked for.
     """
 
     rows: list[Standing]
     out: list[dict[str, Any]]
     prompts: int
+    full: dict[str, float] = field(default_factory=dict)
 
 
 def sum_up(
@@ -117,12 +121,14 @@ def sum_up(
     steps = whole.around.steps
     found: dict[tuple[int, str], dict[int, Record]] = {}
     full: dict[int, Record] = {}
-    for record in records.read():
+    there = records.read()
+    for record in there:
         if record["setting"] == f"{steps}-full":
             full[record["index"]] = record
         elif record.get("steps") == steps:
-            there = found.setdefault((record["budget"], record["entrant"]), {})
-            there[record["index"]] = record
+            some = found.setdefault((record["budget"], record["entrant"]), {})
+            some[record["index"]] = record
+    scores = Scores(there)
     rows: list[Standing] = []
     out: list[dict[str, Any]] = []
     prompts = 0
@@ -135,10 +141,9 @@ def sum_up(
         if indices:
             prompts = len(indices)
             table = {name: [some[i] for i in indices] for name, some in cell.items()}
-            rows += _rows(
-                table, [full[i] for i in indices], whole, budget, records, measures, pairs
-            )
-    return Cells(rows, out, prompts)
+            made = _rows(table, [full[i] for i in indices], whole, budget, records, measures, pairs)
+            rows += _with_scores(made, table, scores)
+    return Cells(rows, out, prompts, scores.mean(f"{steps}-full", sorted(full)))
 
 
 def _in_and_out(
@@ -206,6 +211,24 @@ def _rows(
             )
         )
     return sorted(rows, key=lambda row: (row.rank, row.entrant))
+
+
+def _with_scores(
+    rows: Sequence[Standing], table: Mapping[str, Sequence[Record]], scores: Scores
+) -> list[Standing]:
+    """Add scores that everybody in a cell has."""
+    found = {
+        name: scores.mean(some[0]["setting"], [record["index"] for record in some])
+        for name, some in table.items()
+    }
+    common = set.intersection(*(set(mine) for mine in found.values()))
+    return [
+        replace(
+            row,
+            more=row.more | {k: v for k, v in sorted(found[row.entrant].items()) if k in common},
+        )
+        for row in rows
+    ]
 
 
 def _measured(

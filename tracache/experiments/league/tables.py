@@ -56,6 +56,32 @@ def standings_table(rows: Sequence[Row], steps: int) -> str:
     )
 
 
+def scores_table(rows: Sequence[Row], steps: int, full: Mapping[str, float]) -> str:
+    """Return the scores of one number of steps, full compute first; empty where there are none.
+
+    Scores know nothing of full compute's picture: what scores as well may be another picture.
+    """
+    here = [row for row in rows if row["steps"] == steps]
+    if not full or not here:
+        return ""
+    about = {f"of {steps} steps": "Full compute", "computed": str(steps), "PSNR": "∞", "SSIM": "1"}
+    lines = [{**about, **{name: f"{value:.3f}" for name, value in full.items()}}]
+    for row in here:
+        lines.append(
+            {
+                f"of {steps} steps": row["title"],
+                "computed": str(row["budget"]),
+                "PSNR": f"{row['psnr']:.2f}",
+                "SSIM": f"{row['ssim']:.4f}",
+                **{
+                    name: f"{row['more'][name]:.3f}" if name in row["more"] else "–"
+                    for name in full
+                },
+            }
+        )
+    return table(lines)
+
+
 def out_words(out: Sequence[Row], steps: int) -> str:
     """Say who stays out of which budget, and why."""
     why: dict[tuple[str, str], list[str]] = {}
@@ -79,6 +105,8 @@ def report(figures: Mapping[str, Any]) -> str:
                 "steps' in brackets, and the rank with its 95 % interval."
             )
             parts.append(standings_table(one["rows"], steps))
+            if scores := scores_table(one["rows"], steps, one.get("full", {}).get(str(steps), {})):
+                parts.append(scores)
             if words := out_words(one["out"], steps):
                 parts.append(f"Not in the table: {words}.")
             parts += [

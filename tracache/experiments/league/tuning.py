@@ -15,7 +15,8 @@ from tracache.experiments.league.calibration import CALIBRATED
 from tracache.experiments.league.entrants import Entrant, Field
 from tracache.experiments.league.search import Try, options_to_try, search, within
 from tracache.experiments.nearness import errors_of
-from tracache.experiments.records import Records
+from tracache.experiments.records import AnyRecords
+from tracache.experiments.workers import Worker
 from tracache.models.loading import LoadedModel
 
 #: Of the noise of tuning prompts, which no held-out one has.
@@ -25,6 +26,8 @@ TUNING_SEED = 1_000_000
 Chosen = Mapping[str, Mapping[int, Try | None]]
 
 Heard = Callable[[], Any]
+
+ALONE = Worker()
 
 
 @dataclass(frozen=True)
@@ -53,29 +56,39 @@ class Start:
 
 
 def tune(
-    model: LoadedModel,
+    model: LoadedModel | None,
     whole: Field,
     subjects: Sequence[str | int],
     budgets: Sequence[int],
-    records: Records,
+    records: AnyRecords,
     progress: Heard = lambda: None,
+    *,
+    batch: int = 32,
+    worker: Worker = ALONE,
 ) -> tuple[Field, Chosen]:
     """Calibrate the arms that need that, and search settings of those that decide by themselves.
 
+    Each of many workers does so for its share of the arms; what is recorded is not done again, so
+    that afterwards each has it all by asking once more, alone.
+
     Parameters
     ----------
-    model : LoadedModel
-        What runs.
+    model : LoadedModel or None
+        What runs; none is needed where all is recorded.
     whole : Field
         Who takes part.
     subjects : sequence of str or int
-        Tuning prompts or classes; all in one run.
+        Tuning prompts or classes.
     budgets : sequence of int
         Numbers of computed steps.
     records : Records
         Where tries go, and what need not be tried again.
     progress : callable, optional
         Called after each arm.
+    batch : int, default 32
+        Prompts per run.
+    worker : Worker, optional
+        Whose share of the arms is searched.
 
     Returns
     -------
@@ -84,28 +97,23 @@ def tune(
     mapping
         What was chosen.
     """
-    seeds = [TUNING_SEED + i for i in range(len(subjects))]
     known = {r["setting"]: r for r in records.read() if r["setting"].startswith("tuning")}
-    started: dict[int, Start] = {}
-
-    def start(count: int = len(subjects)) -> Start:
-        if count not in started:
-            started[count] = Start.of(model, whole, subjects[:count], seeds[:count])
-        return started[count]
-
+    starts = _Starts(model, whole, subjects, batch)
+    mine = worker.share(searched(whole))
     steps = whole.around.steps
     found_for: dict[str, Mapping[str, Any]] = {}
     for entrant in whole.entrants:
-        if entrant.arm in CALIBRATED and not entrant.given:
+        if entrant.arm in CALIBRATED and not entrant.given and (worker == ALONE or entrant in mine):
             setting = f"tuning, {steps} steps, {entrant.arm}, calibrated"
             if setting not in known:
-                found = CALIBRATED[entrant.arm](model, start().inputs, steps)
+                several = [one.inputs for one in starts.all()]
+                found = CALIBRATED[entrant.arm](starts.model, several, steps)
                 known[setting] = {"setting": setting, "index": 0, "options": found}
                 records.append(known[setting])
             found_for[entrant.arm] = known[setting]["options"]
     whole = replace(whole, calibrated=found_for)
     chosen: dict[str, Mapping[int, Try | None]] = {}
-    for entrant in searched(whole):
+    for entrant in mine:
 
         def run(options: dict[str, Any], entrant: Entrant = entrant) -> Try:
             about = json.dumps({**entrant.given, **options}, sort_keys=True)
@@ -116,7 +124,7 @@ def tune(
                     "setting": setting,
                     "index": 0,
                     "options": options,
-                    **_tried(model, setup, budgets, start),
+                    **_tried(setup, budgets, starts),
                 }
                 records.append(known[setting])
             record = known[setting]
@@ -128,19 +136,63 @@ def tune(
     return whole, chosen
 
 
-def _tried(
-    model: LoadedModel, setup: Setup, budgets: Sequence[int], start: Callable[..., Start]
-) -> dict[str, float | None]:
+class _Starts:
+    """Beginnings of all runs of the tuning prompts, batch by batch, made once they are needed."""
+
+    def __init__(
+        self, model: LoadedModel | None, whole: Field, subjects: Sequence[str | int], batch: int
+    ) -> None:
+        self._model, self._whole = model, whole
+        self._subjects, self._batch = subjects, batch
+        self._made: dict[range, Start] = {}
+
+    @property
+    def model(self) -> LoadedModel:
+        """What runs.
+
+        Raises
+        ------
+        ValueError
+            If nothing does, since all was thought to be recorded.
+        """
+        if self._model is None:
+            raise ValueError("records of the search are missing: run the same league again")
+        return self._model
+
+    def first(self) -> Start:
+        """Return that of the first prompt alone."""
+        return self._get(range(1))
+
+    def all(self) -> list[Start]:
+        """Return those of all prompts."""
+        count, batch = len(self._subjects), self._batch
+        return [self._get(range(i, min(i + batch, count))) for i in range(0, count, batch)]
+
+    def _get(self, part: range) -> Start:
+        if part not in self._made:
+            subjects = [self._subjects[i] for i in part]
+            seeds = [TUNING_SEED + i for i in part]
+            self._made[part] = Start.of(self.model, self._whole, subjects, seeds)
+        return self._made[part]
+
+
+def _tried(setup: Setup, budgets: Sequence[int], starts: _Starts) -> dict[str, float | None]:
     """Return what a setup computes and its error; without it where it comes to no budget."""
+    model = starts.model
     if setup.cache is not None and not setup.cache.decides_as_it_runs:
         # What it computes is the same for all prompts.
-        one = start(1)
+        one = starts.first()
         computed = one.computed(sample(model, one.inputs, setup))
         if not any(within(computed, budget) for budget in budgets):
             return {"computed": computed, "error": None}
-    made = sample(model, start().inputs, setup)
-    error = fmean(errors_of(made.latents, start().full.latents))
-    return {"computed": start().computed(made), "error": error}
+    errors: list[float] = []
+    counts: list[float] = []
+    for start in starts.all():
+        made = sample(model, start.inputs, setup)
+        found = errors_of(made.latents, start.full.latents)
+        errors += found
+        counts += [start.computed(made)] * len(found)
+    return {"computed": round(fmean(counts), 6), "error": fmean(errors)}
 
 
 def searched(whole: Field) -> list[Entrant]:
