@@ -64,6 +64,27 @@ def test_calibrated_plans_are_ways_too(tmp_path, capsys):
         assert told in capsys.readouterr().err
 
 
+def test_other_schedulers_and_guidances_are_measured_in_one_table(tmp_path, capsys):
+    argv = [*BENCH, "--budgets", "3", "--ways", FEWER, "--json", str(tmp_path / "a.json")]
+    assert main([*argv, "--schedulers", "unipc", "euler", "--guidances", "1", "5"]) == 0
+    rows = json.loads((tmp_path / "a.json").read_text())["rows"]
+    assert {(row["circumstances"], row["way"]) for row in rows} == {
+        (f"{scheduler}, 6 steps, guidance {scale}", way)
+        for scheduler in ("unipc", "euler")
+        for scale in (1, 5)
+        # Naming fewer steps leaves out their other spacings.
+        for way in (FEWER, "tracache")
+    }
+    assert len({row["error"] for row in rows}) == len(rows)
+    capsys.readouterr()
+    for more, told in (
+        (["--schedulers", "rflow"], "schedulers: 'rflow' is not one of dpm-solver++, ddim"),
+        (["--guidances", "-1"], "guidance_scale"),
+    ):
+        assert main([*argv, *more]) == 2
+        assert told in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_arms_that_choose_their_own_budget_are_met_at_their_cost(tmp_path):
     argv = [*BENCH, "--own-budget", "--json", str(tmp_path / "a.json")]

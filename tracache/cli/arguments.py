@@ -111,6 +111,15 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     bench.add_argument(
         "--budgets", type=int, nargs="+", help="nearness: computed steps (1/4, 1/3, 2/5, 1/2)"
     )
+    bench.add_argument("--schedulers", nargs="+", metavar="NAME", help="nearness: several")
+    bench.add_argument(
+        "--guidances",
+        type=float,
+        nargs="+",
+        default=[],
+        metavar="SCALE",
+        help="nearness: several guidance scales",
+    )
     bench.add_argument("--ways", nargs="+", default=[], metavar="WAY", help="nearness: all")
     bench.add_argument(
         "--plans",

@@ -25,9 +25,13 @@ from tracache.experiments.subjects import any_request, read_subjects
 from tracache.experiments.ways import Circumstances, ways_of
 from tracache.models.loading import LoadedModel
 from tracache.models.registry import DEFAULT_MODEL
+from tracache.models.schedulers import AS_PUBLISHED, SCHEDULERS
 
 #: Shares of the steps that are computed unless somebody says how many.
 SHARES = (1 / 4, 1 / 3, 2 / 5, 1 / 2)
+
+#: Schedulers that are for their own models alone.
+ALONE = ("rflow", AS_PUBLISHED)
 
 
 def run_nearness(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> dict[str, Any]:
@@ -49,14 +53,12 @@ def run_nearness(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> d
     batch = args.batch[0]
     require_integer("batch", batch, 1, 64)
     request = any_request(args)
-    around = []
-    for steps in args.steps or [request.steps]:
-        require_integer("steps", steps, 2, request.spec.max_steps)
-        around.append(Circumstances(request.scheduler, request.guidance_scale, steps))
+    around = _around(args, request)
     budgets = {c.steps: _budgets(args, c.steps) for c in around}
     plans = _plans(args, request, budgets)
-    # Raises for a way that there is not.
-    ways_of(request.scheduler, args.ways, plans)
+    for common in around:
+        # Raises for a way that there is not.
+        ways_of(common.scheduler, args.ways, plans)
     prompts = read_subjects(args, "heldout.txt")
     where = nullcontext(str(args.output)) if args.output else TemporaryDirectory()
     with where as folder:
@@ -101,6 +103,26 @@ def run_nearness(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> d
     }
 
 
+def _around(args: argparse.Namespace, request: Request) -> list[Circumstances]:
+    """Return every number of steps, under every scheduler and guidance that is asked for."""
+    spec = request.spec
+    for steps in args.steps or ():
+        require_integer("steps", steps, 2, spec.max_steps)
+    # Also those that the model is not offered with, as its users may have them.
+    flows = "rflow" in spec.schedulers
+    known = [name for name in SCHEDULERS if name in spec.schedulers or not (flows or name in ALONE)]
+    for name in args.schedulers or ():
+        if name not in known:
+            raise ValueError(f"schedulers: {name!r} is not one of {', '.join(known)}")
+    scales = [any_request(args, guidance_scale=scale).guidance_scale for scale in args.guidances]
+    return [
+        Circumstances(scheduler, scale, steps)
+        for steps in args.steps or [request.steps]
+        for scheduler in args.schedulers or [request.scheduler]
+        for scale in scales or [request.guidance_scale]
+    ]
+
+
 def _plans(
     args: argparse.Namespace, request: Request, budgets: Mapping[int, Sequence[int]]
 ) -> dict[str, str]:
@@ -110,6 +132,10 @@ def _plans(
         calibration = read_calibration(file, *PLANS)
         if calibration.what in found:
             raise ValueError(f"--plans has two files of {calibration.title}: give one of each kind")
+        if args.schedulers or args.guidances:
+            raise ValueError(
+                "--plans are of one scheduler and guidance: leave out --schedulers and --guidances"
+            )
         for steps, counts in budgets.items():
             calibration.check(replace(request.occasion(), steps=steps))
             for count in counts:

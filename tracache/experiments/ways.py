@@ -82,23 +82,26 @@ def ways_of(scheduler: str, names: Sequence[str] = (), plans: Collection[str] = 
     """Return the ways that can be measured with a scheduler, or those of them that are named.
 
     :data:`BEST` takes some hundred runs a prompt, and is measured only where it is named. Where
-    there are calibrated ``plans``, by their kinds, those are ways too.
+    there are calibrated ``plans``, by their kinds, those are ways too. Spacings of fewer steps are
+    all measured unless one is named, or :data:`FEWER` itself.
 
     Raises
     ------
     ValueError
         If a name is unknown; the message lists those there are.
     """
-    fewer = [FEWER, *(f"{FEWER}, {spacing}" for spacing in spacings_of(scheduler))]
-    calibrated = [by_plans(kind) for kind in plans]
-    every = [*fewer, *EVEN, *PLANNED, *calibrated]
+    spaced = [FEWER, *(f"{FEWER}, {spacing}" for spacing in spacings_of(scheduler))]
+    others = [*EVEN, *PLANNED, *map(by_plans, plans)]
+    every = [*spaced, *others, BEST]
     for name in names:
-        if name not in (*every, BEST):
-            raise ValueError(f"unknown way {name!r}; choose from {', '.join((*every, BEST))}")
+        if name not in every:
+            raise ValueError(f"unknown way {name!r}; choose from {', '.join(every)}")
     if not names:
-        return every
+        return [*spaced, *others]
+    if any(name in spaced for name in names):
+        spaced = [FEWER, *(way for way in spaced[1:] if way in names)]
     # Other ways borrow TraCache's steps.
-    return [*fewer, *(w for w in (*every[len(fewer) :], BEST) if w in (TRACACHE, *names))]
+    return [*spaced, *(way for way in (*others, BEST) if way in (TRACACHE, *names))]
 
 
 def setup_of(
