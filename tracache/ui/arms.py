@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from tracache.caching.methods.planned import PlannedConfig
 from tracache.compare.arm import PUBLISHED, REFERENCE, TRACACHE
 from tracache.compare.arms import ARMS
 from tracache.models.presets import CUSTOM
-from tracache.models.registry import find_model
+from tracache.models.registry import MODELS, find_model
 from tracache.models.spec import ModelSpec
 from tracache.ui.models import preset_choices, rivals_of, set_computed
 from tracache.ui.setting_controls import ON_PAGE, QUIET, add_group
@@ -119,26 +120,27 @@ def add_arms(spec: ModelSpec, model: gr.Dropdown, budget: Budget) -> dict[str, A
         **QUIET,
     )
     # Whoever chooses an arm gets it as it is meant to be: the published method with its stride.
-    arm.input(
-        lambda chosen, rivals, model_id: (
-            BY_STRIDE if chosen == PUBLISHED else BY_NUMBER,
-            CUSTOM,
-            _rivals_beside(chosen, rivals, find_model(model_id)),
-        ),
-        [arm, also, model],
-        [when, preset, also],
-        **QUIET,
-    )
+    arm.input(None, [arm, also, model], [when, preset, also], js=_choose_arm(), **QUIET)
     inputs = {"when": when, **schedule, "arm": arm, "also": also, "preset": preset}
     return {**inputs, **refinements, **own}
 
 
-def _rivals_beside(arm: str, rivals: Any, spec: ModelSpec) -> list[str]:
-    """Return what an arm that was just chosen is held against: what was chosen, if anybody did."""
-    mine = rivals_of(spec)
-    if rivals in (mine, mine[:1]):
-        return mine if arm == TRACACHE else mine[:1]
-    return [name for name in rivals or [] if name != arm]
+def _choose_arm() -> str:
+    """Script of what follows from the choice of an arm.
+
+    In the browser, so that it is done before anybody can press Generate.
+    """
+    rivals = {spec.id: rivals_of(spec) for spec in MODELS.values()}
+    return f"""(arm, rivals, model) => {{
+      const mine = {json.dumps(rivals)}[model] ?? ["fewer-steps"];
+      const given = rivals ?? [];
+      // What was chosen to hold it against, if anybody chose.
+      const untouched = [mine, mine.slice(0, 1)].some((list) => String(list) === String(given));
+      const beside = untouched
+        ? (arm === "{TRACACHE}" ? mine : mine.slice(0, 1))
+        : given.filter((name) => name !== arm);
+      return [arm === "{PUBLISHED}" ? "{BY_STRIDE}" : "{BY_NUMBER}", "{CUSTOM}", beside];
+    }}"""
 
 
 def _default_budget(spec: ModelSpec) -> int:
