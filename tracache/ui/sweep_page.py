@@ -40,10 +40,6 @@ ABOUT = """One prompt, at several numbers of computed steps, by several methods:
 full compute at equal work, and where? Each cell fills in as it is made and leads to its full
 comparison. One prompt is one prompt: the means over many are under *Manual*, in the results."""
 
-#: Seconds between two pictures of the grid within a row: the browser draws all of it each time,
-#: on the cores that the next cell is made on where both are one machine.
-PAUSE_S = 0.5
-
 NONE = "No embedded model is offered here; sweep from the command line: `tracache sweep`."
 
 EMPTY = '<p class="tc-quiet">Press Run the sweep: full compute first, then a cell at a time.</p>'
@@ -202,7 +198,7 @@ def run_sweep(
     except (ValueError, ModelUnavailableError) as error:
         raise tell(error) from error
     found: dict[int, tuple[Job, ArmResult]] = {}
-    begun = shown = time.monotonic()
+    begun = time.monotonic()
 
     def start(i: int) -> Job | None:
         if i == len(places):
@@ -232,9 +228,7 @@ def run_sweep(
         # The next one runs while this one's cell travels to the page.
         coming = start(i + 1)
         ends = i + 1 == len(places) or places[i + 1].computed != place.computed
-        if ends or time.monotonic() - shown > PAUSE_S:
-            shown = time.monotonic()
-            yield _show(places, found, f"{i + 1} of {len(places)} cells …", plot=ends)
+        yield _show(places, found, f"{i + 1} of {len(places)} cells …", plot=ends)
     yield _show(places, found, f"Done. {_winners(places, found)}")
 
 
