@@ -18,7 +18,7 @@ from tracache.compare.output import table
 from tracache.compare.request import make_request
 from tracache.experiments.output import write_csv, write_figure
 from tracache.experiments.questions import QUESTIONS, Ask, draw
-from tracache.experiments.subjects import all_subjects
+from tracache.experiments.subjects import HELDOUT, all_subjects
 from tracache.experiments.watching import foresight, intervals, trajectories, watch
 from tracache.experiments.workers import Worker
 from tracache.models.loading import LoadedModel
@@ -52,7 +52,7 @@ def run_watching(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> d
     subject: dict[str, Any] = {"prompt": args.prompt, "class_label": args.class_label}
     if args.prompt is None and args.class_label is None:
         args.prompts = None
-        first = all_subjects(args, "heldout.txt")[0][0]
+        first = all_subjects(args, HELDOUT)[0][0]
         subject = {"class_label" if spec.task == "class-to-image" else "prompt": first}
     request = make_request(
         args.model,

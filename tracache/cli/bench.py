@@ -22,7 +22,7 @@ from tracache.experiments.latency import LatencyRow, measure_latency
 from tracache.experiments.memory import MemoryRow, measure_memory
 from tracache.experiments.paper import measure_macs, paper_rows
 from tracache.experiments.peers import require_peer
-from tracache.experiments.subjects import any_subject, read_subjects
+from tracache.experiments.subjects import HELDOUT, any_subject, read_subjects
 from tracache.experiments.tables import (
     show_arm_macs,
     show_latency,
@@ -92,7 +92,7 @@ def run_bench(
     ]
     if args.macs:
         return _macs_of(requests)
-    prompts = read_subjects(args, "heldout.txt")
+    prompts = read_subjects(args, HELDOUT)
     for batch in args.batch:
         require_integer("batch", batch, 1, 64)
     require_integer("rounds", args.rounds, 1, 1000)

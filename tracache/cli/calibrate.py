@@ -34,7 +34,7 @@ from tracache.experiments.calibrate import (
     plan_minimax,
 )
 from tracache.experiments.plan_graphs import REUSE, edges_of
-from tracache.experiments.subjects import any_request, read_subjects
+from tracache.experiments.subjects import TUNING, any_request, read_subjects
 from tracache.models.loading import LoadedModel
 
 #: Which arm reads what is calibrated, by which options.
@@ -63,7 +63,7 @@ def run_calibrate(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> 
     """
     request = any_request(args, steps=args.steps)
     _check(args, request)
-    prompts = read_subjects(args, "tuning.txt")
+    prompts = read_subjects(args, TUNING)
     run = request.occasion()
     model = load()
     values = _measure(args, model, prompts, run)

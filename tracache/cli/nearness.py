@@ -21,7 +21,7 @@ from tracache.compare.request import Request
 from tracache.experiments.nearness import count_nearness, measure_nearness, summarise
 from tracache.experiments.own_budget import OWN_BUDGET, measure_arms, summarise_arms
 from tracache.experiments.records import Records
-from tracache.experiments.subjects import any_request, read_subjects
+from tracache.experiments.subjects import HELDOUT, any_request, read_subjects
 from tracache.experiments.ways import Circumstances, ways_of
 from tracache.models.loading import LoadedModel
 from tracache.models.registry import DEFAULT_MODEL
@@ -30,8 +30,8 @@ from tracache.models.schedulers import AS_PUBLISHED, SCHEDULERS
 #: Shares of the steps that are computed unless somebody says how many.
 SHARES = (1 / 4, 1 / 3, 2 / 5, 1 / 2)
 
-#: Schedulers that are for their own models alone.
-ALONE = ("rflow", AS_PUBLISHED)
+#: Schedulers that only models which come with them can have.
+THEIR_OWN = ("rflow", AS_PUBLISHED)
 
 
 def run_nearness(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def run_nearness(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> d
     for common in around:
         # Raises for a way that there is not.
         ways_of(common.scheduler, args.ways, plans)
-    prompts = read_subjects(args, "heldout.txt")
+    prompts = read_subjects(args, HELDOUT)
     where = nullcontext(str(args.output)) if args.output else TemporaryDirectory()
     with where as folder:
         records = Records(Path(folder))
@@ -110,7 +110,9 @@ def _around(args: argparse.Namespace, request: Request) -> list[Circumstances]:
         require_integer("steps", steps, 2, spec.max_steps)
     # Also those that the model is not offered with, as its users may have them.
     flows = "rflow" in spec.schedulers
-    known = [name for name in SCHEDULERS if name in spec.schedulers or not (flows or name in ALONE)]
+    known = [
+        name for name in SCHEDULERS if name in spec.schedulers or not (flows or name in THEIR_OWN)
+    ]
     for name in args.schedulers or ():
         if name not in known:
             raise ValueError(f"schedulers: {name!r} is not one of {', '.join(known)}")

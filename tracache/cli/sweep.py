@@ -18,7 +18,7 @@ from tracache.compare.request import Request
 from tracache.experiments.grid import Variant, count_images, run_grid, settings_of
 from tracache.experiments.output import write_figure
 from tracache.experiments.records import Records
-from tracache.experiments.subjects import all_subjects, any_request, every_nth
+from tracache.experiments.subjects import HELDOUT, all_subjects, any_request, every_nth
 from tracache.experiments.summary import (
     PairMeasure,
     SummaryRow,
@@ -156,7 +156,7 @@ def make_experiment(args: argparse.Namespace, variants: list[Variant]) -> Experi
     """
     require_integer("batch", args.batch, 1, 64)
     require_integer("count", args.count, 1, MAX_COUNT)
-    there, kind = all_subjects(args, "heldout.txt")
+    there, kind = all_subjects(args, HELDOUT)
     if not there:
         raise ValueError(f"there are no {kind} to take")
     # Beyond all there are, more may be asked for later: they begin again.
@@ -234,6 +234,6 @@ def _header(args: argparse.Namespace, request: Request, count: int | str) -> dic
         "batch": args.batch,
         "settings": common,
         "options": request.options,
-        "prompts": "classes" if classes else Path(args.prompts or "heldout.txt").name,
+        "prompts": "classes" if classes else Path(args.prompts or HELDOUT).name,
         "count": count,
     }

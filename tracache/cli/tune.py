@@ -11,7 +11,7 @@ from tqdm import tqdm
 from tracache.caching.checks import require_integer
 from tracache.cli.bench import circumstances_of
 from tracache.compare.output import table
-from tracache.experiments.subjects import any_request, read_subjects
+from tracache.experiments.subjects import TUNING, any_request, read_subjects
 from tracache.experiments.tables import show_tuned
 from tracache.experiments.tune import tune
 from tracache.models.loading import LoadedModel
@@ -28,7 +28,7 @@ def run_tune(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> dict[
     request = any_request(args, steps=args.steps)
     for budget in args.budgets:
         require_integer("budgets", budget, 2, request.steps)
-    prompts = read_subjects(args, "tuning.txt")
+    prompts = read_subjects(args, TUNING)
     model = load()
     found = []
     for budget in args.budgets:

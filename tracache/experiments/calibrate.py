@@ -15,6 +15,7 @@ from tracache.caching.steps import even_steps
 from tracache.compare.arm import Setup
 from tracache.compare.sampling import Inputs, prepare, sample
 from tracache.experiments.plan_graphs import REUSE, gap_errors, log_snr_of, prediction_costs
+from tracache.experiments.workers import batches
 from tracache.models.loading import LoadedModel
 
 #: Called after each run.
@@ -25,8 +26,7 @@ def batches_of(
     model: LoadedModel, prompts: Sequence[str | int], run: Occasion, batch: int
 ) -> Iterator[Inputs]:
     """Yield what runs begin with, so many prompts at a time; the seed of each is its place."""
-    for first in range(0, len(prompts), batch):
-        part = range(first, min(first + batch, len(prompts)))
+    for part in batches(len(prompts), batch):
         chosen = [prompts[i] for i in part]
         yield prepare(model, chosen, part, run.guidance_scale, run.scheduler)
 

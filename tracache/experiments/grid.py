@@ -12,7 +12,7 @@ from tracache.compare.request import Request
 from tracache.compare.sampling import Inputs, Sample, decode, prepare, sample
 from tracache.experiments.records import AnyRecords
 from tracache.experiments.vbench import clip_title
-from tracache.experiments.workers import Worker
+from tracache.experiments.workers import Worker, batches
 from tracache.media import Picture, strip
 from tracache.metrics.fidelity import image_quality, relative_error
 from tracache.metrics.macs import count_macs
@@ -116,7 +116,7 @@ def distinct(settings: Iterable[Setting]) -> list[Setting]:
 
 def count_images(num_prompts: int, settings: Sequence[Setting], worker: Worker, batch: int) -> int:
     """How many images a worker's share comes to."""
-    return sum(map(len, _batches(num_prompts, worker, batch))) * len(settings)
+    return sum(map(len, worker.share(batches(num_prompts, batch)))) * len(settings)
 
 
 def run_grid(
@@ -157,7 +157,7 @@ def run_grid(
     """
     done = records.keys()
     macs: dict[str, int] = {}
-    for indices in _batches(len(subjects), worker, batch):
+    for indices in worker.share(batches(len(subjects), batch)):
         missing = [s for s in settings if any((s.name, i) not in done for i in indices)]
         progress(len(indices) * (len(settings) - len(missing)))
         if not missing:
@@ -168,11 +168,6 @@ def run_grid(
             full = next(s for s in settings if (s.arm, s.steps) == (REFERENCE, setting.steps))
             maker.make(setting, full, [i for i in indices if (setting.name, i) not in done])
             progress(len(indices))
-
-
-def _batches(count: int, worker: Worker, batch: int) -> list[list[int]]:
-    every = [list(range(i, min(i + batch, count))) for i in range(0, count, batch)]
-    return worker.share(every)
 
 
 @dataclass
@@ -190,7 +185,7 @@ class _Maker:
         inputs: Inputs,
         records: AnyRecords,
         subjects: Sequence[str | int],
-        indices: list[int],
+        indices: Sequence[int],
         macs: dict[str, int],
     ) -> None:
         self._model = model

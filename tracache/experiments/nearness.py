@@ -28,6 +28,7 @@ from tracache.experiments.ways import (
     setup_of,
     ways_of,
 )
+from tracache.experiments.workers import batches
 from tracache.models.loading import LoadedModel
 
 
@@ -107,8 +108,7 @@ def measure_nearness(
     """
     for common in around:
         known = {(r["setting"], r["index"]): r for r in records.read()}
-        for first in range(0, len(prompts), batch):
-            part = range(first, min(first + batch, len(prompts)))
+        for part in batches(len(prompts), batch):
             start: Start | None = None
             plan: tuple[int, ...] = ()
             for computed, way in _runs(common, budgets[common.steps], ways, plans):
@@ -123,7 +123,7 @@ def measure_nearness(
                     about = {"circumstances": common.name, "way": way, "budget": computed}
                     if way == BEST:
                         left = [i for i in part if (setting, i) not in known]
-                        full = start.full[[i - first for i in left]]
+                        full = start.full[[i - part.start for i in left]]
                         others = [_steps_of(kind, common, computed, plans) for kind in plans]
                         for record in best_plans(
                             model, prompts, common, left, full, [plan, *others]
@@ -193,8 +193,8 @@ def count_nearness(
     plans: Collection[str] = (),
 ) -> int:
     """How often :func:`measure_nearness` reports progress."""
-    batches = -(-prompts // batch)
-    return sum(batches * len(list(_runs(c, budgets[c.steps], ways, plans))) for c in around)
+    parts = len(batches(prompts, batch))
+    return sum(parts * len(list(_runs(c, budgets[c.steps], ways, plans))) for c in around)
 
 
 def errors_of(latents: Tensor, full: Tensor) -> list[float]:

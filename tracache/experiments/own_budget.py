@@ -16,6 +16,7 @@ from tracache.compare.sampling import sample
 from tracache.experiments.nearness import Start, begin, errors_of, records_of
 from tracache.experiments.records import Records
 from tracache.experiments.ways import Circumstances
+from tracache.experiments.workers import batches
 from tracache.models.loading import LoadedModel
 
 #: Arms that decide by themselves how much they compute, or compute parts of a step.
@@ -39,8 +40,7 @@ def measure_arms(
     """
     blocks = len(find_blocks(first_denoiser(model.pipe)))
     known = records.keys()
-    for first in range(0, len(prompts), batch):
-        part = range(first, min(first + batch, len(prompts)))
+    for part in batches(len(prompts), batch):
         start: Start | None = None
         for arm in arms:
             setting = f"{common.name}: {arm}"

@@ -16,6 +16,7 @@ from torch import Tensor
 from tracache.caching.config import TraCacheConfig
 from tracache.compare.arm import Setup
 from tracache.compare.sampling import Inputs, prepare, sample
+from tracache.experiments.workers import batches
 from tracache.metrics.fidelity import relative_error
 from tracache.models.loading import LoadedModel
 from tracache.models.presets import Preset
@@ -170,17 +171,11 @@ def tune(
     progress : callable, optional
         Called with a line of text after every trial.
     """
-    batches = [
-        prepare(
-            model,
-            prompts[i : i + batch],
-            range(i, min(i + batch, len(prompts))),
-            guidance_scale,
-            scheduler,
-        )
-        for i in range(0, len(prompts), batch)
+    inputs = [
+        prepare(model, [prompts[i] for i in part], part, guidance_scale, scheduler)
+        for part in batches(len(prompts), batch)
     ]
-    trials = _Trials(model, batches, num_steps, progress)
+    trials = _Trials(model, inputs, num_steps, progress)
     rival = trials.error(Setup(budget))
     first = [
         TraCacheConfig(

@@ -51,6 +51,15 @@ class Worker:
             PartialState().wait_for_everyone()
 
 
+#: Whoever does all of the work.
+ALONE = Worker()
+
+
+def batches(count: int, batch: int) -> list[range]:
+    """Return the places of so many prompts, batch by batch."""
+    return [range(first, min(first + batch, count)) for first in range(0, count, batch)]
+
+
 def this_worker(settings: Settings) -> tuple[Worker, Settings]:
     """Return this process's part, and the settings with a device of its own.
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tracache.experiments.league.entrants import Field
-from tracache.experiments.league.making import batches, make, plays
+from tracache.experiments.league.making import make, plays
 from tracache.experiments.league.scoring import score
-from tracache.experiments.league.tuning import ALONE, Chosen, Heard, searched, tune
+from tracache.experiments.league.tuning import Chosen, Heard, searched, tune
 from tracache.experiments.records import FRAMES, AnyRecords
-from tracache.experiments.workers import Worker
+from tracache.experiments.workers import ALONE, Worker, batches
 from tracache.media import VideoSize
 from tracache.metrics.named import PromptMeasure
 from tracache.models.loading import LoadedModel

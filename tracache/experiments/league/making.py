@@ -8,12 +8,12 @@ from typing import Any
 
 from tracache.compare.sampling import decode, sample
 from tracache.experiments.league.entrants import Entrant, Field
-from tracache.experiments.league.tuning import ALONE, Chosen, Heard, Start, settings_at
+from tracache.experiments.league.tuning import Chosen, Heard, Start, settings_at
 from tracache.experiments.nearness import errors_of
 from tracache.experiments.records import AnyRecords
 from tracache.experiments.vbench import clip_title
 from tracache.experiments.ways import TRACACHE
-from tracache.experiments.workers import Worker
+from tracache.experiments.workers import ALONE, Worker, batches
 from tracache.media import Picture
 from tracache.metrics.fidelity import image_quality
 from tracache.models.loading import LoadedModel
@@ -76,11 +76,6 @@ def make(
                 if entrant.name == TRACACHE:
                     plan = done[0]["which"]
             progress()
-
-
-def batches(count: int, batch: int) -> list[range]:
-    """Return the places of so many prompts, batch by batch."""
-    return [range(first, min(first + batch, count)) for first in range(0, count, batch)]
 
 
 def plays(whole: Field, budgets: Sequence[int]) -> Iterator[tuple[int, Entrant]]:

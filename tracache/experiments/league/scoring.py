@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from tracache.experiments.league.tuning import ALONE, Heard
+from tracache.experiments.league.tuning import Heard
 from tracache.experiments.records import AnyRecords
-from tracache.experiments.workers import Worker
+from tracache.experiments.workers import ALONE, Worker
 from tracache.media import frames_in
 from tracache.metrics.image_reward import SCORE, SUBJECTS
 from tracache.metrics.named import PromptMeasure

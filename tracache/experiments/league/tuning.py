@@ -16,7 +16,7 @@ from tracache.experiments.league.entrants import Entrant, Field
 from tracache.experiments.league.search import Try, options_to_try, search, within
 from tracache.experiments.nearness import errors_of
 from tracache.experiments.records import AnyRecords
-from tracache.experiments.workers import Worker
+from tracache.experiments.workers import ALONE, Worker, batches
 from tracache.models.loading import LoadedModel
 
 #: Of the noise of tuning prompts, which no held-out one has.
@@ -26,8 +26,6 @@ TUNING_SEED = 1_000_000
 Chosen = Mapping[str, Mapping[int, Try | None]]
 
 Heard = Callable[[], Any]
-
-ALONE = Worker()
 
 
 @dataclass(frozen=True)
@@ -165,8 +163,7 @@ class _Starts:
 
     def all(self) -> list[Start]:
         """Return those of all prompts."""
-        count, batch = len(self._subjects), self._batch
-        return [self._get(range(i, min(i + batch, count))) for i in range(0, count, batch)]
+        return [self._get(part) for part in batches(len(self._subjects), self._batch)]
 
     def _get(self, part: range) -> Start:
         if part not in self._made:
