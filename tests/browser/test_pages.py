@@ -28,6 +28,18 @@ def test_a_sweep_fills_in_and_leads_to_its_cells(open_page, server):
     # One of each row is nearest, and is said to be.
     assert page.locator(".tc-sweep .tc-best").count() == cells.count() // 4
     expect(page.locator("#sweep-plot .js-plotly-plot")).to_be_visible()
+    # On a phone every cell is seen without scrolling aside, and says whose it is.
+    page.set_viewport_size({"width": 390, "height": 844})
+    room = page.locator(".tc-sweep").evaluate(
+        "it => it.parentElement.getBoundingClientRect().right"
+    )
+    for cell in page.locator(".tc-sweep tbody td").all():
+        named = "it => getComputedStyle(it, '::before').content.length > 4"
+        assert cell.evaluate(named)
+        seen = cell.bounding_box()
+        assert seen["x"] + seen["width"] <= room + 1
+        assert seen["width"] > 60
+    page.set_viewport_size({"width": 1440, "height": 900})
     cells.nth(2).click()
     page.get_by_role("button", name="Generate").wait_for()
     expect(page.locator("#status")).to_contain_text("Done.")

@@ -65,8 +65,9 @@ def _row(computed: int, row: Sequence[SweepCell]) -> str:
 
 
 def _cell(cell: SweepCell, best: bool) -> str:
+    name = escape(ARMS[cell.arm].title)
     if cell.result is None:
-        return '<td><span class="tc-empty-cell"></span></td>'
+        return f'<td data-name="{name}"><span class="tc-empty-cell"></span></td>'
     result = cell.result
     near, work = nearness_of(result), work_of(result)
     words = f"{result.title}, {cell.computed} computed: {near}, {work}"
@@ -79,7 +80,8 @@ def _cell(cell: SweepCell, best: bool) -> str:
         )
     mark = '<span class="tc-mark">nearest</span>' if best else ""
     return (
-        f'<td{" class=tc-best" if best else ""}><a href="./?run={escape(cell.job_id)}">{picture}'
+        f'<td data-name="{name}"{" class=tc-best" if best else ""}>'
+        f'<a href="./?run={escape(cell.job_id)}">{picture}'
         f"<span><b>{near}</b> {mark}</span>"
         f'<span class="tc-quiet">{work}</span></a></td>'
     )
