@@ -103,7 +103,7 @@ def test_the_default_is_what_it_was_bit_for_bit():
                 change, width = value - newest, here - points[-1]
                 if slope is not None:
                     along = (slope * change).sum((1, 2, 3)) / slope.square().sum((1, 2, 3)) / width
-                    gain = along.clamp(0.0, 1.0).reshape(-1, 1, 1, 1)
+                    gain = along.clamp(0.0, 1.0).sqrt().reshape(-1, 1, 1, 1)
                 slope = change / width
             points, newest = [*points, here], value
             rule.observe(moment(step), value.clone())

@@ -5,7 +5,8 @@ How far the denoised estimate is from where a gap's neighbours say it would be i
     e_j = √((λ_j − λ_a)(λ_b − λ_j)) · min(1, (λ_b − λ_a) / ℓ)
 
 inside a gap (a, b) that is looked back over, with λ half the logarithm of the signal-to-noise
-ratio: as if reused where the gap is wide, as if interpolated where it is narrow. After the last
+ratio, and neither distance above a longest: as if reused where the gap is wide, as if interpolated
+where it is narrow. After the last
 computed step, where nothing is looked back, the step before it takes b's place. Each error counts
 as much as the estimate moves there (a bell along λ) and as its step's share of the final latents
 (``step_weight``), and a dynamic programme finds the least sum for exactly n computed steps, in
@@ -36,16 +37,20 @@ class Bell:
     ----------
     peak : float, default -2.3
         Where it moves fastest, roughly.
-    rise, fall : float, defaults 1, 0.7
+    rise, fall : float, default 0.7
         How steeply it falls off towards the noise and towards the data, per unit of λ.
     length : float, default 2
         ℓ: across gaps this wide in λ nothing is gained by interpolating.
+    reach : float, default 2.8
+        Farther than this in λ from a computed step, an error grows no more. The first gap of a flow
+        is that wide, since it begins in pure noise.
     """
 
     peak: float = -2.3
-    rise: float = 1.0
+    rise: float = 0.7
     fall: float = 0.7
     length: float = 2.0
+    reach: float = 2.8
 
     def speed(self, log_snr: Tensor) -> Tensor:
         """Height at each λ."""
@@ -145,7 +150,7 @@ def planned_steps(
         return tuple(range(steps))
     points = torch.tensor(log_snr, dtype=torch.float64)
     cost = torch.tensor(weights, dtype=torch.float64) * bell.speed(points)
-    gaps = _gap_costs(points, cost, bell.length)
+    gaps = _gap_costs(points, cost, bell)
     if compute == 1:
         return (0,)
     # reach[k][b]: least cost up to b, computed as the one after k others.
@@ -157,7 +162,7 @@ def planned_steps(
         reach.append(least)
         came.append(origin)
     # The last one with the one before it: what is extrapolated after them depends on both.
-    total = reach[-1][:, None] + gaps + _tail_costs(points, cost, bell.length)
+    total = reach[-1][:, None] + gaps + _tail_costs(points, cost, bell)
     before, last = divmod(int(total.argmin()), steps)
     path = [last, before]
     for origin in reversed(came):
@@ -165,12 +170,13 @@ def planned_steps(
     return tuple(reversed(path))
 
 
-def _error(before: Tensor, after: Tensor, length: float) -> Tensor:
+def _error(before: Tensor, after: Tensor, bell: Bell) -> Tensor:
     """e_j, given how far away in λ the computed steps on both sides are."""
-    return (before * after).sqrt() * ((before + after) / length).clamp(max=1.0)
+    reused = (before.clamp(max=bell.reach) * after.clamp(max=bell.reach)).sqrt()
+    return reused * ((before + after) / bell.length).clamp(max=1.0)
 
 
-def _gap_costs(points: Tensor, cost: Tensor, length: float) -> Tensor:
+def _gap_costs(points: Tensor, cost: Tensor, bell: Bell) -> Tensor:
     """[steps, steps]: modelled error between computed steps a (row) < b (column)."""
     steps = len(points)
     out = torch.full((steps, steps), math.inf, dtype=torch.float64)
@@ -178,13 +184,13 @@ def _gap_costs(points: Tensor, cost: Tensor, length: float) -> Tensor:
     for a in range(steps - 1):
         since = points[a + 1 :] - points[a]
         until = points[None, a + 1 :] - points[a + 1 :, None]
-        error = _error(since[:, None].expand_as(until), until.clamp(min=0.0), length)
+        error = _error(since[:, None].expand_as(until), until.clamp(min=0.0), bell)
         error = error * cost[a + 1 :, None] * inside[a + 1 :, a + 1 :]
         out[a, a + 1 :] = error.sum(dim=0)
     return out
 
 
-def _tail_costs(points: Tensor, cost: Tensor, length: float) -> Tensor:
+def _tail_costs(points: Tensor, cost: Tensor, bell: Bell) -> Tensor:
     """[steps, steps]: modelled error after the last computed step (column), given the one before.
 
     Infinite where the row does not come before the column.
@@ -194,6 +200,6 @@ def _tail_costs(points: Tensor, cost: Tensor, length: float) -> Tensor:
     for last in range(1, steps):
         since = points[last + 1 :] - points[last]
         past = points[None, last + 1 :] - points[:last, None]
-        error = _error(since.expand_as(past), past, length)
+        error = _error(since.expand_as(past), past, bell)
         out[:last, last] = (error * cost[last + 1 :]).sum(dim=1)
     return out

@@ -16,9 +16,11 @@ class Line:
 
         φ(τ) = p_0 + g · (τ − τ_0) · D.
 
-    The gain g is what would have been best over the gap that has just ended, in least squares and
-    between nought and one: nought is reuse (right where gaps are so wide that the trajectory turns
-    within them), one the line. It is a tensor, one value an item, and is not read back.
+    The gain g is the root of what would have been best over the gap that has just ended, in least
+    squares and between nought and one: nought is reuse (right where gaps are so wide that the
+    trajectory turns within them), one the line. The root, halfway to one by factors, since a
+    trajectory bends less towards its end, and a line that goes a little too far costs less than one
+    that stops short. It is a tensor, one value an item, and is not read back.
 
     Parameters
     ----------
@@ -53,7 +55,7 @@ class Line:
                 axes = tuple(range(1, value.dim()))
                 fit = (self._slope * change).sum(axes) / self._slope.square().sum(axes) / width
                 fit = fit.nan_to_num(0.0).clamp(0.0, 1.0)
-                self._gain = fit.reshape(-1, *[1] * (value.dim() - 1))
+                self._gain = fit.sqrt().reshape(-1, *[1] * (value.dim() - 1))
             self._slope = change.div_(width)
         self._point, self._newest = point, value
 
