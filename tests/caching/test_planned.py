@@ -287,6 +287,15 @@ def test_plans_have_exactly_so_many_steps(steps: int):
         planned_steps(points, step_weights(points), steps + 1)
 
 
+def test_how_noisy_pure_noise_is_moves_no_plan():
+    rest = [-3.4 + 0.25 * i for i in range(29)]
+    plans = set()
+    for first in (-6.5, -9.2, -30.0):
+        points = (first, *rest)
+        plans.add(planned_steps(points, step_weights((-9.2, *rest)), 6))
+    assert len(plans) == 1
+
+
 def test_every_conversion_goes_there_and_back():
     kinds = ("epsilon", "sample", "v_prediction", "flow_prediction")
     for level in (Level(0.8, 0.6), Level(1.0, 14.0), Level(0.3, 0.7)):

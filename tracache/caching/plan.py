@@ -6,11 +6,10 @@ How far the denoised estimate is from where a gap's neighbours say it would be i
 
 inside a gap (a, b) that is looked back over, with λ half the logarithm of the signal-to-noise
 ratio, and neither distance above a longest: as if reused where the gap is wide, as if interpolated
-where it is narrow. After the last
-computed step, where nothing is looked back, the step before it takes b's place. Each error counts
-as much as the estimate moves there (a bell along λ) and as its step's share of the final latents
-(``step_weight``), and a dynamic programme finds the least sum for exactly n computed steps, in
-milliseconds.
+where it is narrow. After the last computed step, where nothing is looked back, the step before it
+takes b's place. Each error counts as much as the estimate moves there (a bell along λ) and as its
+step's share of the final latents (``step_weight``), and a dynamic programme finds the least sum for
+exactly n computed steps, in milliseconds.
 """
 
 from __future__ import annotations
