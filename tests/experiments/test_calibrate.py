@@ -121,6 +121,36 @@ def test_a_plan_of_lemica_bounds_the_worst_gap_that_was_run(model, prompts, tmp_
         ask(6, options=options, compute=3)
 
 
+def test_a_cut_measurement_of_gaps_goes_on_where_it_was(prompts, tmp_path, monkeypatch):
+    argv = [*CALIBRATE, *prompts, "--what", "lemica", "--widest", "2", "--json"]
+    runs = []
+
+    def counted(model, start, setup, **more):
+        runs.append(setup)
+        if len(runs) == limit:
+            raise KeyboardInterrupt
+        return sample(model, start, setup, **more)
+
+    monkeypatch.setattr("tracache.experiments.plan_graphs.sample", counted)
+    whole, parts, limit = tmp_path / "whole.json", tmp_path / "parts.json", None
+    assert main([*argv, str(whole)]) == 0
+    # Seven gaps and full compute for each of two prompts.
+    assert len(runs) == 16
+    runs, limit = [], 12
+    kept = ["--output", str(tmp_path / "kept")]
+    main([*argv, str(parts), *kept])
+    assert not parts.exists()
+    # All of the first prompt is there, and of the second the first two gaps.
+    runs, limit = [], None
+    assert main([*argv, str(parts), *kept]) == 0
+    assert len(runs) == 1 + 5
+    assert json.loads(parts.read_text()) == json.loads(whole.read_text())
+    runs = []
+    assert main([*argv, str(parts), *kept, "--batch", "2"]) == 2
+    assert main([*argv, str(parts), *kept, "--what", "dpcache"]) == 2
+    assert runs == []
+
+
 def test_an_arm_of_ones_own_goes_by_plans_within_the_denoiser_too(tmp_path, capsys):
     file = tmp_path / "lemica.json"
     made = Calibration("lemica", RUN, 1, {"plans": {"3": [0, 1, 3]}})

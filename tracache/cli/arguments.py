@@ -238,6 +238,9 @@ def build_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     )
     for name in HOW:
         add_setting(calibrate, settings_of(PlannedConfig)[name])
+    calibrate.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="lemica: of records; goes on where it was"
+    )
     calibrate.add_argument("--prompts", help=f"{PROMPTS} (the tuning ones)")
     calibrate.add_argument("--count", type=int, default=8, help="prompts to take (default 8)")
     calibrate.add_argument("--batch", type=int, default=8, help="prompts per run (default 8)")

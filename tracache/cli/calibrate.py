@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from tqdm import tqdm
@@ -34,6 +34,7 @@ from tracache.experiments.calibrate import (
     plan_minimax,
 )
 from tracache.experiments.plan_graphs import REUSE, edges_of
+from tracache.experiments.records import Records
 from tracache.experiments.subjects import TUNING, any_request, read_subjects
 from tracache.models.loading import LoadedModel
 
@@ -65,8 +66,9 @@ def run_calibrate(args: argparse.Namespace, load: Callable[[], LoadedModel]) -> 
     _check(args, request)
     prompts = read_subjects(args, TUNING)
     run = request.occasion()
+    records = _records(args, prompts, run)
     model = load()
-    values = _measure(args, model, prompts, run)
+    values = _measure(args, model, prompts, run, records)
     found = Calibration(args.what, run, len(prompts), values)
     write_json(args.json, found.to_dict())
     print(f"{found.title} of {run}; prompts: {len(prompts)}")
@@ -94,8 +96,9 @@ def _check(args: argparse.Namespace, request: Request) -> None:
     for name in HOW:
         if getattr(args, name) is not None and name not in allowed:
             raise ValueError(f"{name} does not go with --what {args.what}: leave it out")
-    if args.widest is not None and args.what != LEMICA:
-        raise ValueError(f"widest does not go with --what {args.what}: leave it out")
+    for name in ("widest", "output"):
+        if getattr(args, name) is not None and args.what != LEMICA:
+            raise ValueError(f"{name} does not go with --what {args.what}: leave it out")
     require_integer("widest", _widest(args, request.steps), 1, request.steps - 1)
     least = -(-request.steps // (_widest(args, request.steps) + 1)) if args.what == LEMICA else 1
     for count in args.compute or ():
@@ -117,8 +120,24 @@ def _highest(args: argparse.Namespace) -> int:
     return 2 if args.max_order is None else args.max_order
 
 
+def _records(
+    args: argparse.Namespace, prompts: Sequence[str | int], run: Occasion
+) -> Records | None:
+    """Open the folder of what LeMiCa's gaps do, and see that it is of this very measurement."""
+    if args.output is None:
+        return None
+    records = Records(args.output)
+    how = {name: getattr(replace(REUSE, **_how(args)), name) for name in HOW}
+    records.begin({**asdict(run), "prompts": list(prompts), "batch": args.batch, **how})
+    return records
+
+
 def _measure(
-    args: argparse.Namespace, model: LoadedModel, prompts: Sequence[str | int], run: Occasion
+    args: argparse.Namespace,
+    model: LoadedModel,
+    prompts: Sequence[str | int],
+    run: Occasion,
+    records: Records | None,
 ) -> dict[str, Any]:
     how = _how(args)
     widest = _widest(args, run.steps)
@@ -128,7 +147,9 @@ def _measure(
         planned = {"budgets": args.compute or (), **common}
         if args.what == LEMICA:
             config = replace(REUSE, **how)
-            return plan_minimax(model, prompts, run, widest=widest, how=config, **planned)
+            return plan_minimax(
+                model, prompts, run, widest=widest, how=config, records=records, **planned
+            )
         if args.what == DPCACHE:
             return plan_least_sum(model, prompts, run, **how, **planned)
         if args.what == MAGNITUDES:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tracache.caching.calibration import Occasion
@@ -14,12 +14,16 @@ from tracache.caching.pipeline import first_denoiser
 from tracache.caching.steps import even_steps
 from tracache.compare.arm import Setup
 from tracache.compare.sampling import Inputs, prepare, sample
-from tracache.experiments.plan_graphs import REUSE, gap_errors, log_snr_of, prediction_costs
+from tracache.experiments.plan_graphs import (
+    REUSE,
+    Progress,
+    gap_errors,
+    log_snr_of,
+    prediction_costs,
+)
+from tracache.experiments.records import AnyRecords
 from tracache.experiments.workers import batches
 from tracache.models.loading import LoadedModel
-
-#: Called after each run.
-Progress = Callable[[], Any]
 
 
 def batches_of(
@@ -37,7 +41,7 @@ def measure_ratios(
     run: Occasion,
     *,
     batch: int = 8,
-    progress: Progress = lambda: None,
+    progress: Progress = lambda runs: None,
 ) -> dict[str, Any]:
     """Measure MagCache's ratios on full compute; see :mod:`tracache.caching.magnitudes`.
 
@@ -52,7 +56,7 @@ def measure_ratios(
     batch : int, default 8
         Prompts per run.
     progress : callable
-        Called after each run.
+        Called after each run; takes how many runs were made.
 
     Returns
     -------
@@ -66,7 +70,7 @@ def measure_ratios(
         _require_one_call(len(ratios), run.steps)
         # A mean over a batch counts for all that are in it.
         runs += [ratios] * len(inputs.seeds)
-        progress()
+        progress(1)
     return {"ratios": list(mean_ratios(runs))}
 
 
@@ -78,7 +82,7 @@ def learn_weights(
     budgets: Sequence[int],
     max_order: int = 2,
     batch: int = 8,
-    progress: Progress = lambda: None,
+    progress: Progress = lambda runs: None,
 ) -> dict[str, Any]:
     """Fit L2P's weights on full compute, for evenly spaced steps; see :mod:`tracache.caching.fit`.
 
@@ -104,7 +108,7 @@ def learn_weights(
             sample(model, inputs, Setup(run.steps))
         _require_one_call(len(features), run.steps)
         runs.append(features)
-        progress()
+        progress(1)
     points = [float(step) for step in range(run.steps)]
     plans = {str(count): even_steps(run.steps, count) for count in budgets}
     rows = {count: fit_weights(runs, points, plan, max_order) for count, plan in plans.items()}
@@ -119,8 +123,9 @@ def plan_minimax(
     budgets: Sequence[int] = (),
     widest: int,
     how: PlannedConfig = REUSE,
+    records: AnyRecords | None = None,
     batch: int = 8,
-    progress: Progress = lambda: None,
+    progress: Progress = lambda runs: None,
 ) -> dict[str, Any]:
     """Search LeMiCa's plans: measure what each gap does to the final latents, and bound the worst.
 
@@ -134,6 +139,8 @@ def plan_minimax(
         Most steps that are skipped in a row.
     how : PlannedConfig
         What skipped steps do; LeMiCa's reuse by default.
+    records : Records, optional
+        As for :func:`~tracache.experiments.plan_graphs.gap_errors`.
 
     Returns
     -------
@@ -141,7 +148,7 @@ def plan_minimax(
         ``plans`` by number of computed steps, ``log_snr``: λ at each step, and ``measured``: how.
     """
     batches = list(batches_of(model, prompts, run, batch))
-    errors = gap_errors(model, batches, run.steps, widest, how, progress)
+    errors = gap_errors(model, batches, run.steps, widest, how, records, progress)
     plans = minimax_paths(errors)
     told = {"space": how.space, "rule": how.rule, "look back": how.correct, "widest": widest}
     return {"plans": _chosen(plans, budgets), "log_snr": log_snr_of(model), "measured": told}
@@ -155,7 +162,7 @@ def plan_least_sum(
     budgets: Sequence[int] = (),
     space: str = "noise",
     batch: int = 8,
-    progress: Progress = lambda: None,
+    progress: Progress = lambda runs: None,
 ) -> dict[str, Any]:
     """Search DPCache's plans: measure how far predictions miss, and make the sum least.
 

@@ -21,13 +21,14 @@ from tracache.compare.arm import Setup
 from tracache.compare.preview import Glimpses
 from tracache.compare.sampling import Inputs, sample
 from tracache.experiments.nearness import errors_of
+from tracache.experiments.records import AnyRecords, Remembered
 from tracache.models.loading import LoadedModel
 
 #: What LeMiCa does at a skipped step: repeat what the denoiser returned, and never look back.
 REUSE = PlannedConfig(space=OUTPUT, rule="reuse", correct=False)
 
-#: What a graph is measured with, and called after each run.
-Progress = Callable[[], Any]
+#: Called after each run; takes how many runs were made, or need not be.
+Progress = Callable[[int], Any]
 
 
 def edges_of(steps: int, widest: int) -> Iterator[tuple[int, int]]:
@@ -47,7 +48,8 @@ def gap_errors(
     steps: int,
     widest: int,
     how: PlannedConfig = REUSE,
-    progress: Progress = lambda: None,
+    records: AnyRecords | None = None,
+    progress: Progress = lambda runs: None,
 ) -> list[list[float]]:
     """Measure what each gap alone does to the final latents, by running it (LeMiCa).
 
@@ -63,8 +65,10 @@ def gap_errors(
         Most steps that are skipped in a row.
     how : PlannedConfig
         What skipped steps do.
+    records : Records, optional
+        Of the error of each gap by prompt, known by its seed; what they hold is not run again.
     progress : callable
-        Called after each run.
+        Called after each run, and for each that need not be made.
 
     Returns
     -------
@@ -72,18 +76,33 @@ def gap_errors(
         From step a to step b, or the end: ‖z − z_full‖ / ‖z_full‖ where only the steps between are
         skipped, the mean over the prompts; infinite where the gap is too wide.
     """
-    found: dict[tuple[int, int], list[float]] = {edge: [] for edge in edges_of(steps, widest)}
+    records = Remembered(pictures=False) if records is None else records
+    known = records.keys()
+    settings = {edge: f"gap from {edge[0]} to {edge[1]}" for edge in edges_of(steps, widest)}
     for inputs in batches:
-        full = sample(model, inputs, Setup(steps)).latents
-        progress()
-        for (a, b), errors in found.items():
+        missing = [
+            edge
+            for edge, setting in settings.items()
+            if not known.issuperset((setting, seed) for seed in inputs.seeds)
+        ]
+        progress(len(settings) - len(missing))
+        if missing:
+            full = sample(model, inputs, Setup(steps)).latents
+        progress(1)
+        for a, b in missing:
             plan = (*range(a + 1), *range(b, steps))
             done = sample(model, inputs, Setup(steps, replace(how, full_steps=plan)))
-            errors += errors_of(done.latents, full)
-            progress()
+            for seed, error in zip(inputs.seeds, errors_of(done.latents, full), strict=True):
+                records.append({"setting": settings[a, b], "index": seed, "error": error})
+            progress(1)
+    asked = {seed for inputs in batches for seed in inputs.seeds}
+    found: dict[str, list[float]] = {setting: [] for setting in settings.values()}
+    for record in records.read():
+        if record["index"] in asked and record["setting"] in found:
+            found[record["setting"]].append(record["error"])
     return [
         [
-            0.0 if b == a + 1 else fmean(found[a, b]) if (a, b) in found else math.inf
+            0.0 if b == a + 1 else fmean(found[settings[a, b]]) if (a, b) in settings else math.inf
             for b in range(steps + 1)
         ]
         for a in range(steps)
@@ -149,7 +168,7 @@ def prediction_costs(
     batches: Sequence[Inputs],
     steps: int,
     space: str = "noise",
-    progress: Progress = lambda: None,
+    progress: Progress = lambda runs: None,
 ) -> list[list[list[float]]]:
     """Measure how far the line through two computed steps misses those that follow (DPCache).
 
@@ -171,7 +190,7 @@ def prediction_costs(
     for inputs in batches:
         handed = Handed(space)
         sample(model, inputs, Setup(steps), glimpses=handed)
-        progress()
+        progress(1)
         if len(handed.values) != steps:
             raise ValueError(
                 f"the scheduler was called {len(handed.values)} times in {steps} steps: DPCache's "
