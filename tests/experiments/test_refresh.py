@@ -42,7 +42,7 @@ def test_committed_figures_are_of_the_committed_weights():
 
 
 def test_what_is_stale_is_made_again_once_and_compared(assets, capfd):
-    file = write(assets, command=COMMAND, weights="gone", prompts=7, rows=[])
+    file = write(assets, command=COMMAND, weights="gone", prompts=7, rows=[{"lost": 1.5}])
     other = write(assets, "other", command=COMMAND, weights=DIGEST, rows=[])
     untouched = other.read_text()
     work = assets / "work"
@@ -53,6 +53,7 @@ def test_what_is_stale_is_made_again_once_and_compared(assets, capfd):
     out = capfd.readouterr().out
     assert "small: of older weights" in out
     assert "prompts: 7 → 1" in out
+    assert "small.json: 1 of its numbers are gone, the first rows[0].lost" in out
     assert other.read_text() == untouched
     # A second time there is nothing left to do, and what was made is not made again.
     before = file.stat().st_mtime_ns

@@ -70,6 +70,21 @@ def test_a_sweep_writes_records_images_table_plot_and_sheet(tmp_path, capsys):
     assert "written to" in capsys.readouterr().out
 
 
+def test_a_sweep_by_computed_steps_sums_up_every_arm_of_every_number(tmp_path):
+    argv = ["sweep", "--steps", "6", "--compute", "2", "4", "--count", "1", "--json"]
+    file, folder = tmp_path / "all.json", tmp_path / "records"
+    arms = ["--arms", "tracache", "fewer-steps"]
+    assert main([*argv, str(file), *arms, "--output", str(folder)]) == 0
+    found = {(r["arm"], r["full_steps"]) for r in json.loads(file.read_text())["rows"]}
+    some = {(arm, n) for arm in ("tracache", "fewer-steps") for n in (2, 4)}
+    assert found == {("full", 6), *some}
+    made = folder / "records-0.jsonl"
+    before = made.read_text()
+    assert main([*argv, str(file), *arms, "--output", str(folder)]) == 0
+    # Nothing is made again.
+    assert made.read_text() == before
+
+
 def test_a_killed_sweep_goes_on_where_it_stopped(tmp_path):
     whole = tmp_path / "whole"
     model = load_model("scenes-t2i")

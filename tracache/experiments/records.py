@@ -25,6 +25,10 @@ Key = tuple[str, int]
 
 HEADER = "run.json"
 
+#: Fields that hold a number in one record and words in the next: "stride" is 3, "auto", or
+#: "8 computed".
+_EITHER = ("stride",)
+
 #: Frames of a video that are kept as a picture, all of the embedded model's: a strip of all of a
 #: large model's would take a hundred megabytes.
 FRAMES = 17
@@ -188,7 +192,11 @@ def _fault(record: Any, kinds: dict[str, str]) -> str:
         return "it is no JSON object"
     if not isinstance(record.get("setting"), str) or type(record.get("index")) is not int:
         return "it does not say of which setting and prompt it is"
-    mine = {name: _kind(value) for name, value in record.items() if value is not None}
+    mine = {
+        name: _kind(value)
+        for name, value in record.items()
+        if value is not None and name not in _EITHER
+    }
     for name, kind in mine.items():
         if kinds.get(name, kind) != kind:
             return f"its {name} is {kind}, where others have {kinds[name]}"

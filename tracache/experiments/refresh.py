@@ -124,7 +124,7 @@ def refresh(
     """Make figures again, one file after the other, and yield what moved in each.
 
     What was made before a cut is kept in the work folder and not made again. A command that fails
-    is said, and the rest goes on.
+    is said, and the rest goes on; so are numbers that a file had and has no more.
 
     Parameters
     ----------
@@ -152,6 +152,8 @@ def refresh(
         # Pictures that belong to the figures.
         for sheet in sorted(folder.glob(f"{made.stem}-*.webp")):
             shutil.copyfile(sheet, figures.file.with_name(sheet.name))
+        if lost := missing(old, new):
+            say(f"{figures.file.name}: {len(lost)} of its numbers are gone, the first {lost[0]}")
         yield figures, moved(old, new)
 
 
@@ -182,6 +184,12 @@ def moved(old: Any, new: Any, least: float = 1.02) -> list[Move]:
         if where in before and before[where] != after
     ]
     return sorted((m for m in moves if m.factor >= least), key=lambda m: -m.factor)
+
+
+def missing(old: Any, new: Any) -> list[str]:
+    """Return where older figures have numbers and the new ones have none."""
+    there = dict(_numbers(new, ""))
+    return [where for where, _ in _numbers(old, "") if where not in there]
 
 
 def _numbers(data: Any, where: str) -> Iterator[tuple[str, float]]:
