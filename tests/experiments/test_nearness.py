@@ -9,6 +9,7 @@ from tracache.cli.main import main
 from tracache.experiments.nearness import FEWER, summarise, ways_of
 from tracache.experiments.records import Records
 from tracache.experiments.ways import BEST
+from tracache.models import schedulers
 from tracache.models.schedulers import SCHEDULERS, make_scheduler, spacings_of
 
 BENCH = ["bench", "--nearness", "--steps", "6", "--count", "2", "--batch", "2"]
@@ -134,3 +135,13 @@ def test_spacings_are_the_schedulers_own():
             spaced = make_scheduler(f"{name}/{spacing}", config)
             spaced.set_timesteps(6)
             assert spaced.timesteps.tolist() != plain.timesteps.tolist()
+
+
+def test_a_spacing_that_needs_scipy_is_there_or_missed_aloud(monkeypatch, caplog):
+    assert "beta" in spacings_of("dpm-solver++")
+    monkeypatch.setattr(schedulers, "is_scipy_available", lambda: False)
+    schedulers._has_beta.cache_clear()
+    for _ in range(2):
+        assert "beta" not in spacings_of("dpm-solver++")
+    schedulers._has_beta.cache_clear()
+    assert [record.message.count("tracache[bench]") for record in caplog.records] == [1]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import logging
+from functools import cache
 from typing import Any
 
 import diffusers
@@ -16,6 +18,8 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 from diffusers.utils import is_scipy_available
+
+log = logging.getLogger(__name__)
 
 #: The scheduler that a model came with.
 AS_PUBLISHED = "as-published"
@@ -53,7 +57,7 @@ SPACINGS: dict[str, dict[str, Any]] = {
 def spacings_of(name: str) -> tuple[str, ...]:
     """Return how a scheduler of that name can space its steps, besides its default.
 
-    The beta distribution is scipy's, and so only there where that is.
+    The beta distribution is scipy's, and so only there where that is; once, the log says so.
     """
     if SCHEDULERS[name][0] is None:
         return ()
@@ -62,8 +66,18 @@ def spacings_of(name: str) -> tuple[str, ...]:
         spacing
         for spacing, changes in SPACINGS.items()
         if all(key in known and known[key].default != value for key, value in changes.items())
-        and (spacing != "beta" or is_scipy_available())
+        and (spacing != "beta" or _has_beta())
     )
+
+
+@cache
+def _has_beta() -> bool:
+    if not is_scipy_available():
+        log.warning(
+            "steps spaced by a beta distribution are left out: that needs scipy, "
+            "pip install 'tracache[bench]'"
+        )
+    return is_scipy_available()
 
 
 def make_scheduler(name: str, config: Any) -> Any:
