@@ -91,6 +91,12 @@ class ArmResult:
         """Why its speed-up does not follow from its MACs; empty where it may, or there is none."""
         return "" if self.speed_up is None else doubt(self.speed_up, self.speed_up_macs)
 
+    @property
+    def rough(self) -> bool:
+        """Whether its speed-up is "about": of rounds that disagree, or above what MACs allow."""
+        timing = self.timing
+        return timing is not None and (timing.rough or timing.speed_up > self.speed_up_macs)
+
     def with_timing(self, timing: Timing) -> ArmResult:
         """Return the same with the times of rounds in place of those of the one that is shown."""
         beside = self.end_to_end_s - self.denoising_s
@@ -114,7 +120,7 @@ class ArmResult:
             "speed_up": self.speed_up,
             "speed_up_low": None if timing is None else timing.low,
             "speed_up_high": None if timing is None else timing.high,
-            "speed_up_rough": None if timing is None else timing.rough,
+            "speed_up_rough": None if timing is None else self.rough,
             "speed_up_doubt": self.doubt,
             "rounds": 0 if timing is None else timing.rounds,
         }

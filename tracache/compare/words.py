@@ -61,7 +61,7 @@ def pace_of(arm: ArmResult) -> str:
     pace = f"{up:.1f}× faster" if up >= 1 else f"{1 / up:.1f}× slower"
     if arm.doubt:
         return f"timed as {pace}, which is noise"
-    return f"{'about ' if arm.timing.rough else ''}{pace}"
+    return f"{'about ' if arm.rough else ''}{pace}"
 
 
 def explain_decibels() -> str:
@@ -78,9 +78,11 @@ def factor_of(arm: ArmResult) -> str:
     """Return the speed-up as a table has it, or a dash."""
     if arm.timing is None:
         return "—"
+    if arm.doubt:
+        return f"{arm.timing.speed_up:.2f}× (noise)"
     # Full compute is exactly as fast as itself.
-    about = "about " if arm.timing.rough and arm.arm != REFERENCE else ""
-    return f"{about}{arm.timing.speed_up:.2f}×{' (noise)' if arm.doubt else ''}"
+    about = "about " if arm.rough and arm.arm != REFERENCE else ""
+    return f"{about}{arm.timing.speed_up:.2f}×"
 
 
 def range_of(arm: ArmResult) -> str:
