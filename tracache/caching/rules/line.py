@@ -18,9 +18,9 @@ class Line:
 
     The gain g is the root of what would have been best over the gap that has just ended, in least
     squares and between nought and one: nought is reuse (right where gaps are so wide that the
-    trajectory turns within them), one the line. The root, halfway to one by factors, since a
-    trajectory bends less towards its end, and a line that goes a little too far costs less than one
-    that stops short. It is a tensor, one value an item, and is not read back.
+    trajectory turns within them), one the line. The root, since gains mostly rise along a run, and
+    the last is too low for the next; it was chosen on tuning prompts. The gain is a tensor, one
+    value an item, and is not read back.
 
     Parameters
     ----------
