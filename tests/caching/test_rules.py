@@ -91,8 +91,8 @@ def test_measured_begins_with_half_of_the_line_and_then_measures():
     torch.testing.assert_close(rule.predict(moment(8)), at[8] * noise(2))
 
 
-def test_the_default_is_what_it_was_bit_for_bit():
-    """The line with its gain, told plainly."""
+def test_the_default_is_the_line_by_its_gains_root_bit_for_bit():
+    """Told plainly."""
     rule, points = RULES["measured"](2), []
     slope, gain, newest = None, torch.full((SHAPE[0], 1, 1, 1), 0.5), None
     for step in range(STEPS):
