@@ -58,6 +58,37 @@ def test_of_runs_on_four_threads_each_is_right_or_refused(made, config):
             assert torch.equal(end, alone[seed])
 
 
+@pytest.mark.parametrize("planned", [True, False])
+def test_a_run_begins_once_another_threads_step_is_over(planned):
+    """Else the scheduler would count that step as one of the new run."""
+    model, made = pixart(), scheduler("dpm")
+    within, may_end = threading.Event(), threading.Event()
+    inner = made.step
+
+    def slow(*args, **kwargs):
+        within.set()
+        may_end.wait(20)
+        return inner(*args, **kwargs)
+
+    made.step = slow
+    if planned:
+        tracache.attach(model, PlannedConfig(4), scheduler=made)
+    else:
+        turns.watch_over(made, turns.Turns())
+    one = threading.Thread(target=next, args=(steps_of(model, made),))
+    other = threading.Thread(target=made.set_timesteps, args=(12,))
+    one.start()
+    assert within.wait(20)
+    other.start()
+    other.join(0.2)
+    waits = other.is_alive()
+    may_end.set()
+    one.join()
+    other.join()
+    assert waits
+    assert made.step_index is None
+
+
 def steps_of(model, made, seed=4, steps=12):
     """Go through a run; what is done after each step is sent in."""
     made.set_timesteps(steps)

@@ -137,9 +137,9 @@ class ScheduledHandle:
         return [self.trace, *others]
 
     def _restart(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        self._turns.begin()
-        self.reset()
-        return inner(*args, **kwargs)
+        with self._turns.begin():
+            self.reset()
+            return inner(*args, **kwargs)
 
     def _denoise(self, index: int, call: Call) -> Any:
         reads, inputs = self._arguments[index], (*call.args, *call.kwargs.values())
@@ -201,17 +201,17 @@ class ScheduledHandle:
         *args: Any,
         **kwargs: Any,
     ) -> Any:
-        self._turns.step(self._scheduler)
-        if self._run is None:
-            first = _step_index(self._scheduler, timestep)
-            self._run = PlannedRun(self._scheduler, self.config, first)
-        computed = self._run.computes
-        returned = [t for output in self._returned for t in _tensors(output)]
-        handed, latents = self._run.hand(model_output, sample, returned)
-        self._calls = 0
-        self._record(float(timestep), computed)
-        self._called.clear()
-        return inner(handed, timestep, latents, *args, **kwargs)
+        with self._turns.step(self._scheduler):
+            if self._run is None:
+                first = _step_index(self._scheduler, timestep)
+                self._run = PlannedRun(self._scheduler, self.config, first)
+            computed = self._run.computes
+            returned = [t for output in self._returned for t in _tensors(output)]
+            handed, latents = self._run.hand(model_output, sample, returned)
+            self._calls = 0
+            self._record(float(timestep), computed)
+            self._called.clear()
+            return inner(handed, timestep, latents, *args, **kwargs)
 
     def _step_copy(
         self,

@@ -35,6 +35,8 @@ class Turns:
     def __init__(self) -> None:
         # One thread may call a denoiser from within another's call.
         self._busy = threading.RLock()
+        # A scheduler that is begun anew within another thread's step counts on from there.
+        self._moving = threading.RLock()
         self._owner = Owner(_THREADS)
         self._number = 0
         self._left: int | None = 0
@@ -45,15 +47,19 @@ class Turns:
         #: Whether it was another at a later one, where that is not to be read on the way.
         self._differs: Tensor | None = None
 
-    def begin(self) -> None:
-        """A run begins; that of another thread, if it is not at its end, cannot go on."""
-        self._owner.begin(pushes=self._left != 0)
-        self._left, self._own_times, self._differs = None, None, None
-        self._times.clear()
-        self._number += 1
+    @contextmanager
+    def begin(self) -> Iterator[None]:
+        """Begin a run, once no step is under way; another thread's unfinished one cannot go on."""
+        with self._moving:
+            self._owner.begin(pushes=self._left != 0)
+            self._left, self._own_times, self._differs = None, None, None
+            self._times.clear()
+            self._number += 1
+            yield
 
-    def step(self, scheduler: Any) -> None:
-        """Take a step of the run.
+    @contextmanager
+    def step(self, scheduler: Any) -> Iterator[None]:
+        """Take a step of the run, within which none begins.
 
         Raises
         ------
@@ -61,8 +67,14 @@ class Turns:
             If another thread has begun a run meanwhile; at the last step, if forwards of another
             scheduler's run came in between and could not be told before.
         """
-        self._owner.go_on()
-        self._times.clear()
+        with self._moving:
+            self._owner.go_on()
+            self._times.clear()
+            self._count(scheduler)
+            yield
+
+    def _count(self, scheduler: Any) -> None:
+        """Count a step, and at the last one tell whether another's forwards came in between."""
         if self._left is None:
             first = getattr(scheduler, "begin_index", None) or 0
             self._left = len(scheduler.timesteps) - first
@@ -150,12 +162,12 @@ def watch_over(scheduler: Any, turns: Turns) -> list[Callable[[], None]]:
     """Tell turns of a scheduler's runs and steps; return what ends that."""
 
     def begin(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        turns.begin()
-        return inner(*args, **kwargs)
+        with turns.begin():
+            return inner(*args, **kwargs)
 
     def step(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        turns.step(scheduler)
-        return inner(*args, **kwargs)
+        with turns.step(scheduler):
+            return inner(*args, **kwargs)
 
     return [
         wrap_method(scheduler, name, around)
