@@ -18,9 +18,13 @@ def test_a_sweep_fills_in_and_leads_to_its_cells(open_page, server):
     for box_ in ("2", "4"):
         expect(page.get_by_label(box_, exact=True)).to_be_checked()
     page.get_by_label("FORA").uncheck()
+    stop = page.get_by_role("button", name="Stop", exact=True)
+    expect(stop).to_be_hidden()
     press(page, "Run the sweep")
+    expect(stop).to_be_visible()
     status = page.locator("#sweep-status")
     expect(status).to_contain_text(re.compile(r"Done\. Nearest: .+ at .+ computed steps\."))
+    expect(stop).to_be_hidden()
     cells = page.locator(".tc-sweep td a")
     assert cells.count() == 3 * 4 or cells.count() == 2 * 4
     expect(cells.nth(0)).to_contain_text(re.compile(r"(\d+\.\d dB|the same)"))

@@ -14,6 +14,7 @@ from tracache.compare.colours import (
     LIGHT_PAGE,
     ORDERS,
     PARTIAL,
+    arm_colours,
     custom_properties,
     style_sheet,
 )
@@ -72,7 +73,7 @@ def apart(one, other, eyes):
 def test_what_is_drawn_stands_out_from_the_page(page, field):
     for tone in (COMPUTED, PARTIAL, *ORDERS):
         assert contrast(getattr(tone, page), field) >= 3
-    for colour in (*ARMS, GREY, COMPUTED_ANYWHERE):
+    for colour in (*ARMS.values(), GREY, COMPUTED_ANYWHERE):
         assert contrast(colour, field) >= 3
 
 
@@ -82,6 +83,27 @@ def test_no_order_is_taken_for_another_or_for_computed(page, eyes):
     cells = [getattr(tone, page) for tone in (COMPUTED, PARTIAL, *ORDERS)]
     # 0.02 can just be seen side by side.
     assert min(apart(a, b, eyes) for a, b in combinations(cells, 2)) > 0.06
+
+
+@pytest.mark.parametrize("eyes", EYES)
+def test_no_arm_is_taken_for_another(eyes):
+    # Figures tell arms apart by their markers too, so less has to do than of orders.
+    assert min(apart(a, b, eyes) for a, b in combinations(ARMS.values(), 2)) > 0.05
+
+
+def test_no_arm_is_taken_for_what_is_computed():
+    assert min(apart(arm, COMPUTED_ANYWHERE, "usual") for arm in ARMS.values()) > 0.08
+
+
+def test_an_arm_has_its_own_colour_whoever_is_beside_it():
+    assert arm_colours(["fewer-steps", "toca", "tracache"])[::2] == [
+        ARMS["fewer-steps"],
+        ARMS["tracache"],
+    ]
+    # Those without one take what is left, and only then what somebody has.
+    lent = arm_colours(["toca", "pab", "sea", "tracache", "mag", "vde"])
+    assert len(set(lent)) == 6
+    assert set(arm_colours([f"arm {n}" for n in range(20)])) == set(ARMS.values())
 
 
 @pytest.mark.parametrize("page", ["light", "dark"])

@@ -7,6 +7,7 @@ from PIL import Image
 
 from tracache.caching.trace import PARTIAL, Trace
 from tracache.compare.course import Course
+from tracache.compare.figures import work_and_fidelity
 from tracache.ui.widgets.heatmap import show_orders
 from tracache.ui.widgets.scrubber import show_courses
 
@@ -30,6 +31,17 @@ def test_courses_are_told_with_full_compute_first():
     assert (second["sheet"], second["columns"], second["rows"]) == ("b.webp", 2, 1)
     # The strips are those of all arms, also of one that has no course.
     assert shown["strips"] == ["full", "reuse", "fewer-steps"]
+
+
+def test_an_arm_has_one_colour_in_the_curve_and_in_the_sweeps_plot():
+    courses = [course(arm, (0,), (0.0,), 1) for arm in ("full", "fewer-steps", "tracache")]
+    report = SimpleNamespace(courses=tuple(courses), arms=[])
+    shown = show_courses(report, {c.arm: "a.webp" for c in courses})
+    curve = {arm["title"].lower(): arm["colour"] for arm in shown["arms"][1:]}
+    points = [("", 2.0, 40.0, arm) for arm in ("reuse", "taylorseer", "tracache", "fewer-steps")]
+    plot = {line.name: line.marker.color for line in work_and_fidelity(points).data}
+    assert plot["TraCache"] == curve["tracache"]
+    assert plot["Fewer steps"] == curve["fewer-steps"]
 
 
 def test_nothing_is_shown_of_nothing():

@@ -7,7 +7,10 @@ what is computed stand out from the page by 3 : 1 at least, and stay apart for t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from tracache.compare.arm import PUBLISHED, TRACACHE
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,16 @@ ORDERS = (
     Tone("#2b0043", "#995de9"),
 )
 
-#: Arms beside full compute. Figures know nothing of the page, so one tone serves both.
-ARMS = ("#3b82f6", "#6f8f2a", "#7f8794", "#b07a3c")
+#: Arms beside full compute that are often seen, each always in this colour. Figures know nothing
+#: of the page, so one tone serves both.
+ARMS = {
+    TRACACHE: "#3b82f6",
+    PUBLISHED: "#57a314",
+    "fewer-steps": "#7f8794",
+    "reuse": "#9d7200",
+    "taylorseer": "#b473d1",
+    "hicache": "#b65963",
+}
 
 #: Computed, in figures that know nothing of the page.
 COMPUTED_ANYWHERE = "#12897f"
@@ -46,11 +57,28 @@ GREY = "#80868b"
 LIGHT_PAGE, DARK_PAGE = "#ffffff", "#1e293b"
 
 
+def arm_colours(arms: Sequence[str]) -> list[str]:
+    """Return a colour for each of some arms that are seen together.
+
+    An arm's own where it has one; others take those that nobody there has, as long as there are.
+
+    Parameters
+    ----------
+    arms : sequence of str
+        Names, each once.
+    """
+    every = list(ARMS.values())
+    free = [colour for arm, colour in ARMS.items() if arm not in arms]
+    others = [arm for arm in arms if arm not in ARMS]
+    lent = {arm: [*free, *every][i % (len(free) + len(every))] for i, arm in enumerate(others)}
+    return [ARMS.get(arm) or lent[arm] for arm in arms]
+
+
 def custom_properties() -> dict[str, Tone]:
     """Return every tone by the name that it has in style sheets."""
     named = {"computed": COMPUTED, "skipped": SKIPPED, "partial": PARTIAL}
     named |= {f"order-{n}": tone for n, tone in enumerate(ORDERS)}
-    named |= {f"arm-{n}": Tone(colour, colour) for n, colour in enumerate(ARMS)}
+    named |= {f"arm-{arm}": Tone(colour, colour) for arm, colour in ARMS.items()}
     named["grey"] = Tone(GREY, GREY)
     return {f"--tc-{name}": tone for name, tone in named.items()}
 

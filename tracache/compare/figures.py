@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from tracache.compare.colours import ARMS, GREY
+from tracache.compare.arms import ARMS
+from tracache.compare.colours import GREY, arm_colours
 from tracache.compare.report import ArmResult
 from tracache.compare.words import join
 
@@ -25,14 +26,15 @@ def frame_psnr(arms: Sequence[ArmResult]) -> go.Figure:
         Full compute first; it is what the others are held against.
     """
     figure = go.Figure()
-    for i, arm in enumerate(arms[1:]):
+    colours = arm_colours([arm.arm for arm in arms[1:]])
+    for i, (arm, colour) in enumerate(zip(arms[1:], colours, strict=True)):
         figure.add_trace(
             go.Scatter(
                 x=list(range(1, len(arm.frame_psnr) + 1)),
                 y=[value if np.isfinite(value) else None for value in arm.frame_psnr],
                 mode="lines+markers",
                 name=arm.title,
-                line={"color": ARMS[i % len(ARMS)]},
+                line={"color": colour},
                 marker={"symbol": ARM_MARKERS[i % len(ARM_MARKERS)], "size": 7},
                 hovertemplate="frame %{x}: %{y:.1f} dB<extra></extra>",
             )
@@ -49,7 +51,7 @@ def work_and_fidelity(points: Sequence[tuple[str, float, float, str]]) -> go.Fig
     Parameters
     ----------
     points : sequence of (str, float, float, str)
-        Name, full compute's MACs over its own, PSNR in dB, and the arm in words.
+        Name, full compute's MACs over its own, PSNR in dB, and the arm.
     """
     figure = go.Figure()
     finite = [p for p in points if np.isfinite(p[2])]
@@ -65,17 +67,18 @@ def work_and_fidelity(points: Sequence[tuple[str, float, float, str]]) -> go.Fig
             hoverinfo="skip",
         )
     )
-    for place, name in enumerate(dict.fromkeys(p[3] for p in points)):
-        chosen = [p for p in finite if p[3] == name]
+    arms = list(dict.fromkeys(p[3] for p in points))
+    for place, (arm, colour) in enumerate(zip(arms, arm_colours(arms), strict=True)):
+        chosen = [p for p in finite if p[3] == arm]
         figure.add_trace(
             go.Scatter(
                 x=[p[1] for p in chosen],
                 y=[p[2] for p in chosen],
                 text=[p[0] for p in chosen],
                 mode="markers",
-                name=name,
+                name=ARMS[arm].title,
                 marker={
-                    "color": ARMS[place % len(ARMS)],
+                    "color": colour,
                     "symbol": ARM_MARKERS[place % len(ARM_MARKERS)],
                     "size": 10,
                 },

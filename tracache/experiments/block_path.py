@@ -26,7 +26,7 @@ from tracache.experiments.features import Watched, principal_plane, project, rep
 REUSE, TITLE = "reuse", ARMS[PUBLISHED].title
 
 #: Way → colour and marker.
-_LOOKS = {REUSE: (ORDERS[0].light, "square"), TITLE: (ARM_COLOURS[0], "diamond")}
+_LOOKS = {REUSE: (ORDERS[0].light, "square"), TITLE: (ARM_COLOURS[PUBLISHED], "diamond")}
 
 
 @dataclass(frozen=True)

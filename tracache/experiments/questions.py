@@ -11,7 +11,10 @@ import plotly.graph_objects as go
 from tracache.caching.config import BLOCKS, MODULES
 from tracache.compare.arm import PUBLISHED, REFERENCE
 from tracache.experiments.grid import Variant
-from tracache.experiments.summary import COLOURS, MARKERS, SummaryRow, title_of
+from tracache.experiments.summary import MARKERS, SummaryRow, title_of
+
+#: Of lines, which are settings here as often as arms.
+COLOURS = ("#0f766e", "#d1495b", "#3b4cc0", "#f4843c", "#7b2d8b", "#9aa0a6", "#e9c46a", "#2a9d8f")
 
 #: Makes a request with these changes.
 Ask = Callable[..., Any]

@@ -12,12 +12,12 @@ from PIL import Image, ImageDraw
 
 from tracache.compare.arm import REFERENCE, TRACACHE
 from tracache.compare.arms import ARMS
+from tracache.compare.colours import arm_colours
 from tracache.experiments.grid import SAME, spacing_words
 from tracache.experiments.records import AnyRecords, Records
 from tracache.metrics.fid import SetMeasure
 
-#: One colour per arm, in the order they come: apart for the colour-blind.
-COLOURS = ("#0f766e", "#d1495b", "#3b4cc0", "#f4843c", "#7b2d8b", "#9aa0a6", "#e9c46a", "#2a9d8f")
+#: One per max order, or one per line.
 MARKERS = ("circle", "square", "diamond", "cross", "triangle-up", "x", "star", "hexagon")
 
 
@@ -156,11 +156,11 @@ def pareto(rows: Sequence[SummaryRow]) -> go.Figure:
         if row.arm != REFERENCE:
             lines.setdefault((row.arm, row.max_order, row.steps), []).append(row)
     arms = list(dict.fromkeys(arm for arm, _, _ in lines))
+    colours = dict(zip(arms, arm_colours(arms), strict=True))
     several = len({steps for _, _, steps in lines}) > 1
     orders = {arm: {o for a, o, _ in lines if a == arm} for arm in arms}
     for (arm, order, steps), points in lines.items():
         points = sorted(points, key=lambda row: row.macs)
-        place = arms.index(arm)
         name = title_of(arm)
         name += f", order ≤ {order}" if len(orders[arm]) > 1 else ""
         name += f", {steps} steps" if several else ""
@@ -175,7 +175,7 @@ def pareto(rows: Sequence[SummaryRow]) -> go.Figure:
                 hovertemplate="%{text}<br>%{x:.2f}× fewer MACs, error %{y:.4f}<extra></extra>",
                 mode="lines+markers",
                 name=name,
-                line={"color": COLOURS[place % len(COLOURS)], "width": 1.5},
+                line={"color": colours[arm], "width": 1.5},
                 marker={"symbol": MARKERS[order % len(MARKERS)], "size": 8},
                 opacity=1 if arm == TRACACHE else 0.7,
             )

@@ -17,7 +17,7 @@ from plotly.subplots import make_subplots
 
 from tracache.caching.config import TraCacheConfig
 from tracache.caching.pipeline import first_denoiser
-from tracache.compare.arm import Setup
+from tracache.compare.arm import PUBLISHED, Setup
 from tracache.compare.colours import ARMS, GREY, ORDERS
 from tracache.compare.heatmap import row_name
 from tracache.compare.request import Request
@@ -39,7 +39,7 @@ from tracache.models.loading import LoadedModel
 WAYS = {
     "full compute": (GREY, "circle"),
     "reuse": (ORDERS[0].light, "square"),
-    "TraCache": (ARMS[0], "diamond"),
+    "TraCache": (ARMS[PUBLISHED], "diamond"),
 }
 
 
@@ -257,8 +257,8 @@ def foresight(watched: Watched, config: TraCacheConfig, folder: Path) -> list[di
     figure = make_subplots(rows=1, cols=2, subplot_titles=titles, shared_yaxes=True)
     shown = {
         "spread": ("std(|φₙ − φₙ₋₁|)", GREY),
-        "error_of_lower": ("true error of φₙ₋₁", ARMS[0]),
-        "error": ("true error of φₙ", ARMS[1]),
+        "error_of_lower": ("true error of φₙ₋₁", ORDERS[0].light),
+        "error": ("true error of φₙ", ORDERS[1].light),
     }
     for column, region in enumerate(regions, start=1):
         here_lines = [line for line in lines if line["region"] == region]

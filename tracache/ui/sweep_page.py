@@ -93,7 +93,9 @@ def add_sweep(handlers: Handlers, settings: Settings, **one_at_a_time: Any) -> N
             )
             with gr.Row():
                 start = gr.Button("Run the sweep", variant="primary", scale=3, min_width=120)
-                stop = gr.Button("Stop", variant="stop", scale=1, min_width=80)
+                stop = gr.Button(
+                    "Stop", variant="stop", scale=1, min_width=80, elem_id="sweep-stop"
+                )
         with gr.Column(scale=7, min_width=300):
             status = gr.HTML(EMPTY, elem_id="sweep-status")
             grid = gr.HTML(elem_id="sweep-grid")
@@ -206,7 +208,7 @@ def run_sweep(
         return handlers.jobs.start(places[i].request, session, handlers.make)
 
     coming = start(0)
-    yield _show(places, found, "Full compute …")
+    yield _show(places, found, "Full compute …", running=True)
     for i, place in enumerate(places):
         if time.monotonic() - begun > settings.deadline_s:
             message = f"Stopped after {settings.deadline_s:g} seconds, the longest allowed here."
@@ -222,13 +224,16 @@ def run_sweep(
                 yield _show(places, found, message, plot=bool(found))
                 return
             if now.state == "failed":
+                message = f"Failed after {i} of {len(places)} cells."
+                yield _show(places, found, message, plot=bool(found))
                 raise fail(now.error)
         arm = next(result for result in now.results if result.arm == place.arm)
         found[i] = (job, arm)
         # The next one runs while this one's cell travels to the page.
         coming = start(i + 1)
         ends = i + 1 == len(places) or places[i + 1].computed != place.computed
-        yield _show(places, found, f"{i + 1} of {len(places)} cells …", plot=ends)
+        message = f"{i + 1} of {len(places)} cells …"
+        yield _show(places, found, message, plot=ends, running=True)
     yield _show(places, found, f"Done. {_winners(places, found)}")
 
 
@@ -236,9 +241,14 @@ def _show(
     places: Sequence[Place],
     found: dict[int, tuple[Job, ArmResult]],
     message: str,
+    *,
     plot: bool = False,
+    running: bool = False,
 ) -> Changes:
-    """Fill the grid, and where told the plot, which takes longer to draw than a cell to make."""
+    """Fill the grid, and where told the plot, which takes longer to draw than a cell to make.
+
+    The page shows Stop while the status says that something is running.
+    """
     cells = []
     for i, place in enumerate(places):
         made = found.get(i)
@@ -249,7 +259,8 @@ def _show(
         source = file_url(job.snapshot().files[place.arm])
         cells.append(replace(place.cell, job_id=job.id, source=source, result=result))
     done = [cell for cell in cells if cell.result is not None]
-    status = f'<p class="tc-message" role="status">{message}</p>'
+    under_way = " data-running" if running else ""
+    status = f'<p class="tc-message" role="status"{under_way}>{message}</p>'
     changes: Changes = {"status": status, "grid": sweep_grid(cells)}
     if plot:
         points = [
@@ -257,7 +268,7 @@ def _show(
                 f"{ARMS[cell.arm].title}, {cell.computed} computed",
                 cell.result.speed_up_macs,
                 cell.result.psnr,
-                ARMS[cell.arm].title,
+                cell.arm,
             )
             for cell in done
             if cell.result is not None

@@ -30,9 +30,9 @@ function load() {
   range.max = value.timesteps.length - 1;
   tiles.replaceChildren(...value.arms.map(tile));
   root.querySelector(".tcr-legend").replaceChildren(
-    ...value.arms.slice(1).map((arm, i) => {
+    ...value.arms.slice(1).map((arm) => {
       const item = document.createElement("li");
-      item.className = `tcr-arm-${i}`;
+      item.style.color = arm.colour;
       const name = document.createElement("span");
       name.textContent = arm.title;
       item.append(document.createElement("i"), name);
@@ -75,16 +75,16 @@ function draw() {
     const label = `${+(100 * share * most).toPrecision(2)} %`;
     nodes.push(make("text", { x: LEFT - 5, y: y(share * most) + 4, "text-anchor": "end" }, label));
   }
-  arms.slice(1).forEach((arm, i) => {
+  for (const arm of arms.slice(1)) {
     const d = arm.distances.map((far, s) => `${s ? "L" : "M"}${x(s).toFixed(1)} ${y(far).toFixed(1)}`);
-    nodes.push(make("path", { class: `tcr-arm-${i}`, d: d.join("") }));
+    nodes.push(make("path", { color: arm.colour, d: d.join("") }));
     // Those of an arm of fewer steps are all computed, and not where these are.
-    if (arm.computed.length !== timesteps.length) return;
+    if (arm.computed.length !== timesteps.length) continue;
     arm.distances.forEach((far, s) => {
-      const kind = arm.computed[s] ? "tcr-computed" : "";
-      nodes.push(make("circle", { class: `tcr-arm-${i} ${kind}`, r: 3.2, cx: x(s), cy: y(far) }));
+      const look = { color: arm.colour, class: arm.computed[s] ? "tcr-computed" : "" };
+      nodes.push(make("circle", { ...look, r: 3.2, cx: x(s), cy: y(far) }));
     });
-  });
+  }
   nodes.push(make("rect", { y: 1, width: wide, height: height - 2 }));
   curve.replaceChildren(...nodes);
 }

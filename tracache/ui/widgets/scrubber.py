@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from tracache.compare.arm import REFERENCE
+from tracache.compare.colours import GREY, arm_colours
 from tracache.compare.course import COLUMNS, Course, describe_courses, parting
 from tracache.compare.report import Report
 
@@ -40,18 +41,22 @@ def show_courses(report: Report, sheets: Mapping[str, str]) -> dict[str, Any] | 
     others = [course for course in report.courses if course.arm != REFERENCE]
     if full is None or not others:
         return None
+    colours = [GREY, *arm_colours([course.arm for course in others])]
     return {
         "said": describe_courses(report.courses),
         "timesteps": [f"{t:.6g}" for t in full.timesteps],
         # Where the first of them parts most: the step to look at.
         "start": parting(others[0]),
-        "arms": [_arm(course, sheets[course.arm]) for course in (full, *others)],
+        "arms": [
+            _arm(course, sheets[course.arm], colour)
+            for course, colour in zip((full, *others), colours, strict=True)
+        ],
         # Strips of the status, from above: what else ran has no course.
         "strips": [result.arm for result in report.arms],
     }
 
 
-def _arm(course: Course, sheet: str) -> dict[str, Any]:
+def _arm(course: Course, sheet: str, colour: str) -> dict[str, Any]:
     count = len(course.timesteps)
     columns = min(COLUMNS, count)
     rows = -(-count // columns)
@@ -59,6 +64,7 @@ def _arm(course: Course, sheet: str) -> dict[str, Any]:
     return {
         "id": course.arm,
         "title": course.title,
+        "colour": colour,
         "sheet": sheet,
         "columns": columns,
         "rows": rows,
