@@ -42,9 +42,9 @@ def standing(name, title, kind, error, psnr, budget, steps=20):
     }
 
 
-def make_league(model="scenes-t2i"):
+def make_league(model="scenes-t2i", steps=20):
     """Return the figures of a league."""
-    rows = [standing(*one, budget) for budget in (5, 10) for one in MADE]
+    rows = [standing(*one, budget, steps) for budget in (5, 10) for one in MADE]
     names = ["full", *(f"{row['budget']} {row['entrant']}" for row in rows)]
     return {
         "command": f"python -m tracache league {model} --json FILE",
@@ -57,13 +57,13 @@ def make_league(model="scenes-t2i"):
                 "dtype": "float32",
                 "scheduler": "dpm-solver++",
                 "guidance_scale": 2.5,
-                "steps": [20],
+                "steps": [steps],
                 "prompts": 64,
                 "of": "prompts",
                 "rows": rows,
                 "out": [
                     {
-                        "steps": 20,
+                        "steps": steps,
                         "budget": 5,
                         "entrant": "pab",
                         "title": "PAB",
@@ -72,7 +72,7 @@ def make_league(model="scenes-t2i"):
                 ],
                 "subjects": ["a red cube on grass", "a <b>blue</b> cone on snow"],
                 "seeds": [0, 32],
-                "sheets": {"20": {"file": "league-20.webp", "rows": names}},
+                "sheets": {str(steps): {"file": "league-20.webp", "rows": names}},
             }
         ],
     }

@@ -79,10 +79,24 @@ def test_a_picture_leads_to_a_request_that_is_allowed(settings):
     assert "blue" in asked[1]
 
 
+def test_steps_of_a_model_may_lie_in_files_of_their_own(settings):
+    other = make_league(steps=30)
+    file = settings.assets / "benchmarks" / "league-another.json"
+    file.write_text(json.dumps(other))
+    usual = show_league(settings)
+    assert usual["steps"]["choices"] == [20, 30]
+    assert usual["steps"]["value"] == 20
+    asked = show_league(settings, "scenes-t2i", 30)
+    assert asked["steps"]["value"] == 30
+    # Who stays out, the sentence and the links are of the steps that are shown.
+    assert "at 5 of 30 steps" in asked["space-text"]
+    assert "steps=30" in unescape(re.search(r'data-asked="([^"]*)"', asked["table"])[1])
+
+
 def test_a_sheet_outside_the_folder_is_none(settings):
     made = make_league()
     made["models"][0]["sheets"]["20"]["file"] = "../prompts/heldout.txt"
     file = settings.assets / "benchmarks" / "league.json"
     file.write_text(json.dumps(made))
-    assert kept_leagues(settings.assets)["scenes-t2i"].sheet(20) is None
+    assert kept_leagues(settings.assets)["scenes-t2i"][20].sheet is None
     assert "data-sheet" not in show_league(settings)["table"]

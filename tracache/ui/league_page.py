@@ -67,30 +67,30 @@ def show_league(
         leagues = kept_leagues(settings.assets)
     except ValueError as error:
         return {"table": f'<p class="tc-bad" role="alert">{escape(str(error))}</p>'}
-    leagues = {name: one for name, one in leagues.items() if one.rows and name in MODELS}
+    leagues = {name: some for name, some in leagues.items() if name in MODELS}
     if not leagues:
         return {"table": EMPTY}
-    named = model if isinstance(model, str) else ""
-    league = leagues.get(named) or next(iter(leagues.values()))
-    there = whole(steps) if whole(steps) in league.steps else league.steps[0]
-    budgets = league.budgets(there)
-    computed = whole(budget) if whole(budget) in budgets else budgets[0]
+    chosen = model if isinstance(model, str) and model in leagues else next(iter(leagues))
+    of_model = leagues[chosen]
+    # A model's own number of steps, unless another is asked for.
+    usual = MODELS[chosen].steps
+    asked = (whole(steps), usual, *of_model)
+    league = of_model[next(number for number in asked if number in of_model)]
+    computed = whole(budget) if whole(budget) in league.budgets else league.budgets[0]
     return {
         "row": gr.update(visible=True),
-        "model": gr.update(
-            choices=[(MODELS[name].title, name) for name in leagues], value=league.model
-        ),
-        "steps": gr.update(choices=list(league.steps), value=there),
-        "budget": gr.update(choices=budgets, value=computed),
-        "table": league_table(league, there, computed),
-        **_answers(league, there),
+        "model": gr.update(choices=[(MODELS[name].title, name) for name in leagues], value=chosen),
+        "steps": gr.update(choices=list(of_model), value=league.steps),
+        "budget": gr.update(choices=league.budgets, value=computed),
+        "table": league_table(league, computed),
+        **_answers(league),
     }
 
 
-def _answers(league: League, steps: int) -> dict[str, Any]:
+def _answers(league: League) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for axis in QUESTIONS:
-        figure = figure_of(league.rows, axis, steps, legend=False)
-        shown[f"{axis}-text"] = league_answer(league, axis, steps)
+        figure = figure_of(league.rows, axis, league.steps, legend=False)
+        shown[f"{axis}-text"] = league_answer(league, axis)
         shown[axis] = gr.update(value=figure, visible=figure is not None)
     return shown

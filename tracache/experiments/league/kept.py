@@ -17,7 +17,7 @@ FOLDER, PATTERN = "benchmarks", "league*.json"
 
 @dataclass(frozen=True)
 class Sheet:
-    """Pictures of one number of steps.
+    """Pictures of some who took part.
 
     Attributes
     ----------
@@ -44,14 +44,14 @@ class Sheet:
 
 @dataclass(frozen=True)
 class League:
-    """What was kept of one model.
+    """What was kept of one model at one number of steps.
 
     Attributes
     ----------
     model : str
         A key of the registry.
-    steps : tuple of int
-        Numbers of steps that have standings.
+    steps : int
+        Of full compute.
     rows, out : list of mapping
         Standings, and who stays out; see :mod:`tracache.experiments.league.standings`.
     about : mapping
@@ -61,23 +61,25 @@ class League:
     """
 
     model: str
-    steps: tuple[int, ...]
+    steps: int
     rows: list[dict[str, Any]]
     out: list[dict[str, Any]]
     about: Mapping[str, Any]
     file: Path
 
-    def budgets(self, steps: int) -> list[int]:
-        """Return the budgets that have standings."""
-        return sorted({row["budget"] for row in self.rows if row["steps"] == steps})
+    @property
+    def budgets(self) -> list[int]:
+        """The budgets that have standings."""
+        return sorted({row["budget"] for row in self.rows})
 
-    def cell(self, steps: int, budget: int) -> list[dict[str, Any]]:
-        """Return the standings of one cell, by rank."""
-        return [r for r in self.rows if (r["steps"], r["budget"]) == (steps, budget)]
+    def cell(self, budget: int) -> list[dict[str, Any]]:
+        """Return the standings at a budget, by rank."""
+        return [row for row in self.rows if row["budget"] == budget]
 
-    def sheet(self, steps: int) -> Sheet | None:
-        """Return the pictures of a number of steps; None where there are none."""
-        found = self.about.get("sheets", {}).get(str(steps))
+    @property
+    def sheet(self) -> Sheet | None:
+        """Pictures; None where there are none."""
+        found = self.about.get("sheets", {}).get(str(self.steps))
         # A name from a file must not lead out of the folder.
         if not found or Path(found["file"]).name != found["file"]:
             return None
@@ -88,8 +90,8 @@ class League:
         return Sheet(file, tuple(found["rows"]), tuple(self.about["subjects"]), seeds)
 
 
-def kept_leagues(assets: Path) -> dict[str, League]:
-    """Return what was kept, by model; of a model that is in several files the last by name.
+def kept_leagues(assets: Path) -> dict[str, dict[int, League]]:
+    """Return what was kept, by model and number of steps; of several the last file by name.
 
     Files are read when they are first asked for, and again once they are others.
 
@@ -98,30 +100,29 @@ def kept_leagues(assets: Path) -> dict[str, League]:
     ValueError
         If a file is none of ours; the message names it.
     """
-    found: dict[str, League] = {}
+    found: dict[str, dict[int, League]] = {}
     for file in sorted((assets / FOLDER).glob(PATTERN)):
         for league in _read(file, file.stat().st_mtime_ns):
-            found[league.model] = league
-    return found
+            found.setdefault(league.model, {})[league.steps] = league
+    return {model: dict(sorted(some.items())) for model, some in found.items()}
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)
 def _read(file: Path, changed: int) -> Sequence[League]:
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
         return [
-            League(
-                model=one["model"],
-                steps=tuple(dict.fromkeys(row["steps"] for row in one["rows"])),
-                rows=one["rows"],
-                out=one["out"],
-                about={**data, **one},
-                file=file,
-            )
+            League(model, steps, _of(rows, steps), _of(out, steps), {**data, **one}, file)
             for one in data["models"]
+            for model, rows, out in [(one["model"], one["rows"], one["out"])]
+            for steps in dict.fromkeys(row["steps"] for row in rows)
         ]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{file.name} holds no league ({error!r}): make it again with python -m tracache "
             "refresh, or remove it"
         ) from None
+
+
+def _of(rows: Sequence[dict[str, Any]], steps: int) -> list[dict[str, Any]]:
+    return [row for row in rows if row["steps"] == steps]

@@ -30,22 +30,22 @@ EMPTY = (
 )
 
 
-def league_table(league: League, steps: int, budget: int) -> str:
+def league_table(league: League, budget: int) -> str:
     """Draw one cell: everybody a row, by rank; a button in each shows its pictures."""
-    rows = league.cell(steps, budget)
-    sheet = league.sheet(steps)
+    rows = league.cell(budget)
+    sheet = league.sheet
     more = list(rows[0]["more"]) if rows else []
     names = ["Rank", "Method", "Latent error", "Of fewer steps’", "Nearer on", "PSNR", "SSIM"]
     names += [*more, "Computed"]
     head = "".join(_head(name, place) for place, name in enumerate(names))
     body = "".join(_row(row, more, sheet) for row in rows)
     return (
-        f'<div class="tcl"{_sheet(sheet)}{_asked(league, sheet, steps, budget)}>'
+        f'<div class="tcl"{_sheet(sheet)}{_asked(league, sheet, budget)}>'
         '<div class="tcl-shown" role="status" aria-live="polite"></div>'
         '<div class="tc-scroll" tabindex="0" role="region" aria-label="The league">'
         '<table class="tc-table tcl-table"><thead><tr>'
         f"{head}</tr></thead><tbody>{body}</tbody></table></div>"
-        f"{_notes(league, steps, budget)}</div>"
+        f"{_notes(league, budget)}</div>"
     )
 
 
@@ -107,12 +107,12 @@ def _sheet(sheet: Sheet | None) -> str:
     )
 
 
-def _asked(league: League, sheet: Sheet | None, steps: int, budget: int) -> str:
+def _asked(league: League, sheet: Sheet | None, budget: int) -> str:
     """Return what the front page is asked for by a link from a picture: all but the arm."""
     if sheet is None or not sheet.seeds:
         return ""
     what = "class_label" if league.about["of"] == "classes" else "prompt"
-    common = {"model": league.model, "steps": steps, "compute": budget}
+    common = {"model": league.model, "steps": league.steps, "compute": budget}
     asked = [
         to_query({**common, what: subject, "seed": seed})
         for subject, seed in zip(sheet.subjects, sheet.seeds, strict=True)
@@ -131,7 +131,7 @@ def _query(row: Row) -> str:
     return to_query(given)
 
 
-def _notes(league: League, steps: int, budget: int) -> str:
+def _notes(league: League, budget: int) -> str:
     about = league.about
     lines = [
         f"{about['prompts']} held-out {about['of']}, the same noise for all; small print and what "
@@ -142,18 +142,18 @@ def _notes(league: League, steps: int, budget: int) -> str:
         f"{about['device']}, {about['dtype']}."
     ]
     out = [one for one in league.out if one["budget"] == budget]
-    if words := out_words(out, steps):
+    if words := out_words(out, league.steps):
         lines.append(f"Not in the table: {words}.")
     return "".join(f'<p class="tc-quiet">{escape(line)}</p>' for line in lines)
 
 
-def league_answer(league: League, axis: str, steps: int) -> str:
+def league_answer(league: League, axis: str) -> str:
     """Return a question, its answer in a sentence, and what the lines of its figure are."""
     lines = "".join(
         f'<li><i style="border-top: 3px {_BORDERS[one.dash]} {one.colour}"></i>'
         f"{escape(one.name)}</li>"
-        for one in answers_of(league.rows, axis, steps)
+        for one in answers_of(league.rows, axis, league.steps)
     )
     legend = f'<ul class="tcl-lines">{lines}</ul>' if lines else ""
-    words = escape(answer(league.rows, axis, steps))
+    words = escape(answer(league.rows, axis, league.steps))
     return f'<div class="tcl-answer"><h3>{QUESTIONS[axis]}</h3><p>{words}</p>{legend}</div>'
