@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tracache.caching.coordinates import gaussian_noise
+from tracache.caching.coordinates import SCALE, gaussian_noise
 from tracache.caching.rules.dmd import Exponentials, find_modes
 from tracache.caching.rules.foca import ForecastCalibrate, heun_weights
 from tracache.caching.rules.moment import Moment
@@ -78,15 +78,18 @@ def test_how_far_off_undivided_differences_are_at_stride_three(name, off):
     assert max(errors) == pytest.approx(off, abs=5e-3)
 
 
-def test_measured_begins_with_half_of_the_line_and_then_measures():
+def test_measured_begins_with_the_share_of_noise_and_then_measures():
     rule = RULES["measured"](2)
     at = [gaussian_noise(moment(step).level.log_snr) for step in range(STEPS)]
     values = {step: at[step] * noise(2) for step in (0, 3, 6)}
     rule.observe(moment(0), values[0])
     assert torch.equal(rule.predict(moment(1)), values[0])
     rule.observe(moment(3), values[3])
-    half = values[3] + 0.5 * (at[4] - at[3]) * noise(2)
-    torch.testing.assert_close(rule.predict(moment(4)), half)
+    level = moment(3).level
+    ratio = level.noise / level.signal
+    share = ratio**2 / (SCALE**2 + ratio**2)
+    partly = values[3] + share * (at[4] - at[3]) * noise(2)
+    torch.testing.assert_close(rule.predict(moment(4)), partly)
     rule.observe(moment(6), values[6])
     torch.testing.assert_close(rule.predict(moment(8)), at[8] * noise(2))
 
@@ -94,7 +97,7 @@ def test_measured_begins_with_half_of_the_line_and_then_measures():
 def test_the_default_is_the_line_by_its_gains_root_bit_for_bit():
     """Told plainly."""
     rule, points = RULES["measured"](2), []
-    slope, gain, newest = None, torch.full((SHAPE[0], 1, 1, 1), 0.5), None
+    slope, gain, newest = None, None, None
     for step in range(STEPS):
         here = gaussian_noise(moment(step).level.log_snr)
         if step in (0, 1, 3, 7, 9, 14):
@@ -104,12 +107,17 @@ def test_the_default_is_the_line_by_its_gains_root_bit_for_bit():
                 if slope is not None:
                     along = (slope * change).sum((1, 2, 3)) / slope.square().sum((1, 2, 3)) / width
                     gain = along.clamp(0.0, 1.0).sqrt().reshape(-1, 1, 1, 1)
+                else:
+                    first = here**2
                 slope = change / width
             points, newest = [*points, here], value
             rule.observe(moment(step), value.clone())
         else:
             ahead = here - points[-1]
-            want = torch.addcmul(newest, gain, slope, value=ahead)
+            if gain is None and slope is not None:
+                want = torch.add(newest, slope, alpha=ahead * first)
+            else:
+                want = torch.addcmul(newest, gain, slope, value=ahead)
             assert torch.equal(rule.predict(moment(step)), want)
 
 

@@ -22,6 +22,10 @@ class Line:
     the last is too low for the next; it was chosen on tuning prompts. The gain is a tensor, one
     value an item, and is not read back.
 
+    Until a gap has been measured, it is τ_0²: the share of noise in the latents, r² / (d² + r²),
+    had the data been Gaussian. Where they are nearly noise alone, nearly any denoiser is that of
+    Gaussian data, and the line right; later it is not.
+
     Parameters
     ----------
     kind : {"measured", "line", "reuse"}
@@ -37,8 +41,7 @@ class Line:
         self._point = 0.0
         self._newest: Tensor | None = None
         self._slope: Tensor | None = None
-        # Before a gap can be measured, half of the line.
-        self._gain: Tensor | float = 0.5 if kind == "measured" else 1.0
+        self._gain: Tensor | float = 1.0
 
     @property
     def order(self) -> int:
@@ -51,11 +54,8 @@ class Line:
         if self._newest is not None and self._kind != "reuse":
             change = value - self._newest
             width = point - self._point
-            if self._kind == "measured" and self._slope is not None:
-                axes = tuple(range(1, value.dim()))
-                fit = (self._slope * change).sum(axes) / self._slope.square().sum(axes) / width
-                fit = fit.nan_to_num(0.0).clamp(0.0, 1.0)
-                self._gain = fit.sqrt().reshape(-1, *[1] * (value.dim() - 1))
+            if self._kind == "measured":
+                self._gain = point**2 if self._slope is None else self._measure(change, width)
             self._slope = change.div_(width)
         self._point, self._newest = point, value
 
@@ -69,3 +69,11 @@ class Line:
         if isinstance(self._gain, Tensor):
             return torch.addcmul(self._newest, self._gain, self._slope, value=ahead)
         return torch.add(self._newest, self._slope, alpha=ahead * self._gain)
+
+    def _measure(self, change: Tensor, width: float) -> Tensor:
+        """Return the gain, by how far the last line would have had to be followed."""
+        assert self._slope is not None
+        axes = tuple(range(1, change.dim()))
+        fit = (self._slope * change).sum(axes) / self._slope.square().sum(axes) / width
+        fit = fit.nan_to_num(0.0).clamp(0.0, 1.0)
+        return fit.sqrt().reshape(-1, *[1] * (change.dim() - 1))
