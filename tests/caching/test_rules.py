@@ -88,7 +88,7 @@ def test_measured_begins_with_the_share_of_noise_and_then_measures():
     level = moment(3).level
     ratio = level.noise / level.signal
     share = ratio**2 / (SCALE**2 + ratio**2)
-    partly = values[3] + share * (at[4] - at[3]) * noise(2)
+    partly = values[3] + share**2 * (at[4] - at[3]) * noise(2)
     torch.testing.assert_close(rule.predict(moment(4)), partly)
     rule.observe(moment(6), values[6])
     torch.testing.assert_close(rule.predict(moment(8)), at[8] * noise(2))
@@ -108,7 +108,7 @@ def test_the_default_is_the_line_by_its_gains_root_bit_for_bit():
                     along = (slope * change).sum((1, 2, 3)) / slope.square().sum((1, 2, 3)) / width
                     gain = along.clamp(0.0, 1.0).sqrt().reshape(-1, 1, 1, 1)
                 else:
-                    first = here**2
+                    first = here**4
                 slope = change / width
             points, newest = [*points, here], value
             rule.observe(moment(step), value.clone())

@@ -22,9 +22,10 @@ class Line:
     the last is too low for the next; it was chosen on tuning prompts. The gain is a tensor, one
     value an item, and is not read back.
 
-    Until a gap has been measured, it is τ_0²: the share of noise in the latents, r² / (d² + r²),
-    had the data been Gaussian. Where they are nearly noise alone, nearly any denoiser is that of
-    Gaussian data, and the line right; later it is not.
+    Until a gap has been measured, it is τ_0⁴, where τ_0² = r² / (d² + r²) is the share of noise in
+    the latents, had the data been Gaussian. Where they are nearly noise alone, nearly any denoiser
+    is that of Gaussian data, and the line right; later it is not. The square of the share, since
+    strong guidance leaves the line sooner; it was chosen on tuning prompts too.
 
     Parameters
     ----------
@@ -55,7 +56,7 @@ class Line:
             change = value - self._newest
             width = point - self._point
             if self._kind == "measured":
-                self._gain = point**2 if self._slope is None else self._measure(change, width)
+                self._gain = point**4 if self._slope is None else self._measure(change, width)
             self._slope = change.div_(width)
         self._point, self._newest = point, value
 
