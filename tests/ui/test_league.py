@@ -93,6 +93,14 @@ def test_steps_of_a_model_may_lie_in_files_of_their_own(settings):
     assert "steps=30" in unescape(re.search(r'data-asked="([^"]*)"', asked["table"])[1])
 
 
+def test_the_models_come_in_the_registrys_order(settings):
+    file = settings.assets / "benchmarks" / "league-a.json"
+    file.write_text(json.dumps(make_league("scenes-class", steps=50)))
+    shown = show_league(settings)
+    assert shown["model"]["value"] == "scenes-t2i"
+    assert [name for _, name in shown["model"]["choices"]] == ["scenes-t2i", "scenes-class"]
+
+
 def test_a_sheet_outside_the_folder_is_none(settings):
     made = make_league()
     made["models"][0]["sheets"]["20"]["file"] = "../prompts/heldout.txt"

@@ -67,7 +67,7 @@ def show_league(
         leagues = kept_leagues(settings.assets)
     except ValueError as error:
         return {"table": f'<p class="tc-bad" role="alert">{escape(str(error))}</p>'}
-    leagues = {name: some for name, some in leagues.items() if name in MODELS}
+    leagues = {name: leagues[name] for name in MODELS if name in leagues}
     if not leagues:
         return {"table": EMPTY}
     chosen = model if isinstance(model, str) and model in leagues else next(iter(leagues))
