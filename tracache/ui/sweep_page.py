@@ -81,7 +81,8 @@ def add_sweep(handlers: Handlers, settings: Settings, **one_at_a_time: Any) -> N
                 info="Models of the Hub are swept from the command line: tracache sweep.",
                 interactive=True,
             )
-            subject = gr.Textbox(spec.example_prompts[0], label="Prompt or class", max_lines=3)
+            # A line, since a box that grows is now and then measured before it is laid out.
+            subject = gr.Textbox(spec.example_prompts[0], label="Prompt or class", max_lines=1)
             with gr.Row():
                 seed = gr.Number(0, label="Seed", minimum=0, min_width=100)
                 steps = gr.Slider(4, 100, spec.steps, step=1, label="Steps", min_width=160)
