@@ -5,7 +5,7 @@ import shlex
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -115,11 +115,15 @@ def test_a_script_runs_as_pasted(monkeypatch, tmp_path, capsys):
 
 
 @given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=40))
+@example("BLOCK")
 def test_any_prompt_survives_link_command_and_script(prompt):
-    given = given_of(make_request("scenes-t2i", prompt, seed=0))
+    request = make_request("scenes-t2i", prompt, seed=0)
+    # Near words are understood before anything is written: a block is a cube.
+    assert prompt == (request.asked or request.prompt)
+    given = given_of(request)
     assert from_query(to_query(given)) == given
-    assert f"--prompt={prompt}" in shlex.split(to_command(given))
-    assert repr(prompt) in to_python(given)
+    assert f"--prompt={request.prompt}" in shlex.split(to_command(given))
+    assert repr(request.prompt) in to_python(given)
 
 
 @pytest.mark.parametrize(
