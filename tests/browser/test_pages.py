@@ -112,3 +112,15 @@ def test_nothing_that_axe_can_find(open_page, server, route, theme):
     wanted = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa"]}}
     found = Axe().run(page, options=wanted).response["violations"]
     assert {v["id"]: [node["target"] for node in v["nodes"]] for v in found} == {}
+
+
+@pytest.mark.parametrize("route", ["", "sweep"])
+def test_a_slider_shows_that_it_has_the_focus(open_page, server, route):
+    name = {"": "Generate", "sweep": "Run the sweep"}[route]
+    page = open_page(address=f"{server}/{route}", wait_for=name)
+    slider = page.locator("input[type=range]:visible").first
+    outline = "it => getComputedStyle(it).outlineStyle"
+    assert slider.evaluate(outline) == "none"
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    assert slider.evaluate(outline) == "solid"
